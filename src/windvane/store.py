@@ -1,0 +1,210 @@
+"""The run folder: where every arrow of the flow is a file that survives a kill at any moment.
+
+A data stage appends to `NAME.journal`, one line a finished unit of work: checksum, tab, JSON {"unit": key, "rows": [...]}. The line
+is fsynced, so a unit is either wholly there or redone; a torn last line is cut on opening. When every unit is there the rows are
+sorted by id, written aside, fsynced and renamed to `NAME.jsonl`; the journal is removed. A folder (a model, a checkpoint) is filled
+aside and published by one rename. `manifest.json` maps every finished file to its SHA-256.
+
+Departure from the plan of one record a line: a line is one unit (a batch of fixed membership), because a batch is what is redone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+from filelock import FileLock, Timeout
+
+from windvane.errors import UserError
+from windvane.schema import decode, dumps
+
+T = TypeVar("T")
+
+NOT_LISTED = frozenset({"manifest.json", "run.lock", "status.json", "timings.jsonl", "log.jsonl"})
+
+
+def fsync_folder(folder: Path) -> None:
+    """Make a rename in `folder` durable (a no-op where folders cannot be opened, as on Windows)."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_atomic(path: Path, text: str) -> None:
+    """Write aside, fsync, rename: a reader sees the old file or the new one, never half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(path.name + ".tmp")
+    with aside.open("w", encoding="utf-8", newline="\n") as handle:
+        handle.write(text)
+        handle.flush()
+        os.fsync(handle.fileno())
+    aside.replace(path)
+    fsync_folder(path.parent)
+
+
+def publish_folder(aside: Path, final: Path) -> None:
+    """Fsync every file under `aside` and rename the folder to `final`, which must not exist or is replaced."""
+    for file in sorted(p for p in aside.rglob("*") if p.is_file()):
+        with file.open("rb+") as handle:
+            os.fsync(handle.fileno())
+    fsync_folder(aside)
+    if final.exists():
+        old = final.with_name(final.name + ".old")
+        shutil.rmtree(old, ignore_errors=True)
+        final.rename(old)
+        aside.rename(final)
+        shutil.rmtree(old)
+    else:
+        aside.rename(final)
+    fsync_folder(final.parent)
+
+
+def read_jsonl(path: Path) -> Iterator[tuple[int, Any]]:
+    """(line number, value) of each non-blank line; a broken line is a `UserError` naming file and line."""
+    with path.open(encoding="utf-8") as handle:
+        for number, line in enumerate(handle, 1):
+            if not line.strip():
+                continue
+            try:
+                yield number, json.loads(line)
+            except json.JSONDecodeError as error:
+                raise UserError(f"{path}: row {number}: not valid JSON ({error.msg} at column {error.colno})") from None
+
+
+def read_records(path: Path, cls: type[T]) -> list[T]:
+    """Every record of a finished stage."""
+    return [decode(cls, value, f"{path}: row {number}") for number, value in read_jsonl(path)]
+
+
+def file_sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as handle:
+        while block := handle.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+class Journal:
+    """The growing half of a stage: `done` holds the keys of finished units."""
+
+    def __init__(self, final: Path) -> None:
+        self.final = final
+        self.path = final.with_suffix(".journal")
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.done: set[str] = set()
+        good = 0
+        if self.path.exists():
+            data = self.path.read_bytes()
+            for line in data.splitlines(keepends=True):
+                unit = self._check(line)
+                if unit is None:
+                    break
+                self.done.add(unit["unit"])
+                good += len(line)
+        self._file: IO[bytes] = self.path.open("ab")
+        if self._file.tell() != good:
+            self._file.truncate(good)
+            self._file.seek(good)
+
+    @staticmethod
+    def _check(line: bytes) -> Any:
+        checksum, tab, text = line.rstrip(b"\n").partition(b"\t")
+        if not (tab and line.endswith(b"\n")) or checksum != b"%08x" % zlib.crc32(text):
+            return None
+        return json.loads(text)
+
+    def add(self, unit: str, rows: Iterable[Any]) -> None:
+        """Append one finished unit, durably."""
+        text = dumps({"unit": unit, "rows": list(rows)}).encode()
+        self._file.write(b"%08x\t%s\n" % (zlib.crc32(text), text))
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self.done.add(unit)
+
+    def close(self) -> None:
+        self._file.close()
+
+    def finish(self, units: Sequence[str]) -> None:
+        """Sort all rows by id, rename into place, remove the journal. Rows of units that are no longer asked for are left out."""
+        self.close()
+        wanted, rows, seen = set(units), {}, set()
+        for line in self.path.read_bytes().splitlines(keepends=True):
+            unit = self._check(line)
+            if unit is None or unit["unit"] not in wanted or unit["unit"] in seen:
+                continue
+            seen.add(unit["unit"])
+            rows.update({row["id"]: row for row in unit["rows"]})
+        assert seen == wanted, f"{self.path}: {len(wanted - seen)} units missing"
+        write_atomic(self.final, "".join(dumps(rows[key]) + "\n" for key in sorted(rows)))
+        self.path.unlink()
+
+
+class RunFolder:
+    """One run's folder, held by one process at a time: `with RunFolder(path) as run`."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._lock: FileLock | None = None
+        self._stage: tuple[str, float, float] | None = None
+
+    def __enter__(self) -> RunFolder:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = FileLock(self.path / "run.lock")
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise UserError(
+                f"{self.path}: another process is working on this run; wait for it or use another --out"
+            ) from None
+        except OSError as error:
+            raise UserError(f"{self.path}: cannot write there ({error.strerror}); choose another --out") from None
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._lock is not None:
+            self._lock.release()
+
+    def __truediv__(self, name: str) -> Path:
+        return self.path / name
+
+    def finished(self, name: str) -> bool:
+        """Whether the file or folder `name` was published."""
+        return (self.path / name).exists()
+
+    def status(self, stage: str, done: int, total: int) -> None:
+        """What is going on now, for `windvane status` and for whoever watches: not part of the manifest."""
+        record = {"stage": stage, "done": done, "total": total, "pid": os.getpid(), "time": time.time()}
+        aside = self.path / "status.json.tmp"
+        aside.write_text(dumps(record))
+        aside.replace(self.path / "status.json")
+
+    def timing(self, stage: str, seconds: float, cpu_seconds: float, units: int) -> None:
+        """Append what a stage cost in this process; a resumed stage has several lines."""
+        self._append("timings.jsonl", {"stage": stage, "seconds": seconds, "cpu_seconds": cpu_seconds, "units": units})
+
+    def log(self, text: str, **fields: Any) -> None:
+        """Append one event to log.jsonl."""
+        self._append("log.jsonl", {"time": time.time(), "text": text, **fields})
+
+    def _append(self, name: str, record: dict[str, Any]) -> None:
+        with (self.path / name).open("a", encoding="utf-8") as handle:
+            handle.write(dumps(record) + "\n")
+
+    def write_manifest(self) -> dict[str, str]:
+        """Hash every file of the run but itself, the lock and what differs from run to run."""
+        leftovers = (".tmp", ".journal")
+        files = sorted(p for p in self.path.rglob("*") if p.is_file() and p.suffix not in leftovers)
+        listing = {p.relative_to(self.path).as_posix(): file_sha256(p) for p in files if p.name not in NOT_LISTED}
+        write_atomic(self.path / "manifest.json", json.dumps(listing, indent=1) + "\n")
+        return listing
