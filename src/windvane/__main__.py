@@ -1,0 +1,8 @@
+"""`python -m windvane` is `windvane`."""
+
+import sys
+
+from windvane.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,42 @@
+"""Responses -> verdicts: every pair of a prompt's answers, asked in both orders and symmetrised.
+
+A judge that sees (a, b) and (b, a) need not agree with itself: p = (p_ab + 1 - p_ba)/2 makes p_ij + p_ji = 1, and what was
+left over, |p_ab + p_ba - 1|, is kept as order disagreement. A question without a usable answer leaves the pair unscored, with
+its reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+
+from windvane.protocols import PairJudge, Question
+from windvane.records import Prompt, Response, Verdict
+
+
+def verdicts(judge: PairJudge, prompts: Sequence[Prompt], answers: Sequence[Sequence[Response]]) -> list[Verdict]:
+    """All K(K-1)/2 verdicts of each prompt; `answers[i]` are the K answers to `prompts[i]`."""
+    pairs = [(p, a, b) for p, group in zip(prompts, answers) for a, b in combinations(group, 2)]
+    return compare(judge, pairs)
+
+
+def compare(judge: PairJudge, pairs: Sequence[tuple[Prompt, Response, Response]]) -> list[Verdict]:
+    """One verdict a pair, whatever its indices: P(first of the pair wins), both orders asked."""
+    ids = [f"{p.id}-{a.index}-{b.index}" for p, a, b in pairs]
+    questions = []
+    for key, (prompt, a, b) in zip(ids, pairs):
+        questions += [Question(f"{key}-ab", prompt, a, b), Question(f"{key}-ba", prompt, b, a)]
+    told = judge.judge(questions)
+    assert len(told) == len(questions), "a judge answers every question once"
+    reasons = getattr(judge, "reasons", {})
+    found = []
+    for i, (key, (prompt, a, b)) in enumerate(zip(ids, pairs)):
+        p_ab, p_ba = told[2 * i], told[2 * i + 1]
+        if p_ab is None or p_ba is None:
+            bad = [q.key for q, p in zip(questions[2 * i : 2 * i + 2], (p_ab, p_ba)) if p is None]
+            reason = "; ".join(reasons.get(k, f"no usable answer to {k}") for k in bad)
+            found.append(Verdict(key, prompt.id, a.index, b.index, p_ab, p_ba, None, None, reason))
+        else:
+            p, gap = (p_ab + 1.0 - p_ba) / 2.0, abs(p_ab + p_ba - 1.0)
+            found.append(Verdict(key, prompt.id, a.index, b.index, p_ab, p_ba, p, gap))
+    return found
