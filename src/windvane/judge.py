@@ -7,11 +7,13 @@ its reason.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import combinations
+from typing import Any
 
-from windvane.protocols import PairJudge, Question
-from windvane.records import Prompt, Response, Verdict
+from windvane.protocols import PairJudge, Question, Runner
+from windvane.records import Prompt, Response, Verdict, batches, by_prompt
+from windvane.schema import encode
 
 
 def verdicts(judge: PairJudge, prompts: Sequence[Prompt], answers: Sequence[Sequence[Response]]) -> list[Verdict]:
@@ -40,3 +42,20 @@ def compare(judge: PairJudge, pairs: Sequence[tuple[Prompt, Response, Response]]
             p, gap = (p_ab + 1.0 - p_ba) / 2.0, abs(p_ab + p_ba - 1.0)
             found.append(Verdict(key, prompt.id, a.index, b.index, p_ab, p_ba, p, gap))
     return found
+
+
+def run_judge(
+    runner: Runner,
+    stage: str,
+    judge: PairJudge,
+    prompts: Sequence[Prompt],
+    responses: Sequence[Response],
+    batch_prompts: int,
+) -> None:
+    """Fill `stage` with Verdict records: every pair of every prompt's answers, a fixed batch of prompts a unit."""
+    answers = by_prompt(responses)
+
+    def work(batch: list[Prompt]) -> Iterable[dict[str, Any]]:
+        return [encode(v) for v in verdicts(judge, batch, [answers[p.id] for p in batch])]
+
+    runner.run(stage, batches(prompts, batch_prompts), work)

@@ -8,10 +8,13 @@ probabilities, as in the paper.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import combinations
+from typing import Any
 
-from windvane.records import Group, Member, Response, Verdict
+from windvane.protocols import Runner
+from windvane.records import Group, Member, Prompt, Response, Verdict, by_prompt
+from windvane.schema import encode
 
 TIE = 1e-9  # win probabilities closer than this are the same number with another rounding
 
@@ -74,3 +77,18 @@ def count_cycles(p: dict[tuple[int, int], float], indices: Sequence[int]) -> tup
             around = (p[i, j] - 0.5, p[j, k] - 0.5, p[k, i] - 0.5)
             cyclic += all(x > TIE for x in around) or all(x < -TIE for x in around)
     return cyclic, total
+
+
+def run_pair(
+    runner: Runner, stage: str, prompts: Sequence[Prompt], responses: Sequence[Response], verdicts: Sequence[Verdict]
+) -> None:
+    """Fill `stage` with a Group record a prompt."""
+    answers = by_prompt(responses)
+    told: dict[str, list[Verdict]] = {}
+    for verdict in verdicts:
+        told.setdefault(verdict.prompt_id, []).append(verdict)
+
+    def work(batch: Sequence[Prompt]) -> Iterable[dict[str, Any]]:
+        return [encode(group(p.id, answers[p.id], told.get(p.id, []))) for p in batch]
+
+    runner.run(stage, [("all", prompts)], work)

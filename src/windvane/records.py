@@ -7,6 +7,7 @@ Ids come from content: the same prompt has the same id in every run. Rates and p
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from windvane.schema import dumps
@@ -122,3 +123,17 @@ class Reference:
     id: str
     logps: float
     tokens: int
+
+
+def by_prompt(responses: Iterable[Response]) -> dict[str, list[Response]]:
+    """Each prompt's answers in the order of their indices."""
+    found: dict[str, list[Response]] = {}
+    for response in sorted(responses, key=lambda r: (r.prompt_id, r.index)):
+        found.setdefault(response.prompt_id, []).append(response)
+    return found
+
+
+def batches(prompts: Sequence[Prompt], size: int) -> list[tuple[str, list[Prompt]]]:
+    """The units of a data stage: (key, prompts), `size` at a time in the order of their ids; a function of its input alone."""
+    ordered = sorted(prompts, key=lambda p: p.id)
+    return [(f"{i // size:06d}", ordered[i : i + size]) for i in range(0, len(ordered), size)]

@@ -1,0 +1,226 @@
+"""The verbs of a self-play run on one run folder, each a call that does nothing where its files stand.
+
+In: a recipe's settings. Out: the run folder of design.md section 2. A recipe calls these in the order of its paper's algorithm box.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+
+from windvane.backends.local import Sampling
+from windvane.backends.names import resolve_judge
+from windvane.data.readers import read_prompts
+from windvane.errors import UserError
+from windvane.evaluate.winrate import Sides, run_evaluate
+from windvane.generate import run_generate
+from windvane.judge import run_judge
+from windvane.objectives.batch import load_objective
+from windvane.pair import run_pair
+from windvane.prompts.chat import check_template, prepare
+from windvane.protocols import PairJudge
+from windvane.recipes.finish import finish
+from windvane.recipes.policy import Policy
+from windvane.records import Group, Prompt, Reference, Response, Verdict, by_prompt, seed_of
+from windvane.runners.here import HereRunner
+from windvane.schema import dumps
+from windvane.settings import settle
+from windvane.store import RunFolder, read_records, write_atomic
+from windvane.train.batches import Example, examples, set_aside, with_reference
+from windvane.train.reference import run_reference
+from windvane.train.stage import clear_checkpoints, run_train
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluate:
+    """How it is measured whether the model got better. Without a `judge` of its own the win rate is not measured: the judge that
+    trained would also evaluate; the proxy's figures are reported as such."""
+
+    judge: str | None = None
+    proxy: str | None = None  # the training judge, without its noise where it has any; None: the training judge
+    prompts: str | None = None  # None: `count` prompts are set aside (a fifth at most)
+    prompt_column: str | None = None
+    count: int = 256
+    answers: int = 1  # a prompt; answer i is compared with answer i
+    temperature: float = 0.7  # SPPO's AlpacaEval decoding
+    top_p: float = 0.9
+    max_new_tokens: int = 2048
+    batch_prompts: int = 8
+
+    @property
+    def sampling(self) -> Sampling:
+        return Sampling(self.answers, self.temperature, self.top_p, self.max_new_tokens)
+
+
+class Flow:
+    """`settings` is a recipe's dataclass with the fields of `windvane.recipes.sppo.Sppo`."""
+
+    def __init__(self, settings: Any, out: str, quiet: bool = False) -> None:
+        self.s, self.quiet = settings, quiet
+        self.folder = RunFolder(out)
+        self.runner = HereRunner(self.folder, quiet)
+        self.objective = load_objective(settings.train.objective, settings.train.objective_args)
+        self.policies: dict[int, Policy] = {}
+
+    def __enter__(self) -> Flow:
+        self.folder.__enter__()
+        try:
+            settle(self.folder / "recipe.toml", self.s)
+            torch.set_num_threads(self.s.threads)
+            if not self.folder.finished("manifest.json"):
+                assert self.judges  # a judge that cannot be had is found out now, not after hours of sampling
+        except BaseException:
+            self.folder.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.folder.__exit__(*error)
+
+    @cached_property
+    def judges(self) -> dict[str, PairJudge | None]:
+        """The training judge, the true one (or None) and the proxy that evaluates."""
+        s, found = self.s, {}
+        named = {"train": s.judge, "true": s.evaluate.judge, "proxy": s.evaluate.proxy or s.judge}
+        if s.evaluate.judge == s.judge:
+            raise UserError(f"evaluate.judge: {s.judge} trains already; give another judge, or none")
+        for role, spec in named.items():
+            same = next((found[r] for r in found if named[r] == spec), None)
+            found[role] = same if same is not None else resolve_judge(spec, device=s.device) if spec else None
+        return found
+
+    def policy(self, t: int) -> Policy:
+        """pi_{t+1}: what iteration t made; 0 is the start. Others' weights are let go, the start's kept for evaluation."""
+        if t not in self.policies:
+            spec = self.s.model if t == 0 else str(self.folder / f"iter-{t}" / "model")
+            seed = seed_of(self.s.seed, "adapter")
+            self.policies[t] = Policy(spec, self.s.train, self.s.device, seed)
+        for other, policy in self.policies.items():
+            if other not in (0, t):
+                policy.release()
+        return self.policies[t]
+
+    def prompts(self, t: int) -> list[Prompt]:
+        return read_records(self.folder / f"iter-{t}/prompts.jsonl", Prompt)
+
+    def split_prompts(self) -> None:
+        """Held-out prompts, and each iteration's own part, rendered through the template by id."""
+        s, names = self.s, [f"iter-{t}/prompts.jsonl" for t in range(1, self.s.iterations + 1)]
+        if all(self.folder.finished(n) for n in ("heldout.jsonl", *names)):
+            return
+        tokenizer, limit = self.policy(0).tokenizer, self.policy(0).window()
+        check_template(tokenizer)
+        read = read_prompts(s.prompts, column=s.prompt_column)
+        pool = sorted(read.prompts, key=lambda p: seed_of(s.seed, "split", p.id))
+        if s.evaluate.prompts:
+            held = read_prompts(s.evaluate.prompts, column=s.evaluate.prompt_column).prompts
+            held = sorted(held, key=lambda p: seed_of(s.seed, "split", p.id))[: s.evaluate.count]
+            ids = {p.id for p in held}
+            both = sum(p.id in ids for p in pool)
+            if both:
+                self.folder.log("kept out of training: prompts that are held out", count=both)
+            pool = [p for p in pool if p.id not in ids]
+        else:
+            aside = min(s.evaluate.count, max(1, len(pool) // 5))
+            held, pool = pool[:aside], pool[aside:]
+        each = s.prompts_per_iteration or len(pool) // s.iterations
+        if each < 1 or each * s.iterations > len(pool):
+            raise UserError(
+                f"{s.prompts}: {len(pool)} prompts are left for training ({len(held)} held out, {read.duplicates} duplicates "
+                f"merged); {s.iterations} iterations of {each or 'at least 1'} need {max(1, each) * s.iterations}"
+            )
+        parts = {"heldout.jsonl": held} | {n: pool[i * each : (i + 1) * each] for i, n in enumerate(names)}
+        if s.prompts_per_iteration is None:
+            parts[names[-1]] = pool[(s.iterations - 1) * each :]
+        for name, part in parts.items():
+            reach = (s.evaluate if name == "heldout.jsonl" else s.sampling).max_new_tokens
+            ready = prepare(part, tokenizer, limit, reach, source=s.prompts, system=s.system)
+            write_atomic(self.folder / name, "".join(dumps(p) + "\n" for p in sorted(ready, key=lambda p: p.id)))
+
+    def generate(self, t: int) -> None:
+        """K answers of pi_t to each of this iteration's prompts."""
+        if not self.folder.finished(f"iter-{t}/responses.jsonl"):
+            s = self.s
+            generator, seed = self.policy(t - 1).generator(s.sampling), seed_of(s.seed, "generate", t)
+            stage, indices = f"iter-{t}/responses", range(s.sampling.k)
+            run_generate(self.runner, stage, generator, self.prompts(t), indices, seed, s.batch_prompts)
+
+    def judge(self, t: int) -> None:
+        if not self.folder.finished(f"iter-{t}/verdicts.jsonl"):
+            judge = self.judges["train"]
+            assert judge is not None
+            stage, prompts, answers = f"iter-{t}/verdicts", self.prompts(t), self._responses(t)
+            run_judge(self.runner, stage, judge, prompts, answers, self.s.batch_prompts)
+
+    def pair(self, t: int) -> None:
+        if not self.folder.finished(f"iter-{t}/groups.jsonl"):
+            verdicts = read_records(self.folder / f"iter-{t}/verdicts.jsonl", Verdict)
+            run_pair(self.runner, f"iter-{t}/groups", self.prompts(t), self._responses(t), verdicts)
+
+    def reference(self, t: int) -> None:
+        """Log-probs of every answer that training reads, under the model that sampled it."""
+        if self.objective.reference and not self.folder.finished(f"iter-{t}/reference.jsonl"):
+            scorer, train = self.policy(t - 1).scorer(training=True), self.s.train
+            bf16 = train.precision == "bfloat16"
+            run_reference(self.runner, f"iter-{t}/reference", scorer, self._examples(t), train.micro_tokens, bf16)
+
+    def train(self, t: int) -> None:
+        iteration = f"iter-{t}"
+        if not self.folder.finished(f"{iteration}/model"):
+            found = self._examples(t)
+            if self.objective.reference:
+                cached = read_records(self.folder / iteration / "reference.jsonl", Reference)
+                found = with_reference(found, {r.id: r.logps for r in cached})
+            seed = seed_of(self.s.seed, "train", t)
+            training, held = set_aside(found, self.s.train.held_out, seed)
+            policy = self.policy(t - 1)
+            scorer, tokenizer = policy.scorer(training=True), policy.tokenizer
+            run_train(
+                self.folder, iteration, scorer, tokenizer, self.objective, self.s.train, training, held, seed, self.s.model, self.quiet
+            )  # fmt: skip
+            policy.release()
+        clear_checkpoints(self.folder, iteration)
+
+    def evaluate(self, t: int) -> None:
+        """Answers to the held-out prompts, compared with the start's and with those before. At t = 0 the start meets a second
+        sample of itself: what it shows beside 1/2 is noise."""
+        name, e = f"iter-{t}", self.s.evaluate
+        if self.folder.finished(f"{name}/evaluation.jsonl"):
+            return
+        prompts = read_records(self.folder / "heldout.jsonl", Prompt)
+        policy, plain = self.policy(t), e.sampling.temperature == 1.0 and e.sampling.top_p == 1.0
+        for stage, sampling, indices in (
+            ("answers", e.sampling, range(e.answers if t else 2 * e.answers)),
+            ("samples", Sampling(1, 1.0, 1.0, e.max_new_tokens), range(1)),
+        ):
+            if (stage == "answers" or not plain) and not self.folder.finished(f"{name}/{stage}.jsonl"):
+                seed = seed_of(self.s.seed, "evaluate", stage)
+                generator = policy.generator(sampling)
+                run_generate(self.runner, f"{name}/{stage}", generator, prompts, indices, seed, e.batch_prompts)
+        start = self._answers(0)
+        first = {p: a[: e.answers] for p, a in start.items()}
+        now = self._answers(t) if t else {p: a[e.answers :] for p, a in start.items()}
+        before = self._answers(t - 1) if t > 1 else first
+        sides = Sides(now, first, before, now if plain else self._answers(t, "samples"))
+        scorers = policy.scorer(training=False), self.policies[0].scorer(training=False)
+        run_evaluate(
+            self.runner, f"{name}/evaluation", prompts, sides, self.judges["true"], self.judges["proxy"], scorers, e.batch_prompts
+        )  # fmt: skip
+
+    def report(self) -> None:
+        """Summary, report page, final model with its card, manifest; then the table on the terminal."""
+        finish(self.folder, self.s)
+
+    def _responses(self, t: int) -> list[Response]:
+        return read_records(self.folder / f"iter-{t}/responses.jsonl", Response)
+
+    def _answers(self, t: int, stage: str = "answers") -> dict[str, list[Response]]:
+        return by_prompt(read_records(self.folder / f"iter-{t}/{stage}.jsonl", Response))
+
+    def _examples(self, t: int) -> list[Example]:
+        groups = read_records(self.folder / f"iter-{t}/groups.jsonl", Group)
+        prompts, responses = {p.id: p for p in self.prompts(t)}, {r.id: r for r in self._responses(t)}
+        return examples(prompts, responses, groups, self.objective.branches, self.s.answers, self.s.self_term)

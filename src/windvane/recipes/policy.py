@@ -1,0 +1,69 @@
+"""The policy of one iteration: loaded when first asked for, in the form that the stage needs, one in memory at a time.
+
+In: a model spec (the start's, or RUN/iter-t/model). Out: a Generator, a Scorer for log-probs, or the model opened for training. It is
+always read back from disk, so that a resumed run sees the very weights that an undisturbed one did.
+"""
+
+from __future__ import annotations
+
+import gc
+from typing import Any
+
+import torch
+
+from windvane.backends.local import LocalGenerator, Sampling
+from windvane.modeling.load import load_model, load_tokenizer
+from windvane.modeling.logprobs import Scorer
+from windvane.modeling.lora import add_lora
+from windvane.train.loop import Train
+
+
+class Policy:
+    """`spec` as `load_model` takes it; `train` says precision and LoRA; `seed` draws a fresh adapter's weights."""
+
+    def __init__(self, spec: str, train: Train, device: str, seed: int) -> None:
+        self.spec, self.train, self.device, self.seed = spec, train, device, seed
+        self._loaded: tuple[tuple[str, bool], Any] | None = None
+        self._tokenizer: Any = None
+        self._scorer: Scorer | None = None
+
+    @property
+    def tokenizer(self) -> Any:
+        if self._tokenizer is None:
+            self._tokenizer = load_tokenizer(self.spec)
+        return self._tokenizer
+
+    def release(self) -> None:
+        """Forget the weights."""
+        self._loaded = self._scorer = None
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def model(self, training: bool) -> Any:
+        """To sample from and evaluate in the run's precision, or to train: float32 weights where all of them are trained
+        (autocast does the rest), an adapter on the run's precision where LoRA is."""
+        bf16 = self.train.precision == "bfloat16"
+        adapter = training and self.train.lora_rank > 0
+        dtype = "bfloat16" if bf16 and (adapter or not training) else "float32"
+        if self._loaded is None or self._loaded[0] != (dtype, adapter):
+            self.release()
+            model = load_model(self.spec, dtype, self.device, trainable=training)
+            if adapter and not hasattr(model, "peft_config"):
+                s = self.train
+                model = add_lora(model, s.lora_rank, s.lora_alpha, s.lora_dropout, seed=self.seed)
+            self._loaded = ((dtype, adapter), model)
+        return self._loaded[1]
+
+    def generator(self, sampling: Sampling) -> LocalGenerator:
+        return LocalGenerator(self.model(training=False), self.tokenizer, sampling)
+
+    def scorer(self, training: bool) -> Scorer:
+        model = self.model(training)
+        if self._scorer is None or self._scorer.model is not model:
+            self._scorer = Scorer(model)
+        return self._scorer
+
+    def window(self) -> int:
+        """Tokens that the model's positions reach, prompt and answer together."""
+        return int(self.model(training=False).config.get_text_config().max_position_embeddings)

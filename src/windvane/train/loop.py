@@ -1,0 +1,243 @@
+"""The training loop, readable top to bottom: trees in, one optimizer step a batch, checkpoints that can be killed.
+
+In: a model, its Scorer, examples with cached reference log-probs, an Objective. Out: the model's weights changed in place (the best
+by held-out loss, or the last) and the metrics, one row a step. Every step's loss is a sum over micro-batches divided by the whole
+optimizer batch's examples (or answer tokens, as the objective declares), so accumulation changes nothing but memory.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from windvane.errors import UserError
+from windvane.modeling.logprobs import Scorer
+from windvane.objectives.batch import Batch, Objective
+from windvane.records import seed_of
+from windvane.train import checkpoint
+from windvane.train.batches import Example, micro_batches, order
+
+# |policy - reference| a token (nats) at step 0: twenty times what another batch make-up moves it by
+START_TOLERANCE = {False: 1e-4, True: 0.16}
+
+
+@dataclass(frozen=True, slots=True)
+class Train:
+    """Settings of one training stage. The objective's own settings are in `objective_args` (see `windvane.objectives`)."""
+
+    objective: str = "sppo"
+    objective_args: dict[str, float] = field(default_factory=dict)
+    optimizer: Literal["rmsprop", "adamw"] = "rmsprop"
+    lr: float = 5e-7
+    weight_decay: float = 0.0
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    warmup: float = 0.1  # fraction of the schedule's steps
+    epochs: int = 1
+    schedule_epochs: int | None = None  # the schedule's length where training stops before its end
+    batch: int = 64  # examples (pairs or groups) an optimizer step
+    micro_tokens: int = 8192  # tree tokens in one forward
+    clip: float = 1.0  # gradient norm; 0 switches clipping off
+    held_out: float = 0.02  # fraction of the prompts' groups never trained on
+    evaluate_every: int = 0  # steps between held-out evaluations (a checkpoint each); 0: ten times a stage
+    keep: Literal["best", "last"] = "best"
+    precision: Literal["float32", "bfloat16"] = "float32"  # bfloat16: autocast over float32 weights
+    gradient_checkpointing: bool = False
+    lora_rank: int = 0  # 0: full fine-tuning
+    lora_alpha: float = 16.0
+    lora_dropout: float = 0.0
+
+
+def learning_rate(step: int, total: int, settings: Train) -> float:
+    """The rate of step 0, 1, ..., total-1, as transformers' schedulers give it (the first warm-up step is at 0)."""
+    warm = math.ceil(settings.warmup * total)
+    if step < warm:
+        return settings.lr * step / warm
+    done = (step - warm) / max(1, total - warm)
+    shape = {"constant": 1.0, "linear": 1.0 - done, "cosine": 0.5 * (1.0 + math.cos(math.pi * done))}
+    return settings.lr * max(0.0, shape[settings.schedule])
+
+
+def make_optimizer(model: nn.Module, settings: Train) -> torch.optim.Optimizer:
+    parameters = list(checkpoint.trainable(model).values())
+    if settings.optimizer == "rmsprop":
+        return torch.optim.RMSprop(parameters, lr=settings.lr, weight_decay=settings.weight_decay)
+    return torch.optim.AdamW(parameters, lr=settings.lr, weight_decay=settings.weight_decay)
+
+
+def batch_of(found: Sequence[Example], logps: Sequence[Sequence[Tensor | None]]) -> Batch:
+    """Sum each answer's token log-probs and line the examples up as [B, K]."""
+    width = max(len(e.lengths) for e in found)
+    sums = [[node.sum() for node in nodes[1:] if node is not None] for nodes in logps]
+    zero = sums[0][0].detach() * 0.0
+
+    def table(rows: Sequence[Sequence[float]]) -> Tensor:
+        padded = [[*row, *[0.0] * (width - len(row))] for row in rows]
+        return torch.tensor(padded, dtype=torch.float32, device=zero.device)
+
+    return Batch(
+        logps=torch.stack([torch.stack([*row, *[zero] * (width - len(row))]) for row in sums]),
+        reference=table([e.reference or [0.0] * len(e.lengths) for e in found]),
+        p_win=table([e.p_win for e in found]),
+        lengths=table([e.lengths for e in found]),
+        mask=table([[1.0] * len(e.lengths) for e in found]).bool(),
+    )
+
+
+class _Tally:
+    """Sums over an optimizer batch of what the metrics follow."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, float] = {}
+        self.counts: dict[str, int] = {}
+
+    def add(self, name: str, value: float) -> None:
+        self.sums[name] = self.sums.get(name, 0.0) + value
+        self.counts[name] = self.counts.get(name, 0) + 1
+
+    def follow(self, found: Sequence[Example], batch: Batch, reference: bool) -> None:
+        for row, example in enumerate(found):
+            chosen, rejected = example.chosen, example.rejected
+            for name, index in (("chosen", chosen), ("rejected", rejected)):
+                if index is not None:
+                    self.add(f"{name}_logps", batch.logps[row, index].item())
+                    if reference:
+                        self.add(f"{name}_logratio", batch.logratio[row, index].item())
+            if chosen is not None and rejected is not None and reference:
+                ahead = (batch.logratio[row, chosen] - batch.logratio[row, rejected]).item()
+                self.add("accuracy", 1.0 if ahead > 0 else 0.5 if ahead == 0 else 0.0)
+
+    def means(self) -> dict[str, float]:
+        return {name: self.sums[name] / self.counts[name] for name in sorted(self.sums)}
+
+
+class Trainer:
+    """One training stage of one model. `folder` holds its checkpoints; `report(step, total, metrics)` is called every step."""
+
+    def __init__(
+        self,
+        scorer: Scorer,
+        objective: Objective,
+        settings: Train,
+        folder: Path,
+        seed: int,
+        report: Callable[[int, int, dict[str, Any]], None] = lambda step, total, row: None,
+    ) -> None:
+        self.scorer, self.model = scorer, scorer.model
+        self.objective, self.settings, self.folder, self.seed, self.report = objective, settings, folder, seed, report
+        self.device = next(self.model.parameters()).device.type
+
+    def fit(self, found: Sequence[Example], held: Sequence[Example]) -> list[dict[str, Any]]:
+        """Train from the newest checkpoint (or the start) to the end; returns one metrics row a step and evaluation."""
+        if not found:
+            raise UserError(
+                "nothing to train on: no prompt had a best and a worst answer; look at groups.jsonl for why"
+            )
+        s = self.settings
+        if s.gradient_checkpointing:
+            self.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        optimizer = make_optimizer(self.model, s)
+        per_epoch = math.ceil(len(found) / s.batch)
+        total, planned = per_epoch * s.epochs, per_epoch * (s.schedule_epochs or s.epochs)
+        every = s.evaluate_every or max(1, total // 10)
+        state, best = checkpoint.load(self.folder, self.model, optimizer)
+        if state.step == 0:
+            self._check_start(found)
+            if held:
+                state.metrics.append({"step": 0, "split": "held-out", "epoch": 0.0, **self.measure(held)})
+        for step in range(state.step, total):
+            epoch, place = divmod(step, per_epoch)
+            indices = order(len(found), self.seed, epoch)[place * s.batch : (place + 1) * s.batch]
+            rate = learning_rate(step, planned, s)
+            row = self._step([found[i] for i in indices], optimizer, rate, step)
+            state.step = step + 1
+            state.metrics.append({"step": step + 1, "split": "train", "epoch": (step + 1) / per_epoch, **row})
+            if state.step % every == 0 or state.step == total:
+                if held:
+                    measured = self.measure(held)
+                    state.metrics.append(
+                        {"step": step + 1, "split": "held-out", "epoch": (step + 1) / per_epoch, **measured}
+                    )
+                    if state.best is None or measured["loss"] < state.best:
+                        state.best, state.best_step = measured["loss"], state.step
+                        best = {k: v.detach().cpu().clone() for k, v in checkpoint.trainable(self.model).items()}
+                checkpoint.save(self.folder, state, self.model, optimizer, best if s.keep == "best" else None)
+            self.report(state.step, total, row)
+        if s.keep == "best" and best is not None:
+            checkpoint.copy_into(self.model, best)
+        self.model.eval()
+        return state.metrics
+
+    def _forward(self, found: Sequence[Example]) -> Batch:
+        bf16 = self.settings.precision == "bfloat16"
+        with torch.autocast(self.device, torch.bfloat16, enabled=bf16):
+            return batch_of(found, self.scorer.logps([e.tree for e in found]))
+
+    def _count(self, found: Sequence[Example]) -> int:
+        """What the summed loss of an optimizer batch is divided by."""
+        return len(found) if self.objective.reduction == "example" else sum(sum(e.lengths) for e in found)
+
+    def _step(self, found: list[Example], optimizer: torch.optim.Optimizer, rate: float, step: int) -> dict[str, float]:
+        self.model.train()
+        torch.manual_seed(seed_of(self.seed, "step", step))  # dropout: the same whether or not the run was resumed
+        tally, total, count = _Tally(), 0.0, self._count(found)
+        for micro in micro_batches(found, self.settings.micro_tokens):
+            batch = self._forward(micro)
+            losses = self.objective.loss(batch)
+            self._refuse_nan(losses, micro, step)
+            (losses.sum() / count).backward()
+            total += losses.detach().double().sum().item()
+            tally.follow(micro, batch, self.objective.reference)
+        parameters = list(checkpoint.trainable(self.model).values())
+        norm = torch.nn.utils.clip_grad_norm_(parameters, self.settings.clip or math.inf).item()
+        if not math.isfinite(norm):
+            rows = ", ".join(e.id for e in found)
+            raise UserError(
+                f"step {step + 1}: the gradient is not finite; prompts of this batch: {rows}; lower --train.lr"
+            )
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        return {"loss": total / count, "lr": rate, "grad_norm": norm, **tally.means()}
+
+    def _refuse_nan(self, losses: Tensor, found: Sequence[Example], step: int) -> None:
+        bad = [e.id for e, ok in zip(found, torch.isfinite(losses).tolist()) if not ok]
+        if bad:
+            raise UserError(
+                f"step {step + 1}: the loss is not finite for prompts {', '.join(bad)}; nothing was updated"
+            )
+
+    @torch.no_grad()
+    def measure(self, found: Sequence[Example]) -> dict[str, float]:
+        """Loss, reward accuracy and log-ratios on held-out examples."""
+        self.model.eval()
+        tally, total = _Tally(), 0.0
+        for micro in micro_batches(found, self.settings.micro_tokens):
+            batch = self._forward(micro)
+            losses = self.objective.loss(batch)
+            self._refuse_nan(losses, micro, -1)
+            total += losses.double().sum().item()
+            tally.follow(micro, batch, self.objective.reference)
+        return {"loss": total / self._count(found), **tally.means()}
+
+    @torch.no_grad()
+    def _check_start(self, found: Sequence[Example]) -> None:
+        """Before any update the policy is its own reference; a difference means other weights, ids or template."""
+        if not self.objective.reference:
+            return
+        self.model.eval()
+        micro = next(micro_batches(found, self.settings.micro_tokens))
+        batch = self._forward(micro)
+        gap = (batch.logratio.abs() / batch.lengths.clamp(min=1)).max().item()
+        limit = START_TOLERANCE[self.settings.precision == "bfloat16"]
+        if not gap <= limit:
+            raise UserError(
+                f"the policy's log-probs differ from the cached reference's by {gap:.2g} nats a token before the first step "
+                f"(limit {limit:g}): reference.jsonl was made by other weights; remove it to make it again"
+            )

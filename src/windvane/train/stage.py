@@ -1,0 +1,71 @@
+"""The train stage of a run: groups in, a model folder out, whatever happens in between.
+
+In: prompts, responses, groups and cached reference log-probs of one iteration, and the policy's model opened for training. Out:
+RUN/iter-t/train/metrics.jsonl and RUN/iter-t/model (plain Hugging Face files, or a PEFT adapter), published by one rename. The
+checkpoints are removed when the model stands.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from windvane.modeling.load import save_model
+from windvane.modeling.logprobs import Scorer
+from windvane.objectives.batch import Objective
+from windvane.schema import dumps
+from windvane.store import RunFolder, publish_folder, write_atomic
+from windvane.train.batches import Example
+from windvane.train.loop import Train, Trainer
+
+
+def run_train(
+    run: RunFolder,
+    iteration: str,
+    scorer: Scorer,
+    tokenizer: Any,
+    objective: Objective,
+    settings: Train,
+    found: Sequence[Example],
+    held: Sequence[Example],
+    seed: int,
+    base_spec: str,
+    quiet: bool = False,
+) -> None:
+    """Train `scorer.model` in place and publish it as `iteration/model`."""
+    from tqdm import tqdm
+
+    stage, folder = f"{iteration}/train", run / iteration / "train"
+    start, cpu = time.perf_counter(), time.process_time()
+    bar = tqdm(desc=stage, unit="step", disable=quiet or None)
+
+    def report(step: int, total: int, row: dict[str, Any]) -> None:
+        bar.total = total
+        bar.update(step - bar.n)
+        bar.set_postfix(loss=f"{row['loss']:.4g}")
+        run.status(stage, step, total)
+        run.log("step", stage=stage, step=step, **row)
+
+    run.status(stage, 0, 0)
+    try:
+        trainer = Trainer(scorer, objective, settings, folder / "checkpoints", seed, report)
+        metrics = trainer.fit(found, held)
+    finally:
+        bar.close()
+    write_atomic(folder / "metrics.jsonl", "".join(dumps(row) + "\n" for row in metrics))
+    model, aside = scorer.model, run / iteration / "model.tmp"
+    shutil.rmtree(aside, ignore_errors=True)
+    if settings.precision == "bfloat16" and not settings.lora_rank:
+        model.to(torch.bfloat16)
+    save_model(model, tokenizer, aside, base_spec)
+    publish_folder(aside, run / iteration / "model")
+    run.timing(stage, time.perf_counter() - start, time.process_time() - cpu, len(metrics))
+
+
+def clear_checkpoints(run: RunFolder, iteration: str) -> None:
+    """Remove what a finished stage no longer needs (also after a kill between publishing and removing)."""
+    shutil.rmtree(run / iteration / "train" / "checkpoints", ignore_errors=True)
