@@ -1,0 +1,255 @@
+"""Models and tokenizers from a folder, a hub id or the embedded world; and back to plain Hugging Face files.
+
+In: a spec: a folder of Hugging Face files, a folder holding a PEFT adapter (its base named relatively to that folder or by hub id), a
+hub id, or `world:FAMILY`. Out: a model in evaluation mode, a tokenizer. Safetensors only; code that comes with a model is never run, and
+there is no switch for it. Whatever a user can mend is one `UserError` line.
+
+What is saved holds no path of the machine and no date: the same weights give the same bytes.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import json
+import os
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import constants as HUB
+from huggingface_hub import try_to_load_from_cache
+from huggingface_hub.errors import HFValidationError
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+from transformers.utils import logging as hf_logging
+from transformers.utils.peft_utils import find_adapter_config_file
+
+from windvane.errors import UserError
+from windvane.modeling.lora import load_adapter
+
+WORLD_MODELS = {"styles": "windvane.world.styles:model_folder"}
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+ADAPTER_CONFIG = "adapter_config.json"
+
+
+def pick_device(device: str = "auto") -> torch.device:
+    """`auto` is CUDA where there is one, else the CPU; a device that is not there is a `UserError`."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.empty(0, device=device)
+        return torch.device(device)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"device {device}: not usable here ({_condense(error)}); take cpu, cuda or auto") from None
+
+
+def locate(spec: str) -> str:
+    """A folder that exists, or a hub id; `world:FAMILY` becomes the folder shipped in the package."""
+    if spec.startswith("world:"):
+        family = spec.removeprefix("world:").split(":")[0]
+        if family not in WORLD_MODELS:
+            raise UserError(f"model {spec}: no such family; there are: {', '.join(WORLD_MODELS)}")
+        module, _, name = WORLD_MODELS[family].partition(":")
+        return str(getattr(importlib.import_module(module), name)())
+    folder = Path(spec).expanduser()
+    if folder.is_dir():
+        return str(folder)
+    if folder.exists():
+        raise UserError(f"model {spec}: is a file; give the folder that holds config.json")
+    if not spec or spec.startswith((".", "~", os.sep)) or (spec.count("/") != 1 and os.sep in spec):
+        raise UserError(f"model {spec}: no such folder; give a folder with config.json or a hub id such as owner/name")
+    return spec if _hub_answers() else _cached(spec)
+
+
+def load_model(spec: str, dtype: str = "float32", device: str = "auto", trainable: bool = False) -> Any:
+    """A decoder by `AutoModelForCausalLM`, in evaluation mode; a `PeftModel` where `spec` holds an adapter.
+
+    `trainable` leaves the adapter's weights open to training (those of a model without adapter always are).
+    """
+    where = locate(spec)
+    config = _adapter_config(spec, where)
+    if config is None:
+        return _load(AutoModelForCausalLM, spec, where, dtype, device)
+    base = load_model(_base_of(spec, where, config), dtype, device)
+    if isinstance(base, PeftModel):
+        raise UserError(f"model {spec}: its base holds an adapter itself; merge that one into its base first")
+    return load_adapter(base, where, trainable=trainable)
+
+
+def load_sequence_classifier(spec: str, dtype: str = "float32", device: str = "auto") -> Any:
+    """A classifier by `AutoModelForSequenceClassification` with all its weights present (no freshly drawn head)."""
+    return _load(AutoModelForSequenceClassification, spec, locate(spec), dtype, device)
+
+
+def load_tokenizer(spec: str) -> Any:
+    """The tokenizer beside the model, or that of an adapter's base where the adapter's folder has none."""
+    where = locate(spec)
+    config = _adapter_config(spec, where)
+    if config is not None and Path(where).is_dir() and not (Path(where) / "tokenizer_config.json").exists():
+        return load_tokenizer(_base_of(spec, where, config))
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(where, trust_remote_code=False)
+    except Exception as error:
+        raise UserError(f"tokenizer {spec}: {_reason(error, where)}") from None
+    if not len(tokenizer):
+        raise UserError(f"tokenizer {spec}: is empty; the folder lacks tokenizer.json: save the tokenizer there")
+    return tokenizer
+
+
+def save_model(model: Any, tokenizer: Any, folder: Path, base_spec: str) -> None:
+    """Write weights (safetensors, or the adapter alone of a `PeftModel`), config and tokenizer with its chat template.
+
+    `base_spec` is how the base was named: an adapter keeps a hub id as it is and a local folder relatively to `folder`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with _quiet():
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+    if isinstance(model, PeftModel):
+        base = Path(base_spec).expanduser()
+        named = Path(os.path.relpath(base.resolve(), folder.resolve())).as_posix() if base.is_dir() else base_spec
+        _rewrite(folder / ADAPTER_CONFIG, base_model_name_or_path=named)
+        (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty card, which names the base's path
+
+
+def _load(auto: Any, spec: str, where: str, dtype: str, device: str) -> Any:
+    if dtype not in DTYPES:
+        raise UserError(f"dtype {dtype}: unknown; take {' or '.join(DTYPES)}")
+    target = pick_device(device)
+    if Path(where).is_dir():
+        _check_folder(spec, Path(where))
+    try:
+        with _quiet():
+            model, info = auto.from_pretrained(
+                where,
+                dtype=DTYPES[dtype],
+                trust_remote_code=False,
+                use_safetensors=True,
+                output_loading_info=True,
+            )
+    except Exception as error:
+        raise UserError(f"model {spec}: {_reason(error, where)}") from None
+    missing = sorted(info["missing_keys"]) + sorted(str(m) for m in info.get("mismatched_keys", ()))
+    if missing:
+        kind = "a causal language model" if auto is AutoModelForCausalLM else "a trained sequence classifier"
+        raise UserError(f"model {spec}: its weights lack {missing[0]} ({len(missing)} missing): it is not {kind}")
+    return model.to(target).eval()
+
+
+def _check_folder(spec: str, folder: Path) -> None:
+    if not (folder / "config.json").exists():
+        raise UserError(f"model {spec}: no config.json in this folder; give the folder of a saved Hugging Face model")
+    if not list(folder.glob("*.safetensors")):
+        pickled = sorted(p.name for pattern in ("*.bin", "*.pt", "*.pth") for p in folder.glob(pattern))
+        found = f"only {pickled[0]}, which could run code: convert it to" if pickled else "no weights: it needs"
+        raise UserError(f"model {spec}: {found} safetensors (model.safetensors)")
+
+
+def _adapter_config(spec: str, where: str) -> dict[str, Any] | None:
+    """The adapter's config where there is one and no whole model beside it."""
+    folder = Path(where)
+    if folder.is_dir():
+        path = folder / ADAPTER_CONFIG if not (folder / "config.json").exists() else None
+    else:
+        try:
+            found = find_adapter_config_file(where)
+        except Exception as error:
+            raise UserError(f"model {spec}: {_reason(error, where)}") from None
+        path = Path(found) if found else None
+    if path is None or not path.exists():
+        return None
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path}: not valid JSON ({error.msg}, line {error.lineno})") from None
+    if not isinstance(config, dict) or not config.get("base_model_name_or_path"):
+        raise UserError(f"{path}: field 'base_model_name_or_path': missing; name the base model there")
+    return config
+
+
+def _base_of(spec: str, where: str, config: dict[str, Any]) -> str:
+    base = str(config["base_model_name_or_path"])
+    beside = Path(where) / base
+    if beside.is_dir():
+        return os.path.normpath(beside)
+    if base.startswith("."):
+        raise UserError(f"model {spec}: its base {base} is not there (relative to the adapter's folder); put it back")
+    return base
+
+
+def _rewrite(path: Path, **changes: Any) -> None:
+    """Sorted lists (PEFT writes sets in the order of their hashes) and changed fields."""
+    config = {**json.loads(path.read_text(encoding="utf-8")), **changes}
+    for key in ("target_modules", "modules_to_save", "exclude_modules"):
+        if isinstance(config.get(key), list):
+            config[key] = sorted(config[key])
+    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+class _quiet:
+    """Without the bars and load reports of transformers: what matters in them is raised."""
+
+    def __enter__(self) -> None:
+        self.verbosity, self.bars = hf_logging.get_verbosity(), hf_logging.is_progress_bar_enabled()
+        hf_logging.set_verbosity_error()
+        hf_logging.disable_progress_bar()
+
+    def __exit__(self, *_: object) -> None:
+        hf_logging.set_verbosity(self.verbosity)
+        if self.bars:
+            hf_logging.enable_progress_bar()
+
+
+def _cached(spec: str) -> str:
+    """The folder of a hub id in the local cache: for when the hub does not answer, which its client would find out by retrying
+    for minutes, file by file."""
+    for name in ("config.json", ADAPTER_CONFIG):
+        try:
+            found = try_to_load_from_cache(spec, name)
+        except HFValidationError:
+            raise UserError(f"model {spec}: neither a folder nor a hub id such as owner/name") from None
+        if isinstance(found, str):
+            return str(Path(found).parent)
+    raise UserError(
+        f"model {spec}: no such folder, not in the local cache, and the Hugging Face hub does not answer; "
+        "give a folder, or check the name and the network"
+    )
+
+
+@functools.cache
+def _hub_answers() -> bool:
+    if HUB.HF_HUB_OFFLINE:
+        return False
+    try:
+        urllib.request.urlopen(urllib.request.Request(HUB.ENDPOINT, method="HEAD"), timeout=10).close()
+    except urllib.error.HTTPError:
+        return True  # it answers, if only to refuse
+    except OSError:
+        return False
+    return True
+
+
+def _reason(error: Exception, where: str) -> str:
+    """Hugging Face's many lines as one, with the mend."""
+    text = str(error)
+    low = text.lower()
+    hub = not Path(where).is_dir()
+    if "trust_remote_code" in low or "custom code" in low:
+        return "needs code of its own, which windvane never runs; take a model that transformers supports itself"
+    if "unrecognized configuration class" in low:
+        return f"this kind of model does not fit: {_condense(error)}"
+    if "backend tokenizer" in low:
+        return "no tokenizer there (tokenizer.json); save the tokenizer beside the model"
+    if "gated repo" in low or ("401 client" in low and "gated" in low):
+        return "is gated on the hub: ask for access there and set HF_TOKEN"
+    if hub and ("not a valid model identifier" in low or "repository not found" in low):
+        return "no such folder here and no such model on the hub; check the name"
+    return _condense(error)
+
+
+def _condense(error: BaseException) -> str:
+    first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return first if len(first) <= 200 else first[:197] + "..."
