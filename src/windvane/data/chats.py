@@ -1,0 +1,93 @@
+"""One cell of a prompts file -> the messages of a chat, or one line that says what is wrong with it.
+
+In: a plain string, a list of turns {"role", "content"} or {"from", "value"} (ShareGPT's names), or such a list as JSON text in a
+cell of a chat column (CSV has no lists). Out: `Message`s: at most one system message, first; then user and assistant in turn; last
+a user's, because a prompt waits for an answer. Text is kept to the letter: nothing is stripped, normalised or cut.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from typing import Any, NoReturn
+
+from windvane.errors import UserError
+from windvane.records import Message
+
+CHAT_COLUMNS = ("messages", "conversations", "conversation")
+ROLES = {
+    "system": "system",
+    "user": "user",
+    "human": "user",
+    "assistant": "assistant",
+    "gpt": "assistant",
+    "chatgpt": "assistant",
+    "bot": "assistant",
+    "model": "assistant",
+}
+
+
+def messages_of(value: Any, where: str, field: str) -> tuple[Message, ...]:
+    """The chat in `value`; `where` ("prompts.jsonl: row 17") and `field` open the `UserError` of a broken one."""
+    if isinstance(value, str) and field.lower() in CHAT_COLUMNS and value.lstrip().startswith("["):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError) as error:
+            _fail(where, field, f"looks like a list of turns but is not valid JSON ({error}); mend the cell")
+    if isinstance(value, str):
+        return (Message("user", _text(value, where, field)),)
+    if not isinstance(value, list):
+        _fail(where, field, f"expected text or a list of turns, got {_kind(value)}; mend or remove the row")
+    if not value:
+        _fail(where, field, "the chat has no turns; write at least one user turn or remove the row")
+    messages = tuple(_turn(turn, where, f"{field}[{i}]" if field else f"turn {i + 1}") for i, turn in enumerate(value))
+    _check_order(messages, where, field)
+    return messages
+
+
+def _turn(turn: Any, where: str, field: str) -> Message:
+    if not isinstance(turn, dict):
+        _fail(where, field, f"expected a turn like {{'role': ..., 'content': ...}}, got {_kind(turn)}")
+    keys = ("role", "content") if turn.get("role") is not None or turn.get("from") is None else ("from", "value")
+    role, content = (turn.get(key) for key in keys)
+    if turn.get("tool_calls"):
+        _fail(where, f"{field}.tool_calls", "tool calls are not supported; write the turn as text or remove the row")
+    if not isinstance(role, str) or role.strip().lower() not in ROLES:
+        _fail(where, f"{field}.{keys[0]}", f"expected system, user or assistant, got {_kind(role)}")
+    return Message(ROLES[role.strip().lower()], _text(content, where, f"{field}.{keys[1]}"))
+
+
+def _text(value: Any, where: str, field: str) -> str:
+    if not isinstance(value, str):
+        _fail(where, field, f"expected text, got {_kind(value)}; mend or remove the row")
+    if not value.strip():
+        _fail(where, field, "empty; write the text or remove the row")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        _fail(where, field, f"half of a surrogate pair at character {error.start + 1}, which is no text; mend the row")
+    return value
+
+
+def _check_order(messages: tuple[Message, ...], where: str, field: str) -> None:
+    roles = [m.role for m in messages]
+    turns = roles[1:] if roles[0] == "system" else roles
+    if "system" in turns:
+        _fail(where, field, "a system message must come first and only once; mend the order of the turns")
+    if not turns or turns[0] != "user":
+        first = "the system message stands alone" if not turns else "the first turn is the assistant's"
+        _fail(where, field, f"{first}; after a system message, if any, the user speaks first")
+    for number, (before, after) in enumerate(itertools.pairwise(turns), len(roles) - len(turns) + 1):
+        if before == after:
+            _fail(where, field, f"turns {number} and {number + 1} are both the {after}'s; they must alternate")
+    if turns[-1] != "user":
+        _fail(where, field, "the last turn is the assistant's; end with a user turn that waits for an answer")
+
+
+def _fail(where: str, field: str, text: str) -> NoReturn:
+    raise UserError(f"{where}: field '{field}': {text}" if field else f"{where}: {text}")
+
+
+def _kind(value: Any) -> str:
+    names = {type(None): "nothing", dict: "a table", list: "a list"}
+    return names.get(type(value), f"{type(value).__name__} {str(value)[:40]!r}")
