@@ -92,14 +92,14 @@ class Flow:
             found[role] = same if same is not None else resolve_judge(spec, device=s.device) if spec else None
         return found
 
-    def policy(self, t: int) -> Policy:
-        """pi_{t+1}: what iteration t made; 0 is the start. Others' weights are let go, the start's kept for evaluation."""
+    def policy(self, t: int, beside: bool = False) -> Policy:
+        """What iteration t made; 0 is the start. The weights of all others are let go unless it is wanted `beside` them."""
         if t not in self.policies:
             spec = self.s.model if t == 0 else str(self.folder / f"iter-{t}" / "model")
             seed = seed_of(self.s.seed, "adapter")
             self.policies[t] = Policy(spec, self.s.train, self.s.device, seed)
         for other, policy in self.policies.items():
-            if other not in (0, t):
+            if other != t and not beside:
                 policy.release()
         return self.policies[t]
 
@@ -197,7 +197,7 @@ class Flow:
             ("samples", Sampling(1, 1.0, 1.0, e.max_new_tokens), range(1)),
         ):
             if (stage == "answers" or not plain) and not self.folder.finished(f"{name}/{stage}.jsonl"):
-                seed = seed_of(self.s.seed, "evaluate", stage)
+                seed = seed_of(self.s.seed, "evaluate", stage, t)
                 generator = policy.generator(sampling)
                 run_generate(self.runner, f"{name}/{stage}", generator, prompts, indices, seed, e.batch_prompts)
         start = self._answers(0)
@@ -205,7 +205,7 @@ class Flow:
         now = self._answers(t) if t else {p: a[e.answers :] for p, a in start.items()}
         before = self._answers(t - 1) if t > 1 else first
         sides = Sides(now, first, before, now if plain else self._answers(t, "samples"))
-        scorers = policy.scorer(training=False), self.policies[0].scorer(training=False)
+        scorers = policy.scorer(training=False), self.policy(0, beside=True).scorer(training=False)
         run_evaluate(
             self.runner, f"{name}/evaluation", prompts, sides, self.judges["true"], self.judges["proxy"], scorers, e.batch_prompts
         )  # fmt: skip

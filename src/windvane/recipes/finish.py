@@ -1,0 +1,137 @@
+"""The end of a run: summary.json, report.html, RUN/model with its card, manifest.json; then a table on the terminal.
+
+In: a run folder whose iterations stand. Everything written here but the manifest is a function of the run's files alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from windvane.data.card import model_card
+from windvane.evaluate.winrate import summarise
+from windvane.records import Group
+from windvane.report.page import write_report
+from windvane.store import RunFolder, publish_folder, read_jsonl, read_records, write_atomic
+
+
+def finish(run: RunFolder, settings: Any) -> None:
+    """Write what is missing and print the table."""
+    if not run.finished("manifest.json"):
+        run.status("report", 0, 1)
+        write_atomic(run / "summary.json", json.dumps(summary(run, settings), indent=1, allow_nan=False) + "\n")
+        write_report(run.path)
+        publish_model(run, settings.iterations)
+        run.write_manifest()
+    run.status("done", 1, 1)
+    print(table(run))
+    print(f"\nreport: {run / 'report.html'}\nmodel:  {run / 'model'}")
+
+
+def summary(run: RunFolder, settings: Any) -> dict[str, Any]:
+    """What summary.json holds: the settings that name the run, and one entry an iteration, the start first."""
+    s, notes = settings, []
+    if not s.evaluate.judge:
+        notes.append(
+            "The win rate is not measured: no held-out judge was given (evaluate.judge), and the judge that trained must not "
+            "evaluate. The proxy win rate is that judge's own."
+        )
+    return {
+        "recipe": type(settings).__name__.lower(),
+        "objective": s.train.objective,
+        "model": s.model,
+        "judge": s.judge,
+        "evaluation_judge": s.evaluate.judge,
+        "proxy_judge": s.evaluate.proxy or s.judge,
+        "prompts": s.prompts,
+        "iterations": [iteration(run, t, s.seed) for t in range(s.iterations + 1)],
+        "report": "report.html",
+        "notes": notes,
+    }
+
+
+def iteration(run: RunFolder, t: int, seed: int) -> dict[str, Any]:
+    """One entry: held-out figures, and from t = 1 what judging and training showed."""
+    folder = run / f"iter-{t}"
+    entry = {"iteration": t, **summarise([row for _, row in read_jsonl(folder / "evaluation.jsonl")], seed)}
+    if t == 0:
+        return entry
+    groups = read_records(folder / "groups.jsonl", Group)
+    gaps = [g.disagreement for g in groups if g.disagreement is not None]
+    rows = [row for _, row in read_jsonl(folder / "train" / "metrics.jsonl")]
+    measured = [r for r in rows if r["split"] == "held-out" and r["step"] > 0]
+    kept = min(measured, key=lambda r: r["loss"]) if measured else rows[-1]
+    return {
+        **entry,
+        "chosen_logps": kept.get("chosen_logratio"),
+        "rejected_logps": kept.get("rejected_logratio"),
+        "logps_of": "held-out groups" if measured else "the last training batch",
+        "pairs": sum(g.status == "pair" for g in groups),
+        "ties": sum(g.status in ("tie", "same") for g in groups),
+        "failed": sum(g.status in ("failed", "few") for g in groups),
+        "failed_verdicts": sum(g.failed_pairs for g in groups),
+        "disagreement": sum(gaps) / len(gaps) if gaps else None,
+        "cyclic_triples": sum(g.cyclic_triples for g in groups),
+        "triples": sum(g.triples for g in groups),
+    }
+
+
+def publish_model(run: RunFolder, iterations: int) -> None:
+    """RUN/model: the last iteration's files (linked where the file system can) and a model card with the measured numbers."""
+    source, aside = run / f"iter-{iterations}" / "model", run / "model.tmp"
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir()
+    for file in sorted(source.iterdir()):
+        if file.name == "adapter_config.json":
+            (aside / file.name).write_text(moved_adapter(file, run / "model"), encoding="utf-8")
+            continue
+        try:
+            os.link(file, aside / file.name)
+        except OSError:
+            shutil.copyfile(file, aside / file.name)
+    (aside / "README.md").write_text(model_card(run.path), encoding="utf-8")
+    publish_folder(aside, run / "model")
+
+
+def moved_adapter(config: Path, folder: Path) -> str:
+    """An adapter's config for another folder: a base named relatively is named from there."""
+    held = json.loads(config.read_text(encoding="utf-8"))
+    base = config.parent / held["base_model_name_or_path"]
+    if base.is_dir():
+        held["base_model_name_or_path"] = Path(os.path.relpath(base.resolve(), folder.resolve())).as_posix()
+    return json.dumps(held, indent=2, sort_keys=True) + "\n"
+
+
+def table(run: RunFolder) -> str:
+    """Win rate against the start with its 95% interval, proxy, length, KL and seconds, an iteration a line."""
+    held = json.loads((run / "summary.json").read_text(encoding="utf-8"))
+    seconds: dict[str, float] = {}
+    timings = run / "timings.jsonl"
+    for _, row in read_jsonl(timings) if timings.exists() else ():
+        stage, _, name = row["stage"].partition("/")
+        name = "evaluate" if name in ("answers", "samples", "evaluation") else name
+        for key in (stage, f"{stage}/{name}"):
+            seconds[key] = seconds.get(key, 0.0) + row["seconds"]
+    stages = ["responses", "verdicts", "reference", "train", "evaluate"]
+    lines = [
+        f"{'iteration':>9}  {'win rate vs start':>22}  {'proxy':>6}  {'length':>7}  {'KL':>7}  seconds: "
+        + " ".join(f"{name:>9}" for name in stages)
+    ]
+    for row in held["iterations"]:
+        t = row["iteration"]
+        rate = (
+            "not measured"
+            if row["win_rate"] is None
+            else f"{row['win_rate']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+        )
+        proxy = "-" if row["proxy_win_rate"] is None else f"{row['proxy_win_rate']:.3f}"
+        spent = " ".join(f"{seconds.get(f'iter-{t}/{name}', 0.0):9.1f}" for name in stages)
+        lines.append(f"{t:>9}  {rate:>22}  {proxy:>6}  {row['mean_length']:7.1f}  {row['kl']:7.3f}  {'':8} {spent}")
+    lines.append(
+        f"win rate by {held['evaluation_judge'] or 'no judge'}, proxy by {held['proxy_judge']}, 95% intervals over prompts;"
+    )
+    lines.append("length in tokens, KL to the start in nats a sequence")
+    return "\n".join(lines + held["notes"])

@@ -1,0 +1,139 @@
+"""A journal loses at most the unit that was being written; publishing shows all of it or nothing."""
+
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+
+from windvane.errors import UserError
+from windvane.runners.here import HereRunner
+from windvane.store import Journal, RunFolder, file_sha256, publish_folder, read_jsonl, write_atomic
+
+
+def rows(unit):
+    return [{"id": f"{unit}-{i}", "value": i} for i in (1, 0)]
+
+
+def test_a_torn_tail_is_cut(tmp_path):
+    final = tmp_path / "x.jsonl"
+    journal = Journal(final)
+    for unit in ("b", "a"):
+        journal.add(unit, rows(unit))
+    journal.close()
+    whole = journal.path.read_bytes()
+    first = whole.index(b"\n") + 1
+    for cut in range(first, len(whole)):
+        journal.path.write_bytes(whole[:cut])
+        again = Journal(final)
+        assert again.done == {"b"}, f"cut at {cut}"
+        again.add("a", rows("a"))
+        again.close()
+        assert journal.path.read_bytes() == whole
+
+
+def test_a_flipped_bit_is_seen(tmp_path):
+    journal = Journal(tmp_path / "x.jsonl")
+    journal.add("a", rows("a"))
+    journal.close()
+    data = bytearray(journal.path.read_bytes())
+    data[-5] ^= 1
+    journal.path.write_bytes(bytes(data))
+    again = Journal(tmp_path / "x.jsonl")
+    again.close()
+    assert again.done == set() and journal.path.read_bytes() == b""
+
+
+def test_finish_sorts_and_renames(tmp_path):
+    journal = Journal(tmp_path / "x.jsonl")
+    for unit in ("b", "a", "gone"):
+        journal.add(unit, rows(unit))
+    journal.finish(["a", "b"])
+    assert [r["id"] for _, r in read_jsonl(tmp_path / "x.jsonl")] == ["a-0", "a-1", "b-0", "b-1"]
+    assert not journal.path.exists()
+
+
+def test_runner_goes_on_where_it_stopped(tmp_path):
+    calls = []
+
+    def work(payload):
+        calls.append(payload)
+        if payload == "stop":
+            raise KeyboardInterrupt
+        return rows(payload)
+
+    with RunFolder(tmp_path) as run:
+        with pytest.raises(KeyboardInterrupt):
+            HereRunner(run, quiet=True).run("s", [("1", "a"), ("2", "stop")], work)
+        HereRunner(run, quiet=True).run("s", [("1", "a"), ("2", "b")], work)
+        HereRunner(run, quiet=True).run("s", [("1", "a"), ("2", "b")], work)
+    assert calls == ["a", "stop", "b"]
+    assert len(list(read_jsonl(tmp_path / "s.jsonl"))) == 4
+
+
+def test_second_process_is_refused(tmp_path):
+    code = "import sys, time; from windvane.store import RunFolder\nwith RunFolder(sys.argv[1]): print('in', flush=True); time.sleep(60)"
+    holder = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert holder.stdout.readline() == "in\n"
+        with pytest.raises(UserError, match="another process is working on this run"), RunFolder(tmp_path):
+            pass
+    finally:
+        holder.kill()
+        holder.wait()
+    with RunFolder(tmp_path):  # a killed holder's lock is gone with it
+        pass
+
+
+def test_publish_replaces(tmp_path):
+    for text in ("old", "new"):
+        aside = tmp_path / "aside"
+        aside.mkdir()
+        (aside / "file").write_text(text)
+        publish_folder(aside, tmp_path / "final")
+    assert (tmp_path / "final" / "file").read_text() == "new"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["final"]
+
+
+def test_manifest_leaves_out_what_differs(tmp_path):
+    with RunFolder(tmp_path) as run:
+        write_atomic(run / "iter-1/rows.jsonl", '{"id": 1}\n')
+        run.status("x", 1, 2)
+        run.timing("x", 1.0, 1.0, 1)
+        run.log("hello")
+        assert run.write_manifest() == {"iter-1/rows.jsonl": file_sha256(tmp_path / "iter-1/rows.jsonl")}
+    assert list(json.loads((tmp_path / "manifest.json").read_text())) == ["iter-1/rows.jsonl"]
+
+
+def test_broken_row_is_named(tmp_path):
+    path = tmp_path / "x.jsonl"
+    path.write_text('{"id": 1}\n\n{"id": \n')
+    with pytest.raises(UserError, match=r"x\.jsonl: row 3: not valid JSON"):
+        list(read_jsonl(path))
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment(tmp_path):
+    """A process that writes units is killed 20 times; what it left behind is finished and equals an undisturbed run's bytes."""
+    code = (
+        "import sys, time\nfrom windvane.store import RunFolder\nfrom windvane.runners.here import HereRunner\n"
+        "with RunFolder(sys.argv[1]) as run:\n"
+        "    HereRunner(run, quiet=True).run('s', [(f'{i:04d}', i) for i in range(300)],\n"
+        "        lambda i: (time.sleep(0.002), [{'id': f'{i:04d}-{j}', 'text': 'x' * 500} for j in range(5)])[1])\n"
+    )
+    command = [sys.executable, "-c", code]
+    subprocess.run([*command, str(tmp_path / "calm")], check=True)
+    kills = 0
+    for trial in range(40):
+        process = subprocess.Popen([*command, str(tmp_path / "killed")])
+        time.sleep(0.25 + 0.013 * trial)
+        kills += process.poll() is None
+        process.kill()
+        process.wait()
+        if (tmp_path / "killed" / "s.jsonl").exists():
+            break
+    subprocess.run([*command, str(tmp_path / "killed")], check=True)
+    assert kills >= 2, "the process was too fast to be killed"
+    assert (tmp_path / "killed" / "s.jsonl").read_bytes() == (tmp_path / "calm" / "s.jsonl").read_bytes()
+    assert not (tmp_path / "killed" / "s.journal").exists()
