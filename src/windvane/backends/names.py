@@ -1,0 +1,51 @@
+"""How a backend is named on the command line and in a recipe, and what each name opens.
+
+`world:FAMILY[:NAME]`, `local:MODEL`, `reward:MODEL`, `py:module:object`. The tables are literal: a name is the text before the first
+colon, its value says where its code is, imported when it is asked for. A family without NAME gives its proxy, the judge that training sees.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from windvane.errors import UserError
+from windvane.protocols import Generator, PairJudge
+
+JUDGES = {
+    "reward": "windvane.backends.reward:open_judge",
+    "py": "windvane.backends.function:open_judge",
+}
+GENERATORS = {
+    "local": "windvane.backends.local:open_generator",
+    "py": "windvane.backends.function:open_generator",
+}
+WORLD_JUDGES = {"styles": "windvane.world.styles:judge"}
+
+
+def resolve_judge(spec: str, device: str = "auto", dtype: str = "float32") -> PairJudge:
+    """The judge that `spec` names. An unknown name is a `UserError` that lists what there is."""
+    kind, _, rest = spec.partition(":")
+    if kind == "world":
+        family, _, name = rest.partition(":")
+        if family not in WORLD_JUDGES:
+            raise UserError(f"judge {spec}: no such family of the embedded world; there are: {', '.join(WORLD_JUDGES)}")
+        return _named(WORLD_JUDGES[family])(name or "proxy")
+    if kind not in JUDGES or not rest:
+        raise UserError(f"judge {spec}: not known; a judge is world:FAMILY[:NAME], reward:MODEL or py:module:object")
+    return _named(JUDGES[kind])(rest, device=device, dtype=dtype)
+
+
+def resolve_generator(spec: str, sampling: Any, device: str = "auto", dtype: str = "float32") -> Generator:
+    """The generator that `spec` names, sampling by `sampling` (`windvane.backends.local.Sampling`)."""
+    kind, _, rest = spec.partition(":")
+    if kind == "world" and rest:
+        kind, rest = "local", spec
+    if kind not in GENERATORS or not rest:
+        raise UserError(f"generator {spec}: not known; a generator is world:FAMILY, local:MODEL or py:module:object")
+    return _named(GENERATORS[kind])(rest, sampling, device=device, dtype=dtype)
+
+
+def _named(where: str) -> Any:
+    module, _, name = where.partition(":")
+    return getattr(importlib.import_module(module), name)
