@@ -243,13 +243,14 @@ def test_files_that_are_not_there_or_empty(tmp_path):
 
 def test_world(monkeypatch):
     family = types.ModuleType("windvane.world.toys")
-    family.prompts = lambda split: [Prompt.of((Message("user", f"{split} {i % 2}"),)) for i in range(3)]
+    family.prompts = lambda n, split, seed: [Prompt.of((Message("user", f"{n} {split} {i % 2}"),)) for i in range(3)]
     monkeypatch.setitem(sys.modules, "windvane.world.toys", family)
     read = read_prompts("world:toys")
-    assert (texts(read), read.duplicates, read.column) == (["train 0", "train 1"], 1, None)
-    assert texts(read_prompts("world:toys", split="held")) == ["held 0", "held 1"]
-    assert "no prompts of a family 'nothere'" in refusal("world:nothere")
-    assert "no family" in refusal("world:a.b")
+    assert (texts(read), read.duplicates, read.column) == (["None train 0", "None train 1"], 1, None)
+    assert texts(read_prompts("world:toys:held-out")) == ["None held-out 0", "None held-out 1"]
+    assert texts(read_prompts("world:toys", split="held-out")) == ["None held-out 0", "None held-out 1"]
+    assert "no family 'nothere' with prompts" in refusal("world:nothere")
+    assert "no family 'a.b'" in refusal("world:a.b")
     assert "has no columns" in refusal("world:toys", column="x")
 
 

@@ -7,7 +7,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
 from windvane.errors import UserError
-from windvane.prompts.chat import Refused, answered, check_template, prepare, render
+from windvane.prompts.chat import Refused, answered, check_template, prepare, render, screen
 from windvane.records import Message, Prompt
 
 SPECIAL = ["<s>", "</s>", "<|im_end|>"]
@@ -84,14 +84,14 @@ def test_system_role_refused_or_merged():
         f"prompt {prompt.id} ('Why?'): the chat template refuses the system message (roles must alternate"
     )
     assert "merge it into the user turn (system = 'merge')" in line
-    (ready,), refused = prepare([prompt], tok, 100, 10, system="merge")
+    (ready,), refused = screen([prompt], tok, 100, 10, system="merge")
     assert back(tok, ready.token_ids) == "<s>[INST] Be brief.\n\nWhy? [/INST]"
     assert (ready.id, ready.messages, refused) == (prompt.id, prompt.messages, [])
 
 
 def test_system_role_dropped_in_silence():
     tok = tokenizer("{{ bos_token }}{% for m in messages if m.role == 'user' %}[{{ m.content }}]{% endfor %}")
-    assert len(prepare([user("x")], tok, 100, 10)[0]) == 1
+    assert len(prepare([user("x")], tok, 100, 10)) == 1
     assert "leaves the system message out in silence" in refusal(prepare, [user("x", system="S")], tok, 100, 10)
 
 
@@ -139,14 +139,15 @@ def test_prompts_that_do_not_fit_are_named_and_never_cut():
     tok = tokenizer(PLAIN)
     # "<s>[", n letters and "]": n + 3 tokens
     fits, close, over = user("a" * 7), user("b" * 8), user("c" * 18)
-    ready, refused = prepare([over, fits, close], tok, window=20, max_new_tokens=10, too_long="leave out")
+    ready, refused = screen([over, fits, close], tok, window=20, max_new_tokens=10)
     assert [p.id for p in ready] == [fits.id]
     assert len(ready[0].token_ids) == 10
     assert refused == [
         Refused(over.id, 21, f"prompt {over.id} ('{'c' * 18}'): 21 tokens, longer than the window of 20"),
         Refused(close.id, 11, f"prompt {close.id} ('bbbbbbbb'): 11 tokens and 10 new ones do not fit the window of 20"),
     ]
-    line = refusal(prepare, [fits, over, close], tok, 20, 10)
-    assert line.startswith(f"prompt {over.id} ('{'c' * 18}'): 21 tokens, longer than the window of 20")
+    assert prepare([fits], tok, 20, 10) == ready
+    line = refusal(prepare, [fits, over, close], tok, 20, 10, source="p.csv")
+    assert line.startswith(f"p.csv: prompt {over.id} ('{'c' * 18}'): 21 tokens, longer than the window of 20")
     assert "2 of 3 prompts do not fit" in line
     assert "lower max_new_tokens" in refusal(prepare, [fits], tok, 20, 20)

@@ -1,9 +1,9 @@
 """Prompts from anywhere -> `Prompt` records, each once, in the order of the source.
 
-In: a file (JSONL, JSON, CSV, TSV, Parquet), a folder saved by `datasets`, a data set's name on the Hugging Face hub, or `world:FAMILY`
-for the embedded world's own. A cell is plain text or a chat (see `chats`). Out: `ReadPrompts`. The first thing that is wrong stops the
-reading with one line naming file, row, field and mend: a row is never dropped or altered in silence. The same chat twice is one prompt
-(ids come from content); repeats are counted.
+In: a file (JSONL, JSON, CSV, TSV, Parquet), a folder saved by `datasets`, a data set's name on the Hugging Face hub, or
+`world:FAMILY[:SPLIT]` for the embedded world's own. A cell is plain text or a chat (see `chats`). Out: `ReadPrompts`. The first thing
+that is wrong stops the reading with one line naming file, row, field and mend: a row is never dropped or altered in silence. The same
+chat twice is one prompt (ids come from content); repeats are counted.
 """
 
 from __future__ import annotations
@@ -84,21 +84,20 @@ def _column(name: str, split: str | None, pick: Pick) -> Column:
 
 
 def _world(name: str, column: str | None, split: str | None) -> list[Prompt]:
-    family = name.removeprefix("world:")
+    """`world:FAMILY[:SPLIT]`: every prompt of `windvane.world.FAMILY:prompts(n, split, seed)`, where n = None means all."""
+    family, _, named = name.removeprefix("world:").partition(":")
     if column is not None:
         raise UserError(f"{name}: the embedded world has no columns; leave the column '{column}' out")
-    module = f"windvane.world.{family}"
-    if not family.isidentifier():
-        raise UserError(f"{name}: '{family}' is no family of the embedded world")
-    try:
-        prompts = getattr(importlib.import_module(module), "prompts", None)
-    except ModuleNotFoundError as error:
-        if error.name != module:
-            raise
-        prompts = None
+    module, prompts = f"windvane.world.{family}", None
+    if family.isidentifier():
+        try:
+            prompts = getattr(importlib.import_module(module), "prompts", None)
+        except ModuleNotFoundError as error:
+            if error.name != module:
+                raise
     if prompts is None:
-        raise UserError(f"{name}: the embedded world has no prompts of a family '{family}'")
-    return list(prompts(split or "train"))
+        raise UserError(f"{name}: the embedded world has no family '{family}' with prompts")
+    return list(prompts(None, split or named or "train", 0))
 
 
 def _distinct(prompts: list[Prompt], column: str | None) -> ReadPrompts:

@@ -108,16 +108,33 @@ def prepare(
     tokenizer: Any,
     window: int,
     max_new_tokens: int,
-    too_long: Literal["stop", "leave out"] = "stop",
+    source: str = "",
     system: System = "template",
-) -> tuple[list[Prompt], list[Refused]]:
-    """Render prompts that fit: tokens + `max_new_tokens` <= `window` (the model's, in tokens).
+) -> list[Prompt]:
+    """`screen`, for callers that need every prompt: the first that does not fit, and how many there are, raise a `UserError`.
 
-    Returns (ready, refused), both in the order of `prompts`. A prompt that does not fit is never cut: with "stop" (the default) the
-    first one, and how many there are, raise a `UserError`; with "leave out" they are returned as `Refused` for the caller to record.
-    A chat that the template refuses, or whose system message it leaves out in silence, raises a `UserError` naming the prompt.
+    `source` (the prompts' file) opens the line where it is known.
     """
-    if 0 < window <= max_new_tokens:
+    try:
+        ready, refused = screen(prompts, tokenizer, window, max_new_tokens, system)
+    except UserError as error:
+        raise UserError(f"{source}: {error}" if source else str(error)) from None
+    if refused:
+        more = f" ({len(refused)} of {len(prompts)} prompts do not fit)" if len(refused) > 1 else ""
+        line = f"{refused[0].reason}{more}; shorten or remove it, lower max_new_tokens or take another model"
+        raise UserError(f"{source}: {line}" if source else line)
+    return ready
+
+
+def screen(
+    prompts: Sequence[Prompt], tokenizer: Any, window: int, max_new_tokens: int, system: System = "template"
+) -> tuple[list[Prompt], list[Refused]]:
+    """Render prompts and sort out those that do not fit: tokens + `max_new_tokens` <= `window` (the model's, in tokens).
+
+    Returns (ready, refused), both in the order of `prompts`; nothing is cut. A chat that the template refuses, or whose system message
+    it leaves out in silence, raises a `UserError` naming the prompt.
+    """
+    if window <= max_new_tokens:
         raise UserError(
             f"max_new_tokens is {max_new_tokens} and the model's window {window} tokens; lower max_new_tokens"
         )
@@ -140,9 +157,6 @@ def prepare(
         else:
             reason = f"{name}: {len(ids)} tokens and {max_new_tokens} new ones do not fit the window of {window}"
             refused.append(Refused(prompt.id, len(ids), reason))
-    if refused and too_long == "stop":
-        more = f" ({len(refused)} of {len(prompts)} prompts do not fit)" if len(refused) > 1 else ""
-        raise UserError(f"{refused[0].reason}{more}; shorten or remove it, lower max_new_tokens or take another model")
     return ready, refused
 
 
