@@ -5,13 +5,14 @@ In: a recipe's settings. Out: the run folder of design.md section 2. A recipe ca
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import torch
 
-from windvane.backends.local import Sampling
+from windvane.backends.local import Sampling, stop_ids
 from windvane.backends.names import resolve_judge
 from windvane.data.readers import read_prompts
 from windvane.errors import UserError
@@ -103,6 +104,12 @@ class Flow:
                 policy.release()
         return self.policies[t]
 
+    def tell(self, text: str) -> None:
+        """A line that the user should see, on standard error and in log.jsonl."""
+        self.folder.log(text)
+        if not self.quiet:
+            print(f"windvane: {text}", file=sys.stderr)
+
     def prompts(self, t: int) -> list[Prompt]:
         return read_records(self.folder / f"iter-{t}/prompts.jsonl", Prompt)
 
@@ -112,16 +119,20 @@ class Flow:
         if all(self.folder.finished(n) for n in ("heldout.jsonl", *names)):
             return
         tokenizer, limit = self.policy(0).tokenizer, self.policy(0).window()
-        check_template(tokenizer)
+        for warning in check_template(tokenizer, stop_ids(self.policy(0).model(training=False), tokenizer)):
+            self.tell(f"{s.model}: {warning}")
         read = read_prompts(s.prompts, column=s.prompt_column)
+        if read.duplicates:
+            self.tell(f"{s.prompts}: {read.duplicates} of {read.rows} rows repeat a prompt and were merged")
         pool = sorted(read.prompts, key=lambda p: seed_of(s.seed, "split", p.id))
         if s.evaluate.prompts:
-            held = read_prompts(s.evaluate.prompts, column=s.evaluate.prompt_column).prompts
+            split = "held-out" if s.evaluate.prompts.startswith("world:") else None
+            held = read_prompts(s.evaluate.prompts, column=s.evaluate.prompt_column, split=split).prompts
             held = sorted(held, key=lambda p: seed_of(s.seed, "split", p.id))[: s.evaluate.count]
             ids = {p.id for p in held}
             both = sum(p.id in ids for p in pool)
             if both:
-                self.folder.log("kept out of training: prompts that are held out", count=both)
+                self.tell(f"{s.prompts}: {both} prompts are held out and were kept out of training")
             pool = [p for p in pool if p.id not in ids]
         else:
             aside = min(s.evaluate.count, max(1, len(pool) // 5))
@@ -137,7 +148,7 @@ class Flow:
             parts[names[-1]] = pool[(s.iterations - 1) * each :]
         for name, part in parts.items():
             reach = (s.evaluate if name == "heldout.jsonl" else s.sampling).max_new_tokens
-            ready = prepare(part, tokenizer, limit, reach, source=s.prompts, system=s.system)
+            ready, _ = prepare(part, tokenizer, limit, reach, system=s.system)
             write_atomic(self.folder / name, "".join(dumps(p) + "\n" for p in sorted(ready, key=lambda p: p.id)))
 
     def generate(self, t: int) -> None:

@@ -7,11 +7,12 @@ always read back from disk, so that a resumed run sees the very weights that an 
 from __future__ import annotations
 
 import gc
+import sys
 from typing import Any
 
 import torch
 
-from windvane.backends.local import LocalGenerator, Sampling
+from windvane.backends.local import LocalGenerator, Sampling, window
 from windvane.modeling.load import load_model, load_tokenizer
 from windvane.modeling.logprobs import Scorer
 from windvane.modeling.lora import add_lora
@@ -65,5 +66,5 @@ class Policy:
         return self._scorer
 
     def window(self) -> int:
-        """Tokens that the model's positions reach, prompt and answer together."""
-        return int(self.model(training=False).config.get_text_config().max_position_embeddings)
+        """Tokens that the model was made for, prompt and answer together (a model that names no limit has none)."""
+        return window(self.model(training=False)) or sys.maxsize

@@ -30,7 +30,7 @@ class Example:
 
     @property
     def tokens(self) -> int:
-        return sum(len(node.token_ids) for node in self.tree.nodes)
+        return self.tree.tokens
 
 
 def examples(

@@ -1,0 +1,108 @@
+"""`windvane run sppo` on models and prompts from elsewhere: tiny Mistral, Llama and Qwen3; real instructions where they are."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests import tiny
+from windvane.cli import main
+
+REAL = Path(__file__).parents[3] / "shared" / "data" / "alpaca_eval" / "baseline_model_outputs.json"
+SMALL = [
+    "--iterations", "1", "--sampling.k", "3", "--sampling.max-new-tokens", "12", "--evaluate.max-new-tokens", "12", "--train.lr", "1e-3",
+    "--train.batch", "4", "--train.held-out", "0.2", "--threads", "1", "--device", "cpu", "--quiet",
+]  # fmt: skip
+
+
+def judge(prompt: str, a: str, b: str) -> float:
+    """More vowels win: any plain function is a judge."""
+    vowels = [sum(c in "aeiou" for c in text) for text in (a, b)]
+    return 0.5 if sum(vowels) == 0 else (vowels[0] + 0.5) / (sum(vowels) + 1)
+
+
+def write_prompts(path, count=30):
+    path.write_text("".join(json.dumps({"prompt": f"What is {i} plus {i}?"}) + "\n" for i in range(count)))
+    return path
+
+
+def run(model, prompts, out, *more):
+    given = ["--model", str(model), "--prompts", str(prompts), "--judge", f"py:{__name__}:judge", "--out", str(out)]
+    return main(["run", "sppo", *given, *SMALL, *more])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", sorted(tiny.FAMILIES))
+def test_real_instructions_end_to_end(tmp_path, family):
+    if not REAL.exists():
+        pytest.skip(f"the published AlpacaEval instructions are not at {REAL}")
+    rows = json.loads(REAL.read_text())[::8][:100]
+    (tmp_path / "prompts.jsonl").write_text("".join(json.dumps({"instruction": r["instruction"]}) + "\n" for r in rows))
+    model = tiny.folder(tmp_path / family, family, window=8192)
+    assert run(model, tmp_path / "prompts.jsonl", tmp_path / "run", "--prompt-column", "instruction") == 0
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert [r["iteration"] for r in summary["iterations"]] == [0, 1]
+    assert summary["iterations"][0]["prompts"] == 20 and summary["iterations"][1]["kl"] > 0
+    assert summary["iterations"][1]["win_rate"] is None, "no held-out judge was given"
+    assert 0 < summary["iterations"][1]["proxy_win_rate"] < 1
+    groups = [json.loads(line) for line in (tmp_path / "run" / "iter-1" / "groups.jsonl").read_text().splitlines()]
+    assert len(groups) == 80
+    loads_with_plain_transformers(tmp_path / "run" / "model")
+
+
+def loads_with_plain_transformers(folder):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    ids = tokenizer.apply_chat_template(
+        [{"role": "user", "content": "hi"}], add_generation_prompt=True, return_tensors="pt"
+    )
+    AutoModelForCausalLM.from_pretrained(folder).generate(**ids, max_new_tokens=3)
+    assert "windvane" in (folder / "README.md").read_text().lower()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("objective", ["dpo", "ipo", "sft"])
+def test_other_objectives(tmp_path, objective):
+    model = tiny.folder(tmp_path / "model")
+    more = ["--train.objective", objective, "--train.objective-args"]
+    if objective != "sft":
+        more += ["beta", "0.5"]
+    assert run(model, write_prompts(tmp_path / "p.jsonl"), tmp_path / "run", *more) == 0
+
+
+@pytest.mark.slow
+def test_lora_over_two_iterations(tmp_path):
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    model = tiny.folder(tmp_path / "model")
+    assert (
+        run(model, write_prompts(tmp_path / "p.jsonl"), tmp_path / "run", "--train.lora-rank", "4", "--iterations", "2")
+        == 0
+    )
+    config = json.loads((tmp_path / "run" / "model" / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == "../../model"
+    assert (
+        json.loads((tmp_path / "run/iter-1/model/adapter_config.json").read_text())["base_model_name_or_path"]
+        == "../../../model"
+    )
+    adapted = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(model), tmp_path / "run" / "model")
+    moved = [p for n, p in adapted.named_parameters() if "lora_B" in n]
+    assert moved and any(p.abs().max() > 0 for p in moved)
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert len(summary["iterations"]) == 3 and summary["iterations"][2]["kl"] > 0
+    assert not list((tmp_path / "run").rglob("model.safetensors")), "an adapter run saves no base weights"
+
+
+@pytest.mark.slow
+def test_a_finished_run_is_left_as_it_is(tmp_path, capsys):
+    model, prompts = tiny.folder(tmp_path / "model"), write_prompts(tmp_path / "p.jsonl")
+    assert run(model, prompts, tmp_path / "run") == 0
+    before = (tmp_path / "run" / "manifest.json").read_bytes()
+    stamps = {p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("*.jsonl") if p.parent != tmp_path / "run"}
+    assert run(model, prompts, tmp_path / "run") == 0
+    assert (tmp_path / "run" / "manifest.json").read_bytes() == before
+    assert {p: p.stat().st_mtime_ns for p in stamps} == stamps
+    assert run(model, prompts, tmp_path / "run", "--train.lr", "2e-3") == 2
+    assert "train.lr: 0.001 -> 0.002" in capsys.readouterr().err
