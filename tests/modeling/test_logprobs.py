@@ -1,0 +1,233 @@
+"""Trees against a row per leaf through the plain Hugging Face forward: log-probs and every gradient."""
+
+import contextlib
+import itertools
+import warnings
+
+import peft
+import pytest
+import torch
+import transformers as hf
+
+from tests.modeling import tiny
+from windvane.modeling import packing
+from windvane.modeling.logprobs import Scorer, rows_logps
+from windvane.modeling.tree import Node, Tree
+
+
+def batch(seed=1):
+    """A flat tree of unequal branches, a nested one (document -> questions -> answers), one with a read trunk, a tiny one."""
+    r = tiny.tokens(seed)
+    document, q1, q2 = r(40), r(7), r(11)
+    answers = [(document + q + r(n), 40 + len(q)) for q, n in ((q1, 9), (q1, 4), (q2, 6), (q2, 1))]
+    whole = Tree((Node(tuple(r(20)), None, True), Node(tuple(r(5)), 0, True), Node(tuple(r(3)), 0, False)))
+    return [Tree.of(r(30), [r(12), r(5), r(20)]), Tree.of_rows(answers), whole, Tree.of(r(1), [r(3)])]
+
+
+def both(model, trees, **kwargs):
+    scorer = Scorer(model)
+    mine = scorer.logps(trees, **kwargs)
+    mine = tiny.flat(mine).detach(), tiny.gradients(model, mine)
+    assert scorer.mode == "trees", scorer.reason
+    theirs = rows_logps(model, trees)
+    return mine, (tiny.flat(theirs).detach(), tiny.gradients(model, theirs))
+
+
+@pytest.mark.parametrize("name", tiny.MODELS)
+def test_equal_to_rows(name):
+    (mine, grads), (theirs, oracle) = both(tiny.model(name), batch())
+    assert tiny.gap(mine, theirs) < 1e-6
+    assert tiny.worst(grads, oracle) < 1e-5
+
+
+@pytest.mark.parametrize("trunk, branches", [(1, [5]), (1, [1, 1]), (257, [64, 37, 5]), (1000, [64, 1, 200, 3, 90])])
+@pytest.mark.parametrize("name", ["mistral", "mistral-wide-window"])
+def test_lengths(name, trunk, branches):
+    r = tiny.tokens(trunk)
+    (mine, grads), (theirs, oracle) = both(tiny.model(name), [Tree.of(r(trunk), [r(n) for n in branches])])
+    assert tiny.gap(mine, theirs) < 1e-6
+    assert tiny.worst(grads, oracle) < 1e-5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["mistral", "mistral-wide-window", "llama-mha", "gemma2"])
+def test_a_trunk_of_4096(name):
+    r = tiny.tokens(3)
+    (mine, grads), (theirs, oracle) = both(tiny.model(name), [Tree.of(r(4096), [r(64), r(300), r(1)])])
+    assert tiny.gap(mine, theirs) < 1e-6
+    assert tiny.worst(grads, oracle) < 1e-5
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_lora_with_gradient_checkpointing(reentrant):
+    base = tiny.model("mistral")
+    config = peft.LoraConfig(r=4, target_modules=["q_proj", "v_proj", "down_proj", "lm_head"], lora_dropout=0.0)
+    model = peft.get_peft_model(base, config)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(std=0.2)
+    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": reentrant})
+    model.enable_input_require_grads()
+    (mine, grads), (theirs, oracle) = both(model.train(), batch())
+    assert len(grads) == 20
+    assert tiny.gap(mine, theirs) < 1e-6
+    assert tiny.worst(grads, oracle) < 1e-5
+    with model.disable_adapter():
+        plain = tiny.flat(Scorer(model).logps(batch()))
+    assert tiny.gap(plain, mine) > 1e-3
+    assert tiny.gap(plain, tiny.flat(rows_logps(tiny.model("mistral"), batch()))) < 1e-6
+
+
+def test_two_models_in_flight_and_plain_use_between():
+    """Checkpointed layers are recomputed after another model, other trees and a plain forward have been through."""
+    one, two = tiny.model("mistral"), tiny.model("qwen2")
+    trees, others = batch(1), batch(2)
+    oracle = tiny.gradients(one, rows_logps(one, trees)), tiny.gradients(two, rows_logps(two, others))
+    for model in (one, two):
+        model.gradient_checkpointing_enable()
+    a = Scorer(one).logps(trees)
+    b = Scorer(two).logps(others)
+    plain = one(
+        input_ids=torch.tensor([[5, 6, 7], [8, 9, 10]]), attention_mask=torch.tensor([[0, 1, 1], [1, 1, 1]])
+    ).logits
+    assert tiny.worst(tiny.gradients(two, b), oracle[1]) < 1e-5
+    assert tiny.worst(tiny.gradients(one, a), oracle[0]) < 1e-5
+    fresh = tiny.model("mistral")
+    ids = torch.tensor([[5, 6, 7], [8, 9, 10]])
+    assert torch.equal(plain, fresh(input_ids=ids, attention_mask=torch.tensor([[0, 1, 1], [1, 1, 1]])).logits)
+    one.eval()
+    assert one.generate(ids[1:], max_new_tokens=4, do_sample=False).tolist() == (
+        fresh.eval().generate(ids[1:], max_new_tokens=4, do_sample=False).tolist()
+    )
+
+
+@pytest.mark.parametrize("autocast", [True, False])
+def test_bfloat16_is_no_further_from_float32_than_rows_are(autocast):
+    trees = batch()
+    exact = tiny.model("mistral", scale=3.0)
+    values = rows_logps(exact, trees)
+    truth = tiny.flat(values).detach(), tiny.gradients(exact, values)
+    model = tiny.model("mistral", scale=3.0)
+    if not autocast:
+        model = model.to(torch.bfloat16)
+    with torch.autocast("cpu", torch.bfloat16) if autocast else contextlib.nullcontext():
+        (mine, grads), (theirs, oracle) = both(model, trees)
+    assert tiny.gap(mine, truth[0]) < 1.5 * tiny.gap(theirs, truth[0])
+    for name in grads:
+        assert tiny.gap(grads[name].float(), truth[1][name]) < 1.5 * tiny.gap(oracle[name].float(), truth[1][name])
+
+
+def broken(kind):
+    """A planner with one mistake; Piece lists and positions are what the model sees of a tree."""
+    right = packing.Plan._whole
+
+    def pieces(plan):
+        found = right(plan)
+        full = [p for p in found if p.kind == "full"]
+        if kind == "no trunk":  # later branches do not see the trunk
+            return [p for p in found if p.kind == "causal"]
+        first = full[0]  # leak: they see the first branch as well
+        wider = packing.Piece(first.q0, first.q1, first.k0, first.q0, "full")
+        return [wider if p == first else p for p in found]
+
+    return pieces
+
+
+@pytest.mark.parametrize("kind", ["no trunk", "leak", "position"])
+def test_controls(kind, monkeypatch):
+    """The comparison sees each mistake by orders of magnitude, and so does the self-check."""
+    r = tiny.tokens(5)
+    trees = [Tree.of(r(60), [r(20), r(15)])]
+    model = tiny.model("mistral")
+    oracle = rows_logps(model, trees)
+    values, grads = tiny.flat(oracle).detach(), tiny.gradients(model, oracle)
+    scorer = Scorer(model)
+    scorer._checked = True
+    if kind == "position":
+        place = packing._place
+
+        def shifted(tree, base, chains, forks, ids, positions):
+            found = place(tree, base, chains, forks, ids, positions)
+            positions[-1] += 20  # the last branch continues after the first one
+            return found
+
+        monkeypatch.setattr(packing, "_place", shifted)
+    else:
+        monkeypatch.setattr(packing.Plan, "_whole", broken(kind))
+    wrong = scorer.logps(trees)
+    assert tiny.gap(tiny.flat(wrong).detach(), values) > 1e-3
+    assert tiny.worst(tiny.gradients(model, wrong), grads) > 1e-2
+    for scale in (6.0, 1.0):  # at Hugging Face's initialisation too
+        with pytest.warns(UserWarning, match="computing rows instead of trees: trees and rows differ"):
+            careful = Scorer(tiny.model("mistral", scale=scale))
+            mine = careful.logps(trees)
+        assert careful.mode == "rows"
+    assert tiny.gap(tiny.flat(mine), tiny.flat(rows_logps(careful.model, trees))) == 0.0
+
+
+DYNAMIC = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}
+PROMPT_TUNING = peft.PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=2)
+
+
+@pytest.mark.parametrize(
+    "make, reason",
+    [
+        (lambda: hf.MixtralForCausalLM(hf.MixtralConfig(**tiny.SHAPE, num_local_experts=2)), "MixtralDecoderLayer"),
+        (lambda: tiny.model("llama-mha", rope_parameters=DYNAMIC), "RoPE of type dynamic"),
+        (lambda: tiny.model("mistral", attention_dropout=0.1), "attention_dropout is 0.1"),
+        (lambda: hf.GPT2LMHeadModel(hf.GPT2Config(n_embd=32, n_layer=1, n_head=2, vocab_size=97)), "not a plain decoder"),
+        (lambda: peft.get_peft_model(tiny.model("mistral"), PROMPT_TUNING), "virtual"),
+    ],
+)  # fmt: skip
+def test_others_fall_back_to_rows_with_a_line(make, reason):
+    with pytest.warns(UserWarning, match=f"computing rows instead of trees: .*{reason}"):
+        scorer = Scorer(make())
+    assert scorer.mode == "rows" and reason in scorer.reason
+    if "virtual" not in reason:
+        trees = batch()
+        scorer.model.eval()
+        assert tiny.gap(tiny.flat(scorer.logps(trees)), tiny.flat(rows_logps(scorer.model, trees))) == 0.0
+
+
+def test_listed_models_do_not_warn():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert Scorer(tiny.model("mistral")).logps(batch())[0][0] is None
+
+
+def test_rows_oracle_by_hand():
+    """log p of each token from the model's logits on the bare row."""
+    model = tiny.model("mistral").eval()
+    row = tiny.tokens(9)(12)
+    logp = model(input_ids=torch.tensor([row])).logits[0].log_softmax(-1)
+    want = torch.stack([logp[i - 1, row[i]] for i in range(1, 12)])
+    ((first, second, third),) = rows_logps(model, [Tree.of_rows([(row, 0), ([*row[:7], 1], 0)])])
+    assert first[0] == 0.0  # nothing comes before the row's first token
+    assert torch.allclose(torch.cat([first[1:], second]), want, atol=1e-5)
+    assert len(third) == 1
+
+
+def test_kl():
+    model, other = tiny.model("mistral").eval(), tiny.model("qwen2").eval()
+    row, trees = tiny.tokens(9)(12), batch()
+    tree = Tree.of(row[:8], [row[8:]])
+    p, q = (m(input_ids=torch.tensor([row])).logits[0, 7:-1].log_softmax(-1) for m in (model, other))
+    ((_, found),) = Scorer(model).token_kl(Scorer(other), [tree])
+    assert torch.allclose(found, (p.exp() * (p - q)).sum(-1), rtol=1e-4)
+    assert not found.requires_grad
+    by_rows = Scorer(other)
+    by_rows.reason = "so that one side is computed by rows"
+    mixed, whole = (tiny.flat(Scorer(model).token_kl(s, trees)) for s in (by_rows, Scorer(other)))
+    assert tiny.gap(mixed, whole) < 1e-5
+    assert all(k.abs().max() < 1e-6 for t in Scorer(model).token_kl(Scorer(model), trees) for k in t if k is not None)
+
+
+def test_packing_order_does_not_matter():
+    model = tiny.model("mistral")
+    trees = batch()
+    alone = [tiny.flat(Scorer(model).logps([t])) for t in trees]
+    for order in itertools.islice(itertools.permutations(range(len(trees))), 0, 24, 7):
+        together = Scorer(model).logps([trees[i] for i in order])
+        for i, values in zip(order, together):
+            assert tiny.gap(tiny.flat([values]), alone[i]) < 1e-6
