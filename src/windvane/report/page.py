@@ -1,0 +1,95 @@
+"""RUN/report.html: one self-contained page that opens with the answer.
+
+In: a run folder, finished or not. Out: RUN/report.html, written atomically, the same bytes for the same run: no dates, seconds,
+absolute paths or host names. Nothing is fetched: style, script, charts and data are in the file, and its content security policy
+forbids the network and any script but its own. All text from models and users is escaped by the template, or reaches the page as
+JSON that the script shows as text alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import hashlib
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from windvane.report.answer import answer
+from windvane.report.browse import browse
+from windvane.report.gather import gather
+from windvane.report.panels import panels
+from windvane.report.tables import tables
+from windvane.schema import dumps
+from windvane.store import write_atomic
+
+SECTIONS = (
+    ("answer", "Answer"),
+    ("wins", "Win rates"),
+    ("training", "Training"),
+    ("drift", "Drift"),
+    ("judge", "Judge"),
+    ("browse", "Answers"),
+    ("settings", "Settings"),
+)
+SIGNS = {"good": "▲", "bad": "▼", "unsure": "◆", "note": "•"}
+
+
+def write_report(run: Path) -> Path:
+    """Write RUN/report.html and return its path. `UserError` where `run` is not a run folder or a file in it is broken."""
+    path = run / "report.html"
+    write_atomic(path, render(run))
+    return path
+
+
+def render(run: Path) -> str:
+    """The page's text."""
+    found = gather(run)
+    sets = browse(run)
+    room = files("windvane") / "report"
+    script = (room / "page.js").read_text(encoding="utf-8")
+    loader = jinja2.FunctionLoader(lambda name: (room / name).read_text(encoding="utf-8"))
+    environment = jinja2.Environment(
+        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template("page.html").render(
+        css=Markup((room / "page.css").read_text(encoding="utf-8")),
+        script=Markup(script),
+        script_hash=Markup("sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()),
+        data=embedded({"sets": sets}),
+        sections=SECTIONS,
+        signs=SIGNS,
+        answer=answer(found),
+        notes=found.summary.get("notes", []),
+        recipe=found.summary.get("recipe", "run"),
+        model=found.summary.get("model", "model not named yet"),
+        evaluation_judge=found.summary.get("evaluation_judge") or "none in this run",
+        proxy_judge=found.summary.get("proxy_judge") or "not named",
+        judged=bool(found.judged),
+        panels=panels(found),
+        tables=tables(found),
+        settings=found.settings,
+        sets=sets,
+    )
+
+
+def embedded(value: Any) -> Markup:
+    """JSON that cannot leave its `<script>` element: `<`, `>` and `&` are written as escapes inside its strings."""
+    text = dumps(value)
+    for sign in "<>&\u2028\u2029":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return Markup(text)
+
+
+def main(argv: Sequence[str]) -> int:
+    """`windvane report RUN`."""
+    parser = argparse.ArgumentParser(
+        prog="windvane report", description="Write RUN/report.html again from the run's files."
+    )
+    parser.add_argument("run", type=Path, metavar="RUN", help="a run folder")
+    print(write_report(parser.parse_args(argv).run))
+    return 0
