@@ -45,7 +45,7 @@ def render(tokenizer: Any, messages: Sequence[Message], system: System = "templa
     `system`: "template" leaves the system message to the template (a `UserError` where it refuses the role); "merge" writes it at the
     head of the first user turn, a blank line between. Raises `UserError` where there is no template or it refuses the chat.
     """
-    return tuple(_apply(tokenizer, _merged(messages) if system == "merge" else messages, tokenize=True))
+    return tuple(_apply(tokenizer, merged(messages) if system == "merge" else messages, tokenize=True))
 
 
 def answered(tokenizer: Any, messages: Sequence[Message], answer: str) -> tuple[int, ...]:
@@ -206,7 +206,8 @@ def _drops_system(tokenizer: Any) -> bool:
     return _accepts(tokenizer, chat) and SYSTEM not in _apply(tokenizer, chat)
 
 
-def _merged(messages: Sequence[Message]) -> Sequence[Message]:
+def merged(messages: Sequence[Message]) -> Sequence[Message]:
+    """The chat with its system message, if any, at the head of the first user turn."""
     if messages[0].role != "system":
         return messages
     first = Message(messages[1].role, f"{messages[0].content}\n\n{messages[1].content}")
