@@ -1,0 +1,161 @@
+"""InfiniteBench: score given predictions, ours or anyone's, or have a model make them first.
+
+In: a file of predictions and a task; or a model and a task, generated or read from the published file. Out: one result: the score in
+percent, its standard error and 95% interval, how many rows there were and how many were left out and why. With a second file: the
+paired difference over the rows that both have. A model's rows are written to OUT/infinitebench/TASK.jsonl (`id`, `prediction`,
+`ground_truth`, ...), so that anyone can score them again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from windvane.errors import UserError
+from windvane.evaluate.infinitebench_files import Row, read_predictions
+from windvane.evaluate.infinitebench_generate import SIZES
+from windvane.evaluate.infinitebench_score import FIRST_RELEASE, SCORERS, correct_prefix
+from windvane.evaluate.infinitebench_tasks import TASKS, read_task_file
+from windvane.evaluate.intervals import paired_difference
+from windvane.evaluate.ruler_interval import interval
+from windvane.schema import encode
+from windvane.store import RunFolder
+
+PROG = "windvane eval infinitebench"
+
+
+def row_scores(rows: Sequence[Row], task: str, skip_first: bool = False) -> list[float]:
+    """Each row's score in [0, 1]. `skip_first`: see `correct_prefix` (Math.Calc alone)."""
+    if task == "math_calc":
+        return [correct_prefix(r.prediction, r.label, skip_first) for r in rows]
+    return [SCORERS[task](r.prediction, r.label) for r in rows]
+
+
+def score_file(
+    path: Path, task: str, skip_first: bool = False, clusters: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """The result of one prediction file; `clusters`: row id -> document, from the task's published file."""
+    loaded = read_predictions(path, task)
+    scores = row_scores(loaded.rows, task, skip_first)
+    mean = interval(scores, [(clusters or {}).get(r.id, r.cluster) for r in loaded.rows])
+    result: dict[str, Any] = {
+        "task": task,
+        "score": 100 * mean.mean,
+        "n": mean.n,
+        "standard_error": None if mean.standard_error is None else 100 * mean.standard_error,
+        "low": 100 * mean.low,
+        "high": 100 * mean.high,
+        "clusters": mean.clusters,
+        "unreadable": sum(loaded.left_out.values()),
+        "left_out": loaded.left_out,
+        "duplicate_ids": loaded.duplicates,
+        "empty_predictions": sum(not r.prediction.strip() for r in loaded.rows),
+        "published_rows": TASKS[task].rows,
+    }
+    if task in FIRST_RELEASE:
+        old = [FIRST_RELEASE[task](r.prediction, r.label) for r in loaded.rows]
+        result["score_by_first_release_rules"] = 100 * sum(old) / len(old)
+    return result
+
+
+def compare_files(
+    path: Path, other: Path, task: str, skip_first: bool = False, clusters: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """The paired difference (first minus second, in points) over ids that both files have once."""
+    by_id = []
+    for file in (path, other):
+        rows = read_predictions(file, task).rows
+        by_id.append(dict(zip([r.id for r in rows], zip(rows, row_scores(rows, task, skip_first)))))
+    shared = [i for i in by_id[0] if i in by_id[1]]
+    if not shared:
+        raise UserError(f"{other}: no row has an id of {path}; a paired comparison needs the same questions")
+    document = [(clusters or {}).get(i, by_id[0][i][0].cluster) for i in shared]
+    gap = paired_difference([by_id[0][i][1] for i in shared], [by_id[1][i][1] for i in shared], document)
+    points = {k: None if v is None else 100 * v for k, v in encode(gap).items() if k not in ("n", "clusters")}
+    return {"against": other.name, **points, "n": gap.n, "clusters": gap.clusters}
+
+
+def _line(result: dict[str, Any]) -> str:
+    """One line for people."""
+    title = TASKS[result["task"]].title
+    text = f"{title} ({result['task']}): {result['score']:.2f}% [{result['low']:.2f}, {result['high']:.2f}], {result['n']} rows"
+    if result["n"] != result["published_rows"]:
+        text += f" (the published file has {result['published_rows']})"
+    if result["unreadable"]:
+        reasons = ", ".join(f"{reason}: {count}" for reason, count in result["left_out"].items())
+        text += f"; {result['unreadable']} left out ({reasons})"
+    if "comparison" in result:
+        gap = result["comparison"]
+        text += f"; minus {gap['against']}: {gap['mean']:+.2f} [{gap['low']:+.2f}, {gap['high']:+.2f}] over {gap['n']}"
+        text += "" if gap["mde"] is None else f", smallest detectable {gap['mde']:.2f}"
+    return text
+
+
+def parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(PROG, description="Score InfiniteBench predictions, or make a model's and score them.")
+    p.add_argument("file", nargs="?", type=Path, metavar="PREDS.jsonl", help="predictions to score")
+    p.add_argument("--task", required=True, help=f"one of {', '.join(TASKS)} (several with commas, with --model)")
+    p.add_argument("--against", type=Path, help="a second model's predictions: adds the paired difference")
+    p.add_argument(
+        "--data", type=Path, help="the task's published file: what --model is asked; groups rows by document"
+    )
+    p.add_argument("--skip-first", action="store_true", help="math_calc: drop each answer's first number (GPT-4's row)")
+    p.add_argument("--model", help="generate with this model instead (a path, a hub id or a backend's name)")
+    p.add_argument("--tokenizer", help="whose tokens count, where the model is behind a server")
+    p.add_argument("--out", type=Path, help="with --model: the folder for its rows; the same command resumes")
+    p.add_argument("--samples", type=int, help="with --model: how many examples (default: as many as published)")
+    p.add_argument("--size", type=int, help=f"with --model: size of generated contexts (default: {SIZES})")
+    p.add_argument(
+        "--length", default="128k", help="with --model: tokens, answer included; longer prompts lose their middle"
+    )
+    p.add_argument(
+        "--style", choices=("chat", "completion"), default="chat", help="the GPT-4 or the YaRN-Mistral wording"
+    )
+    p.add_argument("--max-new-tokens", type=int, help="with --model: answer budget (default: the published one)")
+    p.add_argument("--seed", type=int, default=42)
+    p.add_argument("--batch", type=int, default=1, help="with --model: prompts a batch")
+    p.add_argument("--device", default="auto")
+    p.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))
+    p.add_argument("--json", action="store_true", help="print one JSON object (a list for several tasks)")
+    return p
+
+
+def main(argv: Sequence[str]) -> int:
+    """`windvane eval infinitebench`."""
+    a = parser().parse_args(list(argv))
+    tasks = [t.strip() for t in a.task.split(",") if t.strip()]
+    for task in tasks:
+        if task not in TASKS:
+            raise UserError(f"--task {task}: no such task; there are {', '.join(TASKS)}")
+    if (a.file is None) == (a.model is None):
+        raise UserError(f"{PROG}: give either a file of predictions or --model")
+    if len(tasks) > 1 and (a.file or a.data or a.against):
+        raise UserError(f"{PROG}: several tasks need --model and generated contexts; name one task with a file")
+    files = {tasks[0]: a.file} if a.file else _generate(a, tasks)
+    clusters = {e.id: e.cluster for e in read_task_file(a.data, tasks[0])} if a.data else None
+    results = []
+    for task, path in files.items():
+        result = score_file(path, task, a.skip_first, clusters)
+        if a.against:
+            result["comparison"] = compare_files(path, a.against, task, a.skip_first, clusters)
+        results.append(result)
+    if a.json:
+        print(json.dumps(results[0] if len(results) == 1 else results, ensure_ascii=False))
+    else:
+        print("\n".join(map(_line, results)))
+    return 0
+
+
+def _generate(a: argparse.Namespace, tasks: Sequence[str]) -> dict[str, Path]:
+    from windvane.evaluate.infinitebench_run import Sizes, run_task  # torch: only where a model is asked
+    from windvane.evaluate.ruler_models import Models
+
+    if a.out is None:
+        raise UserError(f"{PROG}: --model needs --out, the folder for its rows")
+    models = Models(a.model, a.tokenizer, a.device, a.dtype)
+    with RunFolder(a.out) as run:
+        sizes = Sizes(a.samples, a.size, a.length, a.style, a.max_new_tokens, a.seed, a.batch)
+        return {task: run_task(run, models, task, sizes, a.data) for task in tasks}

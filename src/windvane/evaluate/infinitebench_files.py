@@ -1,0 +1,119 @@
+"""Prediction files of InfiniteBench, ours or anyone's: read what can be read, count the rest.
+
+In: a JSONL file. Out: `Row`s and what was left out, by reason. Files in the wild name the fields differently, mix names, carry a broken
+line: a line that is no JSON object, or has no prediction or no usable label, is left out and counted; a prediction that is null is an
+empty answer and scores 0. Two models' rows in one file are refused, because one mean over both would be nobody's score.
+
+Names come in pairs, the writer's own: a row with `pred` is scored against its `label` and only without one against `ground_truth`; a
+row with `prediction` the other way round. (YaRN-Mistral's En.Sum file has both, differing in 17 rows; the published 9.09 follows from
+`label`.)
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from windvane.errors import UserError
+
+LABELS = ("ground_truth", "label", "labels", "references", "reference", "answers", "answer", "target")
+PREDICTIONS = ("prediction", "pred", "predict", "output", "response", "generated_text", "completion")
+MODELS = ("model", "model_name", "generator")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One prediction. `cluster`: what its question shares with others (a document), by default nothing."""
+
+    id: str
+    prediction: str
+    label: Any
+    cluster: str
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Rows in file order; `left_out`: reason -> number of rows; `duplicates`: rows whose id was seen before (they are scored)."""
+
+    rows: list[Row]
+    left_out: dict[str, int]
+    duplicates: int
+
+
+def _number(value: Any) -> bool:
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        return False
+    return not isinstance(value, bool)
+
+
+def usable_label(task: str, label: Any) -> bool:
+    """Whether the task's scorer can score against `label`."""
+    inner = label if isinstance(label, list) else [label]
+    if not inner or any(part is None or part == "" for part in inner):
+        return False
+    if task == "code_debug":
+        return len(inner) >= 2
+    if task in ("code_run", "math_find"):
+        return _number(inner[0])
+    if task == "math_calc":
+        nested = inner[0] if isinstance(inner[0], list) else inner
+        return bool(nested) and all(_number(v) for v in nested)
+    return all(isinstance(part, (str, int, float)) for part in inner)
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _parse(task: str, value: Any, line: int) -> Row | str:
+    """The row, or why there is none."""
+    if not isinstance(value, dict):
+        return "no JSON object"
+    named = [k for k in PREDICTIONS if k in value]
+    if not named:
+        return "no prediction"
+    order = ("label", *LABELS) if named[0] == "pred" else LABELS
+    label = next((value[k] for k in order if k in value), None)
+    if not usable_label(task, label):
+        return "no usable label"
+    row_id = str(value.get("id", value.get("index", line)))
+    return Row(row_id, _text(value[named[0]]), label, str(value.get("cluster", row_id)))
+
+
+def read_predictions(path: Path, task: str) -> Loaded:
+    """Raises `UserError` where the file cannot be read, holds rows of two models, or has no row to score."""
+    rows: list[Row] = []
+    left_out: Counter[str] = Counter()
+    models: Counter[str] = Counter()
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    for number, line in enumerate(text.split("\n"), 1):  # not splitlines: predictions hold U+2028 and form feeds
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line)
+        except ValueError:
+            left_out["not valid JSON"] += 1
+            continue
+        row = _parse(task, value, number)
+        if isinstance(row, str):
+            left_out[row] += 1
+            continue
+        rows.append(row)
+        models.update(str(value[k]) for k in MODELS if k in value)
+    if len(models) > 1:
+        found = ", ".join(f"{name} ({count} rows)" for name, count in models.most_common(3))
+        raise UserError(f"{path}: rows of {len(models)} models in one file: {found}; split it into one file a model")
+    if not rows:
+        reasons = ", ".join(f"{reason}: {count}" for reason, count in left_out.items()) or "it is empty"
+        raise UserError(f"{path}: no row that {task} can score ({reasons}); a row needs prediction and ground_truth")
+    return Loaded(rows, dict(left_out), len(rows) - len({r.id for r in rows}))

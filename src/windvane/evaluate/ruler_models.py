@@ -1,0 +1,129 @@
+"""Asking a model long questions: its prompt tokens, answer prefix included, and greedy answers written as resumable rows.
+
+In: `Asked` questions (prompt ids, the text for servers, a row of facts about the question). Out: a finished journal of rows, each the
+facts plus `prediction` and `finish`. Whatever has a tokenizer and gives a `Generator` for an answer budget can be asked (`Answerer`).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from windvane.backends.local import LocalGenerator, Sampling, window
+from windvane.backends.names import resolve_generator
+from windvane.errors import UserError
+from windvane.modeling.load import load_model, load_tokenizer
+from windvane.prompts.chat import render
+from windvane.protocols import Generator
+from windvane.records import Message, Prompt
+from windvane.runners.here import HereRunner
+from windvane.store import RunFolder
+
+
+class Answerer(Protocol):
+    """What is evaluated. `spec` names it in every row; `window()` is the most tokens it takes, None where unknown."""
+
+    spec: str
+
+    @property
+    def tokenizer(self) -> Any: ...
+    def window(self) -> int | None: ...
+    def generator(self, max_new_tokens: int) -> Generator: ...
+
+
+class Models:
+    """A model by its spec (a path or hub id, `local:MODEL`, `world:FAMILY`, or any other generator name), greedy. Local weights are
+    loaded once for all answer budgets, and only when the first answer is asked for."""
+
+    def __init__(self, spec: str, tokenizer: str | None = None, device: str = "auto", dtype: str = "float32") -> None:
+        self.spec, self.device, self.dtype = spec, device, dtype
+        kind = spec.partition(":")[0]
+        self.local: str | None = spec
+        if kind == "local" and ":" in spec:
+            self.local = spec.partition(":")[2]
+        elif kind != "world" and ":" in spec:
+            self.local = None
+        if tokenizer is None and self.local is None:
+            raise UserError(f"--model {spec}: name its tokenizer with --tokenizer; lengths are counted by it")
+        self._tokenizer_spec = tokenizer or self.local or ""
+
+    @functools.cached_property
+    def tokenizer(self) -> Any:
+        return load_tokenizer(self._tokenizer_spec)
+
+    @functools.cached_property
+    def _model(self) -> Any:
+        assert self.local is not None
+        return load_model(self.local, self.dtype, self.device)
+
+    def window(self) -> int | None:
+        return window(self._model) if self.local is not None else None
+
+    def generator(self, max_new_tokens: int) -> Generator:
+        sampling = Sampling(k=1, temperature=0.0, top_p=1.0, max_new_tokens=max_new_tokens)
+        if self.local is None:
+            return resolve_generator(self.spec, sampling, device=self.device, dtype=self.dtype)
+        return LocalGenerator(self._model, self.tokenizer, sampling)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """`facts` become the row, under `id`."""
+
+    id: str
+    prompt: Prompt
+    max_new_tokens: int
+    facts: dict[str, Any]
+
+
+def prompt_ids(tokenizer: Any, text: str, prefix: str = "", chat: bool = True) -> tuple[int, ...]:
+    """The tokens the model gets: `text` as the user's turn through the chat template, then the answer's beginning.
+
+    The prefix is tokenised by itself, without the blank at its head where the template already ends in white space. `chat=False`:
+    plain text with the tokenizer's own special tokens, for base models.
+    """
+    if not chat:
+        return tuple(tokenizer(text + prefix)["input_ids"])
+    ids = render(tokenizer, [Message("user", text)])
+    if not prefix:
+        return ids
+    tail = tokenizer.decode(list(ids[-1:]))
+    begun = prefix.lstrip() if tail[-1:].isspace() else prefix
+    return ids + tuple(tokenizer(begun, add_special_tokens=False)["input_ids"])
+
+
+def make_prompt(ids: tuple[int, ...], text: str, prefix: str = "") -> Prompt:
+    """Token ids for a model here; for one behind a server the same as messages, the prefix as a begun assistant turn."""
+    messages = (Message("user", text), Message("assistant", prefix)) if prefix else (Message("user", text),)
+    return replace(Prompt.of(messages), token_ids=ids)
+
+
+def ask(run: RunFolder, stage: str, answerer: Answerer, questions: Sequence[Asked], seed: int, batch: int) -> None:
+    """Fill `RUN/<stage>.jsonl`, a batch a unit; what was answered before is not asked again. Raises `UserError` for a question
+    longer than the model's window, before any is asked."""
+    if run.finished(f"{stage}.jsonl"):
+        return
+    limit = answerer.window()
+    for q in questions:
+        total = len(q.prompt.token_ids) + q.max_new_tokens
+        if limit is not None and total > limit:
+            raise UserError(
+                f"{q.id}: takes {total} tokens with its answer, the model's window is {limit}; lower the length"
+            )
+    generators: dict[int, Generator] = {}
+
+    def work(members: Sequence[Asked]) -> Iterable[dict[str, Any]]:
+        budget = members[0].max_new_tokens
+        if budget not in generators:
+            generators[budget] = answerer.generator(budget)
+        answers = generators[budget].generate([q.prompt for q in members], [0], seed)
+        for q, (response,) in zip(members, answers):
+            yield {"id": q.id, **q.facts, "prediction": response.text, "finish": response.finish}
+
+    units: list[tuple[str, Sequence[Asked]]] = []
+    for budget in sorted({q.max_new_tokens for q in questions}):
+        same = [q for q in questions if q.max_new_tokens == budget]
+        units += [(f"{budget:06d}-{i // batch:06d}", same[i : i + batch]) for i in range(0, len(same), batch)]
+    HereRunner(run).run(stage, units, work)

@@ -1,0 +1,84 @@
+"""A model answers RULER: every task at every length, one journaled stage each.
+
+In: a run folder, an `Answerer`, tasks, lengths, `Settings`. Out: RUN/ruler/TASK-LENGTH.jsonl with `prediction`, `references`, `depths` and
+what the question was made of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from windvane.evaluate.ruler_models import Answerer, Asked, ask, make_prompt, prompt_ids
+from windvane.evaluate.ruler_sample import Draft
+from windvane.evaluate.ruler_tasks import TASKS, Sample, Sources, make_samples
+from windvane.settings import settle
+from windvane.store import RunFolder
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a resumed run must not change. `chat`: through the chat template; `prefix`: the published beginning of the answer."""
+
+    model: str
+    samples: int
+    seed: int = 42
+    chat: bool = True
+    prefix: bool = True
+    batch: int = 1
+    haystack: str | None = None
+    squad: str | None = None
+    hotpotqa: str | None = None
+
+
+def facts(sample: Sample, settings: Settings) -> dict[str, Any]:
+    """What a row says about its question."""
+    return {
+        "task": sample.task,
+        "model": settings.model,
+        "length": sample.length,
+        "tokens": sample.tokens,
+        "units": sample.units,
+        "index": sample.index,
+        "references": list(sample.draft.references),
+        "depths": list(sample.draft.depths),
+        "cluster": sample.draft.cluster or sample.id,
+        "source": sample.source,
+        "stand_in": sample.stand_in,
+    }
+
+
+def run_ruler(
+    run: RunFolder,
+    answerer: Answerer,
+    tasks: Sequence[str],
+    lengths: Sequence[int],
+    settings: Settings,
+    sources: Sources,
+) -> Path:
+    """Ask every task at every length; returns the folder of rows. A task and length that is finished is not asked again, so tasks
+    and lengths can be added later; other settings are refused."""
+    folder = run / "ruler"
+    settle(folder / "settings.toml", settings)
+    tokenizer = answerer.tokenizer
+
+    def ids_of(draft: Draft) -> tuple[int, ...]:
+        return prompt_ids(tokenizer, draft.text, draft.prefix if settings.prefix else "", settings.chat)
+
+    for length in lengths:
+        for name in tasks:
+            stage = f"ruler/{name}-{length}"
+            if run.finished(f"{stage}.jsonl"):
+                continue
+            samples = make_samples(
+                TASKS[name], length, settings.samples, settings.seed, sources, lambda d: len(ids_of(d))
+            )
+            questions = []
+            for sample in samples:
+                begun = sample.draft.prefix if settings.prefix else ""
+                prompt = make_prompt(ids_of(sample.draft), sample.draft.text, begun)
+                questions.append(Asked(sample.id, prompt, TASKS[name].tokens, facts(sample, settings)))
+            ask(run, stage, answerer, questions, settings.seed, settings.batch)
+    return folder
