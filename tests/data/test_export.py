@@ -94,6 +94,9 @@ def test_refusals(tmp_path):
     assert "--iteration 1 | 2" in refusal(tmp_path / "other", out)
     assert "iteration 3 has no finished pairs; iterations that have: 1, 2" in refusal(tmp_path / "other", out, 3)
     assert export_trl(tmp_path / "other", out, 2).pairs == 1
+    write_run(tmp_path / "gone")
+    (tmp_path / "gone" / "iter-2" / "groups.jsonl").unlink()
+    assert refusal(tmp_path / "gone", out).endswith("or give one of its iterations: --iteration 1")
     assert "name it .jsonl or .parquet" in refusal(tmp_path / "other", tmp_path / "out.csv")
     assert "inside the run folder" in refusal(tmp_path / "other", tmp_path / "other" / "x" / "out.jsonl")
     tied = question("Tied?")

@@ -1,6 +1,7 @@
 """Chats to token ids: a byte tokenizer makes every expected id a matter of reading the text."""
 
 import time
+from pathlib import Path
 
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
@@ -122,7 +123,31 @@ def test_check_template_warnings():
     assert check_template(tokenizer("{{ bos_token }}" + CHATML), stop_ids=[1, 2]) == []
     thinking = "{{ bos_token }}" + CHATML.replace("assistant\n' }}", "assistant\n<think>\n\n</think>\n\n' }}")
     (prefix,) = check_template(tokenizer(thinking, eos_token="<|im_end|>"))
-    assert "no prefix of the tokens of prompt and answer" in prefix
+    assert "renders the prompt otherwise under an answer; Windvane trains on the sampled ids" in prefix
+    empty_thoughts = (
+        PLAIN.replace("{% else %}", "{% else %}{{ '<think></think>' }}") + "{% if add_generation_prompt %}>{% endif %}"
+    )
+    (between,) = check_template(tokenizer(empty_thoughts.replace("<think>", "><think>")))
+    assert "writes '<think></think>' between prompt and answer" in between
+
+
+# Templates of well-known models as another library ships them, the warnings their special tokens would give aside.
+KNOWN = {
+    "llama3": "", "llama3_1": "", "llama3_2": "prints today's date", "qwen2_5": "", "qwen3": "writes '<think>",
+    "qwen3_instruct_2507": "", "gemma": "", "gemma3": "", "phi3": "", "deepseekv3": "renders the prompt otherwise",
+    "glm4moe": "writes '<think>", "gptoss": "prints today's date + writes '<|channel|>final", "lfm2": "", "cohere": "",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_check_template_on_known_models(name):
+    trl = pytest.importorskip("trl")
+    template = (Path(trl.__file__).parent / "chat_templates" / f"{name}.jinja").read_text()
+    aside = ("writes no <s>", "none of the tokens that stop")
+    warnings = [w for w in check_template(tokenizer(template)) if not any(a in w for a in aside)]
+    expected = KNOWN[name].split(" + ") if KNOWN[name] else []
+    assert len(warnings) == len(expected)
+    assert all(e in w for e, w in zip(expected, warnings))
 
 
 def test_a_template_that_prints_the_date_repeats_tomorrow():

@@ -59,8 +59,8 @@ def check_template(tokenizer: Any, stop_ids: Collection[int] | None = None) -> l
     `stop_ids`: the ids that end generation (default: the tokenizer's EOS alone). Errors (`UserError`), because every prompt would be
     wrong: no template, a doubled BOS, no generation prompt although the template writes a header before an answer, a user's text that
     does not appear. Warnings, because training by sampled id is right all the same: the prompt is no token prefix of prompt + answer
-    (other trainers would see other tokens), no BOS although the tokenizer writes one before plain text, no stop token after an answer
-    (answers may run on to max_new_tokens).
+    or something stands between them, as Qwen3's empty thoughts do (other trainers would see other tokens); no BOS although the
+    tokenizer writes one before plain text; no stop token after an answer (answers may run on to max_new_tokens); today's date.
     """
     chat = [Message("user", USER)]
     text = _apply(tokenizer, chat)
@@ -77,10 +77,10 @@ def check_template(tokenizer: Any, stop_ids: Collection[int] | None = None) -> l
         raise UserError(
             f"tokenizer: its chat template opens with {tokenizer.bos_token} twice; take one out of the template"
         )
-    header = full[len(text) : full.rfind(ANSWER)] if full.startswith(text) and ANSWER in full else ""
-    if header.strip():
+    between = full[len(text) : full.rfind(ANSWER)].strip() if full.startswith(text) and ANSWER in full else ""
+    if between and text == _apply(tokenizer, chat, generation_prompt=False):
         raise UserError(
-            f"tokenizer: its chat template writes {header.strip()[:40]!r} before an answer but not when asked for a generation "
+            f"tokenizer: its chat template writes {between[:40]!r} before an answer but not when asked for a generation "
             "prompt; honour add_generation_prompt in the template"
         )
     if bos is not None and bos not in ids[:1] and tokenizer("x")["input_ids"][:1] == [bos]:
@@ -91,10 +91,14 @@ def check_template(tokenizer: Any, stop_ids: Collection[int] | None = None) -> l
         warnings.append(
             "the chat template prints today's date; it is given 26 July 2024, so that a run can be repeated"
         )
-    if whole[: len(ids)] != ids:
+    if whole[: len(ids)] != ids or between:
+        what = (
+            f"writes {between[:40]!r} between prompt and answer"
+            if between
+            else "renders the prompt otherwise under an answer"
+        )
         warnings.append(
-            "the prompt's tokens are no prefix of the tokens of prompt and answer; Windvane trains on the sampled ids, "
-            "but a trainer that tokenises exported text will see others"
+            f"the chat template {what}; Windvane trains on the sampled ids, but a trainer that tokenises exported text will see others"
         )
     if not stops & set(whole[-3:]):
         warnings.append(
