@@ -82,7 +82,7 @@ def training(folder: Path, dice: random.Random, count: int, nasty: bool) -> None
     asked = prompts(dice, count, "Answer in a calm voice.")
     replies, verdicts, groups = [], [], []
     for place, prompt in enumerate(asked):
-        first = NASTY if nasty and place == 0 else ""
+        first = {0: NASTY, 4: "w" * 300}.get(place, "") if nasty else ""  # markup, and a word that no line can hold
         answers = [reply(dice, prompt, k, folder.name, first if k == 0 else "") for k in range(5)]
         skill = [dice.gauss(0, 1) for _ in answers]
         mine = []
@@ -171,7 +171,7 @@ def run(tmp_path_factory) -> Path:
     return make_run(tmp_path_factory.mktemp("runs") / "run")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make():
     return make_run
 

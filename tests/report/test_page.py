@@ -55,7 +55,7 @@ def summary_with(run, tmp_path, **last):
 def test_the_answer_comes_first(html):
     text = Words(html).text
     assert "Better than the start" in text
-    sentence = "After 3 iterations, its answers win 68.2% of comparisons with the starting model’s "
+    sentence = "After 3 iterations the model’s answers win 68.2% of comparisons with those it gave at the start "
     assert (
         sentence
         + "(95% interval 62.9% to 73.3%, 60 held-out prompts), says world:styles, a judge that training never saw."
@@ -68,6 +68,7 @@ def test_the_answer_comes_first(html):
     assert "(world:styles-proxy) says 74.3% (69.4% to 78.8%), 6.1 points above the held-out judge." in text
     assert "25% longer than the start’s (31.0 → 38.8 tokens on average)" in text
     assert "7.08 nats per sequence" in text
+    assert "chosen answers became likelier by 0.42 nats and rejected ones less likely by 4.91 nats." in text
     assert "20% of the training verdicts are flipped by design." in text
     assert text.index("Better than the start") < text.index("Win rate against KL")
 
@@ -115,7 +116,7 @@ def test_what_the_judge_said_is_counted(run):
     assert judged.triples == 38 * 10 + 4
     residuals = [v["disagreement"] for _, v in read_jsonl(run / "iter-1" / "verdicts.jsonl") if v["p"] is not None]
     assert judged.mean_disagreement == pytest.approx(sum(residuals) / 386)
-    assert "14 of" not in Words(render(run)).text and "42 of 1,200 training comparisons" in Words(render(run)).text
+    assert "42 of 1,200 training comparisons" in Words(render(run)).text
 
 
 def test_model_output_is_never_markup(html, nasty):

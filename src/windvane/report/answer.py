@@ -34,7 +34,14 @@ def answer(found: Gathered) -> Answer:
         return Answer("unsure", "Not measured yet", "No iteration of this run has been evaluated so far.", [], None)
     last = max(numbers)
     row = found.iterations[last]
-    remarks = [*_steps(found, last), *_proxy(found, row), *_length(found, last), *_drift(row), *_judging(found)]
+    remarks = [
+        *_steps(found, last),
+        *_proxy(found, row),
+        *_length(found, last),
+        *_drift(row),
+        *_logps(row),
+        *_judging(found),
+    ]
     after = f"After {last} iteration{'s' if last > 1 else ''}"
     if row.get("win_rate") is None:
         sentence = (
@@ -44,7 +51,7 @@ def answer(found: Gathered) -> Answer:
     judge = found.summary.get("evaluation_judge") or "the held-out judge"
     low, high = row.get("low"), row.get("high")
     many = f"{row['prompts']:,} held-out prompts" if row.get("prompts") else "held-out prompts"
-    says = f"{after}, its answers win {percent(row['win_rate'])} of comparisons with the starting model’s"
+    says = f"{after} the model’s answers win {percent(row['win_rate'])} of comparisons with those it gave at the start"
     sentence = f"{says} (95% interval {interval(low, high)}, {many}), says {judge}, a judge that training never saw."
     if low is not None and low > 0.5:
         return Answer("good", "Better than the start", sentence, remarks, last)
@@ -116,6 +123,20 @@ def _drift(row: Mapping[str, Any]) -> list[tuple[str, str]]:
         return []
     token = f", {row['kl_token']:.3g} per token" if row.get("kl_token") is not None else ""
     return [("note", f"It moved {row['kl']:.2f} nats per sequence from the start (KL){token}.")]
+
+
+def _logps(row: Mapping[str, Any]) -> list[tuple[str, str]]:
+    chosen, rejected = row.get("chosen_logps"), row.get("rejected_logps")
+    if chosen is None or rejected is None:
+        return []
+    text = (
+        f"On pairs held aside from training, chosen answers became {_went(chosen)} and rejected ones {_went(rejected)}."
+    )
+    return [("note" if chosen >= 0 else "unsure", text)]
+
+
+def _went(change: float) -> str:
+    return f"{'likelier' if change >= 0 else 'less likely'} by {abs(change):.2f} nats"
 
 
 def _judging(found: Gathered) -> list[tuple[str, str]]:

@@ -41,7 +41,7 @@ class Series:
     name: str
     kind: str
     pieces: tuple[tuple[Point, ...], ...]
-    joined: bool = True
+    nudge: float = 0.0  # pixels to the side, so that two series' intervals at the same x stay apart
 
     @property
     def points(self) -> list[Point]:
@@ -97,8 +97,11 @@ def chart(
     if rule is not None:
         at = sy(rule[0])
         parts.append(f'<line class="rule" x1="{LEFT}" x2="{RIGHT}" y1="{at:.1f}" y2="{at:.1f}"/>')
-        parts.append(f'<text class="tick end" x="{RIGHT}" y="{at + 11:.1f}">{escape(rule[1])}</text>')
     parts += [_series(s, sx, sy) for s in series]
+    if rule is not None:  # its name last, above the marks, and off the axis
+        at = sy(rule[0])
+        at += 12 if at + 16 < BOTTOM else -4
+        parts.append(f'<text class="tick end halo" x="{RIGHT}" y="{at:.1f}">{escape(rule[1])}</text>')
     return Markup(
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-labelledby="{key}-t {key}-d">'
         f'<title id="{key}-t">{escape(title)}</title><desc id="{key}-d">{escape(description)}</desc>'
@@ -165,22 +168,23 @@ def _axes(x: Axis, y: Axis, sx: Scale, sy: Scale) -> list[str]:
 def _series(series: Series, sx: Scale, sy: Scale) -> str:
     parts = [f'<g class="{series.kind}">']
     for piece in series.pieces:
-        if series.joined and len(piece) > 1:
-            path = "L".join(f"{sx(p.x):.1f} {sy(p.y):.1f}" for p in piece)
+        if len(piece) > 1:
+            path = "L".join(f"{sx(p.x) + series.nudge:.1f} {sy(p.y):.1f}" for p in piece)
             parts.append(f'<path class="line" d="M{path}"/>')
     marker = MARKERS[series.kind]
     for point in series.points:
-        at = f"{sx(point.x):.1f}"
+        x = sx(point.x) + series.nudge
+        at = f"{x:.1f}"
         parts.append("<g>" + (f"<title>{escape(point.tip)}</title>" if point.tip else ""))
         if point.low is not None and point.high is not None:
             parts.append(f'<line class="span" x1="{at}" x2="{at}" y1="{sy(point.low):.1f}" y2="{sy(point.high):.1f}"/>')
         if point.inner is not None:
             low, high = (f"{sy(v):.1f}" for v in point.inner)
             parts.append(f'<line class="inner" x1="{at}" x2="{at}" y1="{low}" y2="{high}"/>')
-        parts.append(_marker(marker, sx(point.x), sy(point.y)))
+        parts.append(_marker(marker, x, sy(point.y)))
         if point.tag:
             parts.append(
-                f'<text class="tag" x="{sx(point.x) + 7:.1f}" y="{sy(point.y) - 6:.1f}">{escape(point.tag)}</text>'
+                f'<text class="tag halo" x="{x + 7:.1f}" y="{sy(point.y) + 14:.1f}">{escape(point.tag)}</text>'
             )
         parts.append("</g>")
     return "".join(parts) + "</g>"

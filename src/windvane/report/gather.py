@@ -65,6 +65,9 @@ class Gathered:
     lengths: dict[int, Quantiles] = field(default_factory=dict)  # tokens of held-out answers
     cut_off: dict[int, float] = field(default_factory=dict)  # share of held-out answers that hit max_new_tokens
     kl: dict[int, Quantiles] = field(default_factory=dict)  # nats a sequence, over held-out prompts
+    wins: dict[int, Quantiles] = field(
+        default_factory=dict
+    )  # held-out judge's P(beats the start), over held-out prompts
 
 
 def gather(run: Path) -> Gathered:
@@ -73,8 +76,8 @@ def gather(run: Path) -> Gathered:
         raise UserError(f"{run}: not a run folder (neither summary.json nor recipe.toml is there); name a run's --out")
     summary = _read_json(run / "summary.json") if (run / "summary.json").exists() else {}
     summary = shorten(summary)
-    rows = {int(row.get("iteration", i)): row for i, row in enumerate(summary.get("iterations", []))}
-    found = Gathered(summary, _settings(run / "recipe.toml"), rows)
+    evaluated = {int(row.get("iteration", i)): row for i, row in enumerate(summary.get("iterations", []))}
+    found = Gathered(summary, _settings(run / "recipe.toml"), evaluated)
     for number in iteration_numbers(run):
         folder = run / f"iter-{number}"
         if (folder / "groups.jsonl").exists():
@@ -87,9 +90,11 @@ def gather(run: Path) -> Gathered:
                 found.lengths[number] = quantiles([n for n, _ in answers])
                 found.cut_off[number] = sum(finish == "length" for _, finish in answers) / len(answers)
         if (folder / "evaluation.jsonl").exists():
-            drift = [row["kl"] for _, row in read_jsonl(folder / "evaluation.jsonl") if row.get("kl") is not None]
-            if drift:
-                found.kl[number] = quantiles(drift)
+            rows = [row for _, row in read_jsonl(folder / "evaluation.jsonl")]
+            for name, kept in (("kl", found.kl), ("win_start", found.wins)):
+                values = [row[name] for row in rows if row.get(name) is not None]
+                if values:
+                    kept[number] = quantiles(values)
     return found
 
 

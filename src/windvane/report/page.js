@@ -103,8 +103,8 @@
     const item = list.children[i];
     item.setAttribute("aria-selected", "true");
     list.setAttribute("aria-activedescendant", item.id);
-    if (item.offsetTop - list.offsetTop < list.scrollTop) list.scrollTop = item.offsetTop - list.offsetTop;
-    const under = item.offsetTop - list.offsetTop + item.offsetHeight - list.clientHeight;
+    if (item.offsetTop < list.scrollTop) list.scrollTop = item.offsetTop; // the list is positioned: offsets are its own
+    const under = item.offsetTop + item.offsetHeight - list.clientHeight;
     if (under > list.scrollTop) list.scrollTop = under;
     show(shown[i]);
     if (follow && matchMedia("(max-width: 46rem)").matches) entryPane.scrollIntoView({ block: "start" });

@@ -16,6 +16,7 @@ from windvane.report.gather import Curve, Gathered, Quantiles
 from windvane.report.tables import number
 
 HALF = (0.5, "no difference")
+SPREAD = "Dot: median; thick: the middle half; thin: the middle 90%"
 RATE = ("Win rate", "percent", (0.5,), (0.0, 1.0))
 
 
@@ -57,19 +58,19 @@ def _iterations(found: Gathered) -> Axis:
     return Axis("Iteration", "whole", ticks=tuple(float(n) for n in known[::step]))
 
 
-def _rates(
-    found: Gathered, name: str, kind: str, keys: tuple[str, str, str], shift: float, over: str = "", first: int = 0
-) -> Series:
-    """One win rate by iteration, or by the number under `over`; `shift` keeps two series' intervals apart."""
+def _rates(found: Gathered, kind: str, keys: tuple[str, str, str], over: str = "", first: int = 0) -> Series:
+    """One win rate by iteration, or by the number under `over`, where the held-out judge's points carry their iteration."""
+    name, nudge = ("Held-out judge", -3.0) if kind == "true" else ("Proxy (trained on)", 3.0)
     points = []
     for n, row in sorted(found.iterations.items()):
         rate, low, high = (row.get(key) for key in keys)
-        x = row.get(over) if over else n + shift
+        x = row.get(over) if over else n
         if n < first or rate is None or x is None:
             continue
         tip = f"{name}, iteration {n}: {percent(rate)} (95% interval {interval(low, high)})"
-        points.append(Point(x, rate, low, high, tip=tip, tag=str(n) if over else ""))
-    return Series(name, kind, (tuple(points),))
+        tag = str(n) if over and n and (kind == "true" or row.get("win_rate") is None) else ""
+        points.append(Point(x, rate, low, high, tip=tip, tag=tag))
+    return Series(name, kind, (tuple(points),), nudge)
 
 
 def _wins(found: Gathered) -> dict[str, Panel]:
@@ -77,31 +78,29 @@ def _wins(found: Gathered) -> dict[str, Panel]:
     before = ("win_rate_previous", "low_previous", "high_previous")
     proxy_before = ("proxy_win_rate_previous", "proxy_low_previous", "proxy_high_previous")
     judged = bool(found.summary.get("evaluation_judge")) or not found.iterations
-    empty = "Not measured yet." if judged else NOT_MEASURED.capitalize() + "."
+    empty = "Not measured yet." if judged else f"{NOT_MEASURED[0].upper()}{NOT_MEASURED[1:]}."
     x, y = _iterations(found), Axis(*RATE)
-    both = [
-        _rates(found, "Held-out judge", "true", true, -0.05),
-        _rates(found, "Proxy (trained on)", "proxy", proxy, 0.05),
-    ]
-    steps = [
-        _rates(found, "Held-out judge", "true", before, -0.05, first=1),
-        _rates(found, "Proxy (trained on)", "proxy", proxy_before, 0.05, first=1),
-    ]
-    drift = [
-        _rates(found, "Held-out judge", "true", true, 0.0, "kl"),
-        _rates(found, "Proxy (trained on)", "proxy", proxy, 0.0, "kl"),
-    ]
+    both = [_rates(found, "true", true), _rates(found, "proxy", proxy)]
+    steps = [_rates(found, "true", before, first=1), _rates(found, "proxy", proxy_before, first=1)]
+    drift = [_rates(found, "true", true, "kl"), _rates(found, "proxy", proxy, "kl")]
     kl = Axis("KL to the start, nats per sequence", include=(0.0,), limits=(0.0, float("inf")))
     seen = "" if judged else f" Held-out judge {NOT_MEASURED}."
+    wins = {n: q for n, q in found.wins.items() if n}
     return {
-        "start": _panel("start", "Win rate against the start", f"With 95% intervals.{seen}", "summary.json", both, x, y, HALF, empty=empty),
+        "start": _panel(
+            "start", "Win rate against the start", f"Bars: 95% intervals.{seen}", "summary.json", both, x, y, HALF, empty=empty,
+        ),
         "previous": _panel(
-            "previous", "Against the iteration before", "Does another iteration still help?", "summary.json", steps, x, y, HALF,
-            empty=empty,
+            "previous", "Against the iteration before", "Does another iteration still help? Bars: 95% intervals.", "summary.json",
+            steps, x, y, HALF, empty=empty,
         ),
         "kl_wins": _panel(
             "kl-wins", "Win rate against KL", "What the drift bought; the numbers are iterations. A proxy that rises alone is being gamed.",
             "summary.json", drift, kl, y, HALF, empty=empty,
+        ),
+        "spread": _panel(
+            "spread", "Prompt by prompt", f"Held-out judge, against the start. {SPREAD} of prompts.", "iter-*/evaluation.jsonl",
+            [_spread(wins, "Win probability", percent)], x, Axis("P(wins)", "percent", (0.5,), (0.0, 1.0)), HALF, empty=empty,
         ),
     }  # fmt: skip
 
@@ -173,18 +172,16 @@ def _spread(found: Mapping[int, Quantiles], name: str, form: Callable[[float], s
     return Series(name, "plain", (tuple(points),))
 
 
-def _single(found: Gathered, name: str, kind: str, key: str, shift: float) -> Series:
+def _single(found: Gathered, name: str, kind: str, key: str) -> Series:
     rows = [(n, row[key]) for n, row in sorted(found.iterations.items()) if row.get(key) is not None]
-    return Series(
-        name, kind, (tuple(Point(n + shift, v, tip=f"{name}, iteration {n}: {number(v, 3)} nats") for n, v in rows),)
-    )
+    return Series(name, kind, (tuple(Point(n, v, tip=f"{name}, iteration {n}: {number(v, 3)} nats") for n, v in rows),))
 
 
 def _drift(found: Gathered) -> dict[str, Panel]:
-    x, spread = _iterations(found), "Dot: median; thick: the middle half; thin: the middle 90% of prompts."
+    x = _iterations(found)
     aside = [
-        _single(found, "Chosen", "chosen", "chosen_logps", -0.05),
-        _single(found, "Rejected", "rejected", "rejected_logps", 0.05),
+        _single(found, "Chosen", "chosen", "chosen_logps"),
+        _single(found, "Rejected", "rejected", "rejected_logps"),
     ]
     lengths = [_spread(found.lengths, "Length", lambda v: f"{v:,.0f} tokens")]
     drift = [_spread(found.kl, "KL", lambda v: f"{v:.2f} nats")]
@@ -195,18 +192,18 @@ def _drift(found: Gathered) -> dict[str, Panel]:
             "summary.json", aside, x, Axis("Change, nats", include=(0.0,)), (0.0, "the reference"),
         ),
         "lengths": _panel(
-            "lengths", "Length of answers", spread.replace("of prompts", "of answers"), "iter-*/answers.jsonl", lengths, x,
+            "lengths", "Length of answers", f"{SPREAD} of answers.", "iter-*/answers.jsonl", lengths, x,
             Axis("Tokens", include=(0.0,), limits=floor),
         ),
         "kl": _panel(
-            "kl", "KL to the start", spread, "iter-*/evaluation.jsonl", drift, x,
+            "kl", "KL to the start", f"{SPREAD} of prompts.", "iter-*/evaluation.jsonl", drift, x,
             Axis("Nats per sequence", include=(0.0,), limits=floor),
         ),
     }  # fmt: skip
 
 
 def _judge(found: Gathered) -> dict[str, Panel]:
-    x, spread = _iterations(found), "Dot: median; thick: the middle half; thin: the middle 90%"
+    x = _iterations(found)
     disagreement = {n: j.disagreement for n, j in found.judged.items() if j.disagreement}
     gap = {n: j.gap for n, j in found.judged.items() if j.gap}
     shares = [(n, j.cyclic_triples, j.triples) for n, j in sorted(found.judged.items()) if j.triples]
@@ -214,12 +211,12 @@ def _judge(found: Gathered) -> dict[str, Panel]:
     unit, empty = (0.0, 1.0), "Nothing has been judged yet."
     return {
         "disagreement": _panel(
-            "disagreement", "Order disagreement", f"{spread} of judged pairs.", "iter-*/verdicts.jsonl",
+            "disagreement", "Order disagreement", f"{SPREAD} of judged pairs.", "iter-*/verdicts.jsonl",
             [_spread(disagreement, "Order disagreement", lambda v: f"{v:.3f}")], x,
             Axis("Disagreement", include=(0.0,), limits=unit), empty=empty,
         ),
         "gap": _panel(
-            "gap", "How far chosen is from rejected", f"{spread} of pairs. P(beats the other answers), chosen minus rejected.",
+            "gap", "How far chosen is from rejected", f"{SPREAD} of pairs. P(beats the other answers), chosen minus rejected.",
             "iter-*/groups.jsonl", [_spread(gap, "Gap", lambda v: f"{v:.3f}")], x,
             Axis("Gap in P", include=(0.0,), limits=unit), empty=empty,
         ),

@@ -19,6 +19,7 @@ class Table:
     file: str
     head: list[str]
     rows: list[list[str]]
+    words: tuple[int, ...] = ()  # columns of words, set to the left
 
 
 def tables(found: Gathered) -> dict[str, Table]:
@@ -47,14 +48,8 @@ def _rate(row: Mapping[str, Any], rate: str, low: str, high: str) -> str:
 
 
 def _wins(found: Gathered) -> Table:
-    head = [
-        "Iteration",
-        "Held-out prompts",
-        "Win rate against the start",
-        "against the one before",
-        "Proxy, against the start",
-    ]
-    head.append("Proxy, the one before")
+    head = ["Iteration", "Held-out prompts", "Wins against the start", "Wins against the one before"]
+    head += ["Proxy: wins against the start", "Proxy: against the one before"]
     rows = []
     for n, row in sorted(found.iterations.items()):
         cells = [_name(n), number(row.get("prompts"), 0), _rate(row, "win_rate", "low", "high")]
@@ -113,4 +108,4 @@ def _reasons(found: Gathered) -> Table:
         for n, judged in sorted(found.judged.items())
         for reason, count in sorted(judged.reasons.items(), key=lambda pair: (-pair[1], pair[0]))[:10]
     ]
-    return Table("Why verdicts failed", "iter-*/verdicts.jsonl", ["Iteration", "Reason", "Verdicts"], rows)
+    return Table("Why verdicts failed", "iter-*/verdicts.jsonl", ["Iteration", "Reason", "Verdicts"], rows, (1,))
