@@ -55,7 +55,7 @@ def model_card(run: Path) -> str:
         _usage(adapter, model),
         "## How it was made",
         f"```bash\n{_command(recipe, leaves)}\n```",
-        "Every other setting is in the last table.",
+        "with the settings of the last table wherever they differ from the recipe's own.",
         "## What was measured",
         _measured(summary),
         *(str(note) for note in summary.get("notes") or ()),
