@@ -101,7 +101,7 @@ def test_search_and_filters(open_page, nasty):
     page.locator("#status").select_option("")
     page.locator("#why").select_option("most order disagreement")
     assert items.count() == 12
-    page.locator("#set").select_option(label="Training answers, iteration 1")
+    page.locator("#set").select_option(label="Training, iteration 1")
     assert items.count() == 40 and "iter-1/prompts.jsonl" in page.locator("#count").inner_text()
 
 

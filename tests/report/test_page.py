@@ -176,6 +176,7 @@ def test_the_browser_holds_the_numbers_of_the_files(run, html):
 
 def test_no_held_out_judge(make, tmp_path):
     text = Words(render(make(tmp_path / "run", judge=False))).text
+    assert "Not measured The judge that trained would also have evaluated. To know whether" in text
     assert "Not measured: the judge that trained would also have evaluated." in text
     assert "a gain on the judge that one trains on is no evidence of better answers" in text
     assert "Better than the start" not in text

@@ -44,9 +44,9 @@ def answer(found: Gathered) -> Answer:
     ]
     after = f"After {last} iteration{'s' if last > 1 else ''}"
     if row.get("win_rate") is None:
-        sentence = (
-            f"{_capital(NOT_MEASURED)}." if not found.summary.get("evaluation_judge") else "No win rate was measured."
-        )
+        sentence = "No win rate was measured."
+        if not found.summary.get("evaluation_judge"):
+            sentence = "The judge that trained would also have evaluated. To know whether the model got better, evaluate with another judge."
         return Answer("unsure", "Not measured", sentence, remarks, last)
     judge = found.summary.get("evaluation_judge") or "the held-out judge"
     low, high = row.get("low"), row.get("high")
@@ -72,10 +72,6 @@ def percent(value: float | None, places: int = 1) -> str:
 
 def interval(low: float | None, high: float | None) -> str:
     return "not known" if low is None or high is None else f"{percent(low)} to {percent(high)}"
-
-
-def _capital(text: str) -> str:
-    return text[0].upper() + text[1:]
 
 
 def _steps(found: Gathered, last: int) -> list[tuple[str, str]]:

@@ -55,8 +55,8 @@ def fit(entries: Sequence[Row], budget: int) -> tuple[list[Row], int]:
 def pick(
     rows: Sequence[Row], kinds: Sequence[tuple[str, Callable[[Row], float | None]]], salt: str
 ) -> dict[str, list[str]]:
-    """id -> why it is shown. For each kind the EXTREMES rows of the highest score (None: not eligible), then the seeded sample.
-    Ties go to the lower id. The order of the answer alternates between extremes and sample, so that a tight budget cuts both."""
+    """id -> why it is shown. For each kind the EXTREMES rows of the highest score (None: not eligible), then the seeded sample,
+    or every row where there are no more than SAMPLE. Ties go to the lower id. The order of the answer alternates between extremes and sample, so that a tight budget cuts both."""
     why: dict[str, list[str]] = {}
     for name, score in kinds:
         scored = [(s, row["id"]) for row in rows if (s := score(row)) is not None]
@@ -65,7 +65,7 @@ def pick(
     extremes = list(why)
     sample = sorted((row["id"] for row in rows), key=lambda key: seed_of("report", salt, key))[:SAMPLE]
     for key in sample:
-        why.setdefault(key, []).append("seeded sample")
+        why.setdefault(key, []).extend(["seeded sample"] if len(rows) > SAMPLE else [])
     first = [key for pair in zip(extremes, sample) for key in pair]
     order = dict.fromkeys([*first, *extremes, *sample])
     return {key: why[key] for key in order}
@@ -92,7 +92,7 @@ def _training(run: Path, number: int) -> Row:
     ]
     return {
         "key": f"iter-{number}",
-        "label": f"Training answers, iteration {number}",
+        "label": f"Training, iteration {number}",
         "file": f"iter-{number}/prompts.jsonl, responses.jsonl, verdicts.jsonl, groups.jsonl",
         "total": len(groups),
         "entries": entries,
@@ -150,11 +150,14 @@ def _heldout(run: Path, numbers: Sequence[int]) -> Row:
 
     def over(row: Row) -> float | None:
         true, proxy = of(row["id"], "win_start"), of(row["id"], "proxy_start")
-        return None if true is None or proxy is None else proxy - true
+        return None if true is None or proxy is None or proxy <= true else proxy - true
 
     kinds = [
-        ("clearest win over the start", lambda r: of(r["id"], "win_start")),
-        ("clearest loss to the start", lambda r: None if (w := of(r["id"], "win_start")) is None else -w),
+        ("clearest win over the start", lambda r: w if (w := of(r["id"], "win_start")) and w > 0.5 else None),
+        (
+            "clearest loss to the start",
+            lambda r: -w if (w := of(r["id"], "win_start")) is not None and w < 0.5 else None,
+        ),
         ("proxy far above the held-out judge", over),
         ("furthest from the start (KL)", lambda r: of(r["id"], "kl")),
     ]
@@ -176,7 +179,7 @@ def _heldout(run: Path, numbers: Sequence[int]) -> Row:
         entries.append({**_prompt(key, prompts.get(key), reasons), "status": "held-out", "answers": shown})
     return {
         "key": "heldout",
-        "label": "Held-out prompts, the start beside each iteration",
+        "label": "Held-out prompts",
         "file": "heldout.jsonl, iter-*/answers.jsonl, iter-*/evaluation.jsonl",
         "total": len(total),
         "entries": entries,

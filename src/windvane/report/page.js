@@ -79,7 +79,7 @@
       const what = make("span", "what", users.length ? users[users.length - 1][1].slice(0, 160) : entry.id);
       what.dir = "auto";
       const why = entry.why.filter((w) => w !== "seeded sample");
-      item.append(what, make("span", "meta", [entry.status, ...why].join(" · ")));
+      item.append(what, make("span", "meta", [...(entry.status === "held-out" ? [] : [entry.status]), ...why].join(" · ")));
       item.addEventListener("click", () => select(i, true));
       return item;
     }));
@@ -126,7 +126,7 @@
     }
     const facts = ["id " + entry.id];
     if (entry.tokens) facts.push(entry.tokens.toLocaleString("en") + " tokens");
-    facts.push("shown as: " + entry.why.join(", "));
+    if (entry.why.length) facts.push("shown as: " + entry.why.join(", "));
     if (!held) {
       facts.push("outcome: " + entry.status);
       const [judged, failed, tied] = entry.pairs;

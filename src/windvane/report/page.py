@@ -67,7 +67,7 @@ def render(run: Path) -> str:
         notes=found.summary.get("notes", []),
         recipe=found.summary.get("recipe", "run"),
         model=found.summary.get("model", "model not named yet"),
-        evaluation_judge=found.summary.get("evaluation_judge") or "none in this run",
+        evaluation_judge=found.summary.get("evaluation_judge"),
         proxy_judge=found.summary.get("proxy_judge") or "not named",
         judged=bool(found.judged),
         panels=panels(found),
