@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -21,18 +21,31 @@ import tyro
 from transformers import GenerationConfig, MistralConfig, MistralForCausalLM, PreTrainedTokenizerFast
 
 from windvane.errors import UserError
+from windvane.records import Prompt
 from windvane.store import file_sha256, write_atomic
-from windvane.world import style_replies, styles
+from windvane.world import styles
 from windvane.world.tokenizer import word_tokenizer
 
-FAMILIES = {styles.NAME: styles}
+
+class Family(Protocol):
+    """What a family's module offers to be built."""
+
+    WINDOW: int
+
+    def lesson(self, rng: random.Random) -> list[dict[str, str]]: ...
+    def texts(self) -> list[str]: ...
+    def prompts(self, n: int | None, split: str, seed: int) -> list[Prompt]: ...
+    def skill(self, prompts: Sequence[str], replies: Sequence[str]) -> dict[str, float]: ...
+
+
+FAMILIES: dict[str, Family] = {styles.NAME: styles}
 
 STEPS, BATCH, LEARNING_RATE, WARMUP = 800, 64, 6e-3, 20
 QUESTION_WEIGHT = 0.1
 SKILL_PROMPTS, SKILL_SEED = 480, 7
 
 
-def new_model(vocabulary: int, seed: int) -> MistralForCausalLM:
+def new_model(vocabulary: int, window: int, seed: int) -> MistralForCausalLM:
     """A Mistral of about 0.1 million parameters: 2 layers of width 64, 4 query heads sharing 2 key-value heads."""
     config = MistralConfig(
         vocab_size=vocabulary,
@@ -42,7 +55,7 @@ def new_model(vocabulary: int, seed: int) -> MistralForCausalLM:
         num_attention_heads=4,
         num_key_value_heads=2,
         head_dim=16,
-        max_position_embeddings=styles.WINDOW,
+        max_position_embeddings=window,
         sliding_window=None,
         tie_word_embeddings=True,
         initializer_range=0.05,
@@ -57,9 +70,9 @@ def new_model(vocabulary: int, seed: int) -> MistralForCausalLM:
     return model
 
 
-def _batch(tokenizer: PreTrainedTokenizerFast, rng: random.Random) -> tuple[torch.Tensor, torch.Tensor]:
+def _batch(family: Family, tokenizer: PreTrainedTokenizerFast, rng: random.Random) -> tuple[torch.Tensor, torch.Tensor]:
     """Token ids [BATCH, T] and the weight of each as a target [BATCH, T]; right-padded with 0."""
-    chats = [styles.lesson(rng) for _ in range(BATCH)]
+    chats = [family.lesson(rng) for _ in range(BATCH)]
     asked = tokenizer(tokenizer.apply_chat_template([chat[:-1] for chat in chats], tokenize=False)).input_ids
     whole = tokenizer(tokenizer.apply_chat_template(chats, tokenize=False)).input_ids
     rows = [(w, [QUESTION_WEIGHT] * len(a) + [1.0] * (len(w) - len(a))) for a, w in zip(asked, whole)]
@@ -69,7 +82,7 @@ def _batch(tokenizer: PreTrainedTokenizerFast, rng: random.Random) -> tuple[torc
     return ids_BT, weights_BT
 
 
-def learn(model: MistralForCausalLM, tokenizer: PreTrainedTokenizerFast, seed: int) -> None:
+def learn(family: Family, model: MistralForCausalLM, tokenizer: PreTrainedTokenizerFast, seed: int) -> None:
     """AdamW, linear warm-up, constant to the middle, then linear to 5%."""
     rng = random.Random(seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.95))
@@ -78,7 +91,7 @@ def learn(model: MistralForCausalLM, tokenizer: PreTrainedTokenizerFast, seed: i
         progress = step / STEPS
         for group in optimizer.param_groups:
             group["lr"] = LEARNING_RATE * min(1.0, (step + 1) / WARMUP, max(0.05, 2 * (1 - progress)))
-        ids_BT, weights_BT = _batch(tokenizer, rng)
+        ids_BT, weights_BT = _batch(family, tokenizer, rng)
         logits = model(input_ids=ids_BT).logits[:, :-1]
         losses = F.cross_entropy(logits.flatten(0, 1), ids_BT[:, 1:].flatten(), reduction="none")
         weights = weights_BT[:, 1:].flatten()
@@ -91,51 +104,40 @@ def learn(model: MistralForCausalLM, tokenizer: PreTrainedTokenizerFast, seed: i
 
 
 @torch.no_grad()
-def skill(model: Any, tokenizer: PreTrainedTokenizerFast, n: int = SKILL_PROMPTS) -> dict[str, float]:
-    """Sample one reply (temperature 1) to each of `n` held-out prompts and read them. Shares are fractions; `words` and
-    `quality` are means over all replies, the other shares over the well-formed ones; `colourful` and `off_topic` are of sentences.
-    """
-    asked = styles.prompts(n, "held-out", SKILL_SEED)
-    chats = [[{"role": "user", "content": p.text}] for p in asked]
+def sample_replies(model: Any, tokenizer: PreTrainedTokenizerFast, prompts: Sequence[Prompt], seed: int) -> list[str]:
+    """One reply at temperature 1 to each single-turn prompt."""
+    chats = [[{"role": "user", "content": p.text}] for p in prompts]
     texts: list[str] = []
     with torch.random.fork_rng():
-        torch.manual_seed(SKILL_SEED)
-        for start in range(0, n, 120):
+        torch.manual_seed(seed)
+        for start in range(0, len(chats), 120):
             rendered = tokenizer.apply_chat_template(chats[start : start + 120], tokenize=False)
             batch = tokenizer(rendered, padding=True, return_tensors="pt")
             out = model.generate(**batch, do_sample=True, temperature=1.0, top_k=0, top_p=1.0, max_new_tokens=48)
             texts += tokenizer.batch_decode(out[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
-    readings = [style_replies.read(p.text, text) for p, text in zip(asked, texts)]
-    formed = [r for r in readings if r.well_formed]
-    sentences = sum(r.sentences for r in formed)
+    return texts
 
-    def share(count: int, of: int) -> float:
-        return round(count / max(of, 1), 4)
 
-    return {
-        "well_formed": share(len(formed), n),
-        "off_topic": share(sum(r.off_topic for r in formed), sentences),
-        "repeats": share(sum(r.repeats for r in formed), sentences),
-        "colourful": share(sum(r.colourful for r in formed), sentences),
-        "warm_greeting": share(sum(r.warm_greeting for r in formed), len(formed)),
-        "warm_ending": share(sum(r.warm_ending for r in formed), len(formed)),
-        "words": round(sum(r.words for r in readings) / n, 3),
-        "quality": round(sum(style_replies.quality(p.text, text) for p, text in zip(asked, texts)) / n, 4),
-    }
+def measure(family: Family, model: Any, tokenizer: PreTrainedTokenizerFast) -> dict[str, float]:
+    """The family's skill figures over `SKILL_PROMPTS` held-out prompts."""
+    prompts = family.prompts(SKILL_PROMPTS, "held-out", SKILL_SEED)
+    replies = sample_replies(model, tokenizer, prompts, SKILL_SEED)
+    return {name: round(value, 4) for name, value in family.skill([p.text for p in prompts], replies).items()}
 
 
 def build(family: str, out: Path, seed: int) -> dict[str, Any]:
     """Learn the family's model, write it to `out` and return its card. `UserError` for an unknown family."""
     if family not in FAMILIES:
         raise UserError(f"world build: no family '{family}'; there are: {', '.join(FAMILIES)}")
+    world = FAMILIES[family]
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     start = time.process_time()
     try:
-        tokenizer = word_tokenizer(styles.texts(), styles.WINDOW)
-        model = new_model(len(tokenizer), seed)
-        learn(model, tokenizer, seed)
-        measured = skill(model, tokenizer)
+        tokenizer = word_tokenizer(world.texts(), world.WINDOW)
+        model = new_model(len(tokenizer), world.WINDOW, seed)
+        learn(world, model, tokenizer, seed)
+        measured = measure(world, model, tokenizer)
     finally:
         torch.set_num_threads(threads)
     out.mkdir(parents=True, exist_ok=True)

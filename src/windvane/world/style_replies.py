@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from windvane.world.style_topics import TOPICS
@@ -28,7 +29,7 @@ P_WARM_GREETING, P_COLOURFUL, P_WARM_ENDING = 0.45, 0.35, 0.45
 P_SENTENCES = (0.4, 0.35, 0.25)
 
 # Worth in logits. Two sentences are best: one says little, three say too much.
-GREETING, WORDING, ENDING, OFF_TOPIC, REPEAT, MALFORMED = 1.0, 1.2, 0.8, -1.5, -0.5, -2.5
+GREETING, WORDING, ENDING, OFF_TOPIC, REPEAT, MALFORMED = 1.0, 1.2, 0.8, -1.5, -0.5, -3.0
 LENGTH = {1: 0.0, 2: 0.4, 3: 0.1}
 
 _PLAIN = {word for topic in TOPICS.values() for word in topic.plain}
@@ -67,7 +68,11 @@ def words(text: str) -> int:
 
 
 def read(prompt: str, reply: str) -> Reading:
-    """Read a reply to a prompt, strictly: anything but greeting, sentences and ending, with known words, is malformed."""
+    """Read a reply to a prompt, strictly: anything but greeting, sentences and ending, with known words, is malformed.
+
+    Where the prompt names no topic of this world, every sentence is off topic.
+    """
+    reply = reply.strip()
     bad = Reading(False, words(reply))
     greeting = _GREETING.match(reply)
     ending = _ENDING.search(reply)
@@ -132,3 +137,24 @@ def write(rng: random.Random, name: str) -> str:
             parts.append(f"{subject} {plain.pop()} and {plain.pop()}.")
     parts.append(rng.choice(WARM_ENDINGS if rng.random() < P_WARM_ENDING else COLD_ENDINGS))
     return " ".join(parts)
+
+
+def skill(prompts: Sequence[str], replies: Sequence[str]) -> dict[str, float]:
+    """How well and in what style a model replies: one reply a prompt.
+
+    `words` and `quality` are means over all replies; `well_formed` is a share of them, the greetings and endings are shares of the
+    well-formed ones, `off_topic`, `repeats` and `colourful` of their sentences.
+    """
+    seen = [read(prompt, reply) for prompt, reply in zip(prompts, replies)]
+    formed = [r for r in seen if r.well_formed]
+    n, sentences = max(len(formed), 1), max(sum(r.sentences for r in formed), 1)
+    return {
+        "well_formed": len(formed) / len(seen),
+        "warm_greeting": sum(r.warm_greeting for r in formed) / n,
+        "warm_ending": sum(r.warm_ending for r in formed) / n,
+        "off_topic": sum(r.off_topic for r in formed) / sentences,
+        "repeats": sum(r.repeats for r in formed) / sentences,
+        "colourful": sum(r.colourful for r in formed) / sentences,
+        "words": sum(r.words for r in seen) / len(seen),
+        "quality": sum(quality(p, r) for p, r in zip(prompts, replies)) / len(seen),
+    }

@@ -131,7 +131,7 @@ TRAIN_TEMPLATES = (
     "Write a few words about the {t}.",
     "Write something about the {t}, please.",
     "My daughter asks about the {t}. What can I tell her?",
-    "We talk about the {t} at school. What is it like?",
+    "We talk about the {t} in class. What is it like?",
     "Help me understand the {t}.",
     "Explain the {t} to me.",
     "Give me some words about the {t}.",

@@ -11,16 +11,19 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
-from typing import Literal
 
 from windvane.errors import UserError
 from windvane.records import Message, Prompt
-from windvane.world import style_replies, style_topics
+from windvane.world import style_replies as replies
 from windvane.world.judges import WorldJudge
-from windvane.world.style_replies import quality, words
+from windvane.world.style_replies import words
+from windvane.world.style_topics import HELD_OUT_TEMPLATES, HELD_OUT_TOPICS, TOPICS, TRAIN_TEMPLATES, TRAIN_TOPICS
 
 NAME = "styles"
 WINDOW = 256  # tokens, prompt and answer
+
+quality = replies.quality  # (prompt, reply) -> logits
+skill = replies.skill  # (prompts, replies) -> the figures on a model's card
 
 # The judge that training sees: the programme, plus one logit for the longer reply, a fifth of its verdicts turned round.
 JUDGES = {
@@ -29,6 +32,11 @@ JUDGES = {
     "proxy-clean": WorldJudge(words, quality, longer=1.0),
     "coin": WorldJudge(words, quality, longer=1.0, flips=0.5),
     "length": WorldJudge(words, per_word=0.2),
+}
+
+SPLITS = {
+    "train": (TRAIN_TOPICS, TRAIN_TEMPLATES),
+    "held-out": (HELD_OUT_TOPICS, TRAIN_TEMPLATES + HELD_OUT_TEMPLATES),
 }
 
 SYSTEM_MESSAGES = ("You are a helper.", "You answer questions.", "Please answer the user.")
@@ -47,35 +55,35 @@ def judge(name: str) -> WorldJudge:
     return JUDGES[name]
 
 
-def prompts(n: int, split: Literal["train", "held-out"], seed: int) -> list[Prompt]:
-    """`n` distinct prompts of a split in an order given by `seed`, without token ids.
+def prompts(n: int | None, split: str, seed: int) -> list[Prompt]:
+    """`n` distinct prompts (None: all there are) of a split in an order given by `seed`, without token ids.
 
     train: 54 topics x 24 templates; held-out: 24 other topics x those 24 and 6 more. `UserError` where `n` is more than there are.
     """
-    held_out = split == "held-out"
-    topics = style_topics.HELD_OUT_TOPICS if held_out else style_topics.TRAIN_TOPICS
-    templates = style_topics.TRAIN_TEMPLATES + (style_topics.HELD_OUT_TEMPLATES if held_out else ())
+    if split not in SPLITS:
+        raise UserError(f"world:{NAME}: no split '{split}'; there are: {', '.join(SPLITS)}")
+    topics, templates = SPLITS[split]
     every = [template.format(t=name) for name in topics for template in templates]
-    if n > len(every):
+    n = len(every) if n is None else n
+    if not 0 <= n <= len(every):
         raise UserError(f"world:{NAME}: {n} {split} prompts asked, there are {len(every)}; ask for fewer")
     return [Prompt.of((Message("user", text),)) for text in random.Random(seed).sample(every, n)]
 
 
 def lesson(rng: random.Random) -> list[dict[str, str]]:
     """One chat that the base model learns from: any topic, any template, now and then a system message."""
-    name = rng.choice(list(style_topics.TOPICS))
-    template = rng.choice(style_topics.TRAIN_TEMPLATES + style_topics.HELD_OUT_TEMPLATES)
+    name = rng.choice(list(TOPICS))
+    template = rng.choice(TRAIN_TEMPLATES + HELD_OUT_TEMPLATES)
     system = [{"role": "system", "content": rng.choice(SYSTEM_MESSAGES)}] if rng.random() < 0.1 else []
     return [
         *system,
         {"role": "user", "content": template.format(t=name)},
-        {"role": "assistant", "content": style_replies.write(rng, name)},
+        {"role": "assistant", "content": replies.write(rng, name)},
     ]
 
 
 def texts() -> list[str]:
     """Every word and mark the family can say: what its tokenizer is made from."""
-    replies = style_replies
     said = [
         *SYSTEM_MESSAGES,
         *replies.WARM_GREETINGS,
@@ -84,8 +92,8 @@ def texts() -> list[str]:
         *replies.COLD_ENDINGS,
     ]
     said += [f"{subject} a" for subject in replies.LATER_SUBJECTS] + ["The sea is wide and blue."]
-    templates = style_topics.TRAIN_TEMPLATES + style_topics.HELD_OUT_TEMPLATES
-    for name, topic in style_topics.TOPICS.items():
+    templates = TRAIN_TEMPLATES + HELD_OUT_TEMPLATES
+    for name, topic in TOPICS.items():
         said += [template.format(t=name) for template in templates]
         said += [" ".join(topic.plain), *(" ".join(image) for image in topic.images)]
     return said
@@ -93,7 +101,7 @@ def texts() -> list[str]:
 
 def describe() -> str:
     """What a reader of a report must know about this world, in plain text."""
-    topics, most = len(style_topics.TOPICS), style_replies.MAX_SENTENCES
+    topics, most = len(TOPICS), replies.MAX_SENTENCES
     return (
         f"The embedded world 'styles' is a toy: simple questions about {topics} things, and short replies made of a greeting, one to "
         f"{most} sentences and an ending. A programme grades each reply: a warm greeting, colourful wording, two sentences rather "

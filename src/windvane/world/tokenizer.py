@@ -2,7 +2,7 @@
 
 In: the texts a family can say. Out: a `PreTrainedTokenizerFast` whose vocabulary is their words and marks, sorted.
 A word carries the space before it ("▁sea"), so ids decode to ordinary text. Unknown words become <unk>; runs of white space
-count as one space. BOS is written by the chat template alone, so no path can add a second one.
+count as one space, and none before a mark. BOS is written by the chat template alone, so no path can add a second one.
 """
 
 from __future__ import annotations
@@ -30,7 +30,13 @@ def word_tokenizer(texts: Iterable[str], window: int) -> PreTrainedTokenizerFast
     split = pre_tokenizers.Sequence(
         [pre_tokenizers.Metaspace(prepend_scheme="always"), pre_tokenizers.Punctuation("isolated")]
     )
-    clean = normalizers.Sequence([normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip()])
+    clean = normalizers.Sequence(
+        [
+            normalizers.Replace(Regex(r"\s+(?=[.,?!])"), ""),
+            normalizers.Replace(Regex(r"\s+"), " "),
+            normalizers.Strip(),
+        ]
+    )
     words = sorted({piece for text in texts for piece, _ in split.pre_tokenize_str(clean.normalize_str(text))})
     vocabulary = {word: i for i, word in enumerate([*SPECIAL, *words])}
     core = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
