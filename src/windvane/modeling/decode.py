@@ -23,6 +23,7 @@ from transformers import DynamicCache
 
 from windvane.errors import UserError
 from windvane.modeling.decode_attention import NAME, Trunks
+from windvane.modeling.onednn import FastLinears
 
 LAYER_TYPES = {"full_attention", "sliding_attention"}  # what decode_attention.py knows how to mask
 PREFILL_TOKENS = 8192  # padded tokens of prompts in one prefill forward
@@ -66,6 +67,7 @@ class SharedDecoder:
         config = self.model.config.get_text_config(decoder=True)
         odd = set(getattr(config, "layer_types", None) or ()) - LAYER_TYPES
         assert not odd, f"layers of type {', '.join(sorted(odd))}"
+        self.fast = FastLinears(self.model)
         self.keeps = "logits_to_keep" in inspect.signature(self.model.forward).parameters
 
     def start(self, prompts: Sequence[Sequence[int]], copies: int) -> torch.Tensor:
@@ -81,7 +83,8 @@ class SharedDecoder:
             kept, index = torch.unique(ends, return_inverse=True)
             extra = {"logits_to_keep": kept} if self.keeps else {}
             positions = torch.arange(ids.shape[1], device=device)[None]
-            out = self.model(input_ids=ids, position_ids=positions, past_key_values=cache, use_cache=True, **extra)
+            with self.fast.on():
+                out = self.model(input_ids=ids, position_ids=positions, past_key_values=cache, use_cache=True, **extra)
             picked = out.logits[torch.arange(len(part), device=device), index if self.keeps else ends]
             logits.append(picked.float())
             parts.append(cache)
@@ -95,7 +98,7 @@ class SharedDecoder:
     def step(self, tokens_R: torch.Tensor) -> torch.Tensor:
         trunks = self.trunks
         positions = (trunks.positions_R + trunks.step)[:, None]
-        with attention_by(self.model.config, NAME):
+        with attention_by(self.model.config, NAME), self.fast.on():
             out = self.model(input_ids=tokens_R[:, None], position_ids=positions, use_cache=False, shared_trunks=trunks)
         trunks.advance()
         return out.logits[:, -1].float()

@@ -31,19 +31,33 @@ def uniforms(seed: int, count: int) -> np.ndarray:
     return np.random.Generator(np.random.PCG64(seed)).random(count)
 
 
-def choose(logits_RV: torch.Tensor, uniform_R: torch.Tensor, temperature: float, top_p: float) -> torch.Tensor:
-    """One token id a row. `logits_RV` float32; `uniform_R` in [0, 1); temperature 0 takes the largest logit."""
+def choose(
+    logits_RV: torch.Tensor, uniform_R: torch.Tensor, temperature: float, top_p: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """One token id a row and its log-probability at temperature 1. `logits_RV` float32; `uniform_R` in [0, 1); temperature 0 takes
+    the largest logit."""
     if temperature == 0:
-        return logits_RV.argmax(-1)
-    probs = torch.softmax(logits_RV if temperature == 1 else logits_RV / temperature, -1)
-    if top_p < 1:
-        ordered, ids = probs.sort(dim=-1, descending=True, stable=True)
-        beyond = ordered.cumsum(-1) - ordered >= top_p  # the smallest set that reaches top_p stays
-        beyond[:, 0] = False
-        probs = probs.masked_fill(torch.zeros_like(beyond).scatter_(1, ids, beyond), 0.0)
-    cdf = probs.cumsum(-1)
+        tokens = logits_RV.argmax(-1)
+    else:
+        probs = torch.softmax(logits_RV if temperature == 1 else logits_RV / temperature, -1)
+        tokens = draw(nucleus(probs, top_p) if top_p < 1 else probs, uniform_R)
+        if temperature == 1:  # saves a second pass over the vocabulary
+            return tokens, probs.gather(1, tokens[:, None])[:, 0].log()
+    return tokens, torch.log_softmax(logits_RV, -1).gather(1, tokens[:, None])[:, 0]
+
+
+def nucleus(probs_RV: torch.Tensor, top_p: float) -> torch.Tensor:
+    """Zero all but the smallest set of most probable ids whose probabilities reach `top_p` (not renormalised)."""
+    ordered, ids = probs_RV.sort(dim=-1, descending=True, stable=True)
+    beyond = ordered.cumsum(-1) - ordered >= top_p
+    return probs_RV.masked_fill(torch.zeros_like(beyond).scatter_(1, ids, beyond), 0.0)
+
+
+def draw(probs_RV: torch.Tensor, uniform_R: torch.Tensor) -> torch.Tensor:
+    """The first id whose cumulative probability exceeds uniform x total."""
+    cdf = probs_RV.cumsum(-1)
     total = cdf[:, -1:]
-    # Strictly below the total, so that the first id whose cdf exceeds the target has a probability above zero.
+    # Strictly below the total: then the id found has a probability above zero.
     target = torch.minimum(uniform_R[:, None].to(cdf.dtype) * total, torch.nextafter(total, torch.zeros_like(total)))
     return torch.searchsorted(cdf, target, right=True)[:, 0]
 
@@ -69,11 +83,10 @@ def sample(
     length_R = torch.full((count,), max_new_tokens, device=device)
     living = torch.arange(count, device=device)
     for step in range(max_new_tokens):
-        tokens = choose(logits, uniform_RT[living, step], temperature, top_p)
-        picked = logits.gather(1, tokens[:, None])[:, 0] - torch.logsumexp(logits, -1)
+        tokens, picked = choose(logits, uniform_RT[living, step], temperature, top_p)
         ids_RT[living, step] = tokens
         logps_R[living] += picked.double()
-        stopped = torch.isin(tokens, stops)
+        stopped = (tokens[:, None] == stops).any(-1)
         if stopped.any():
             length_R[living[stopped]] = -(step + 1)  # negative: closed by a stop token
             going = (~stopped).nonzero()[:, 0]
