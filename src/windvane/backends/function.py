@@ -1,0 +1,142 @@
+"""A user's own judge or generator, named `py:module:object`.
+
+In: the module (importable, or a file in the current folder) and its object. Out: a `PairJudge` or `Generator`. A judge is an object with
+`.judge(questions)`, a class of such objects (made without arguments), or a plain function f(prompt: str, a: str, b: str) -> float, the
+probability that a wins. What is not a probability becomes None, with the reason in `reasons`; an exception in the user's code stops the
+run with one line that names the object and the question.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from windvane.errors import UserError
+from windvane.protocols import Generator, PairJudge, Question
+
+
+def open_judge(spec: str, device: str, dtype: str) -> PairJudge:
+    """`spec` is `module:object`. `device` and `dtype` are the user's own affair and not passed on."""
+    found = load_object(spec)
+    if isinstance(found, type):
+        found = _made(spec, found)
+    if hasattr(found, "judge"):
+        return CheckedJudge(spec, found)
+    if callable(found):
+        return FunctionJudge(spec, found)
+    raise UserError(f"py:{spec}: is {type(found).__name__}; give a function f(prompt, a, b) or an object with .judge")
+
+
+def open_generator(spec: str, sampling: Any, device: str, dtype: str) -> Generator:
+    """An object with `.generate(prompts, indices, seed)`, or a class of such objects, made with the `Sampling`."""
+    found = load_object(spec)
+    if isinstance(found, type):
+        found = _made(spec, found, sampling)
+    if not hasattr(found, "generate"):
+        raise UserError(f"py:{spec}: has no .generate(prompts, indices, seed)")
+    return found
+
+
+def load_object(spec: str) -> Any:
+    """The object that `module:object` names; the current folder is importable."""
+    module, colon, name = spec.partition(":")
+    if not colon or not module or not name:
+        raise UserError(f"py:{spec}: expected py:module:object")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        found: Any = importlib.import_module(module)
+    except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and error.name == module:
+            raise UserError(f"py:{spec}: no module {module}; run in the folder of {module}.py or install it") from None
+        raise UserError(f"py:{spec}: importing {module} failed with {_told(error)}") from error
+    for part in name.split("."):
+        if not hasattr(found, part):
+            raise UserError(f"py:{spec}: {module} has no {name}; check the name")
+        found = getattr(found, part)
+    return found
+
+
+class FunctionJudge:
+    """`reasons`: for each question of the last call without an answer, why."""
+
+    def __init__(self, spec: str, function: Callable[[str, str, str], Any]) -> None:
+        self.spec, self.function = spec, function
+        self.reasons: dict[str, str] = {}
+
+    def judge(self, questions: Sequence[Question]) -> list[float | None]:
+        self.reasons = {}
+        return [self._ask(q) for q in questions]
+
+    def _ask(self, q: Question) -> float | None:
+        try:
+            value = self.function(q.prompt.text, q.first.text, q.second.text)
+        except Exception as error:
+            raise UserError(f"py:{self.spec}: question {q.key}: {_told(error)}") from error
+        return _probability(value, q.key, self.reasons)
+
+
+class CheckedJudge:
+    """A user's `.judge(questions)` with its answers checked; `reasons` holds the object's own, where it has any, and ours."""
+
+    def __init__(self, spec: str, inner: Any) -> None:
+        self.spec, self.inner = spec, inner
+        self.reasons: dict[str, str] = {}
+
+    def judge(self, questions: Sequence[Question]) -> list[float | None]:
+        keys = [q.key for q in questions]
+        named = (
+            f"question {keys[0]}" if len(keys) == 1 else f"{len(keys)} questions from {keys[0] if keys else 'none'} on"
+        )
+        try:
+            values = list(self.inner.judge(questions))
+        except Exception as error:
+            raise UserError(f"py:{self.spec}: {named}: {_told(error)}") from error
+        if len(values) != len(keys):
+            raise UserError(
+                f"py:{self.spec}: {named}: .judge gave {len(values)} answers; give one for each, None for no answer"
+            )
+        own = getattr(self.inner, "reasons", None)
+        self.reasons = {}
+        found = [_probability(value, key, self.reasons) for value, key in zip(values, keys)]
+        if isinstance(own, dict):
+            self.reasons.update({k: str(own[k]) for k, value in zip(keys, values) if value is None and k in own})
+        return found
+
+
+def _probability(value: Any, key: str, reasons: dict[str, str]) -> float | None:
+    number = None
+    if hasattr(type(value), "__float__") and not isinstance(value, bool):
+        try:
+            number = float(value)
+        except (TypeError, ValueError, RuntimeError):  # such as a tensor of several numbers
+            number = None
+    if number is not None and 0.0 <= number <= 1.0:
+        return number
+    shown = repr(value) if number is None else repr(number)
+    reasons[key] = f"judge returned {shown[:80]} for {key}: not a probability in [0, 1]"
+    return None
+
+
+def _made(spec: str, kind: type, *args: Any) -> Any:
+    try:
+        return kind(*args)
+    except Exception as error:
+        given = "the sampling alone" if args else "no arguments"
+        raise UserError(f"py:{spec}: making a {kind.__name__} with {given} failed with {_told(error)}") from error
+
+
+def _told(error: BaseException) -> str:
+    """Kind, first line and, where the file is known, the place."""
+    first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    trace, place = error.__traceback__, ""
+    while trace is not None:
+        place = f" at {Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    if isinstance(error, SyntaxError) and error.filename:
+        place = f" at {Path(error.filename).name}:{error.lineno}"
+    return f"{type(error).__name__}{': ' if first else ''}{first[:200]}{place}"
