@@ -46,7 +46,7 @@ def answer(found: Gathered) -> Answer:
     if row.get("win_rate") is None:
         sentence = "No win rate was measured."
         if not found.summary.get("evaluation_judge"):
-            sentence = "The judge that trained would also have evaluated. To know whether the model got better, evaluate with another judge."
+            sentence = "The judge that trained would also have evaluated. To know whether it got better, evaluate with another judge."
         return Answer("unsure", "Not measured", sentence, remarks, last)
     judge = found.summary.get("evaluation_judge") or "the held-out judge"
     low, high = row.get("low"), row.get("high")

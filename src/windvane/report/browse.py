@@ -56,7 +56,8 @@ def pick(
     rows: Sequence[Row], kinds: Sequence[tuple[str, Callable[[Row], float | None]]], salt: str
 ) -> dict[str, list[str]]:
     """id -> why it is shown. For each kind the EXTREMES rows of the highest score (None: not eligible), then the seeded sample,
-    or every row where there are no more than SAMPLE. Ties go to the lower id. The order of the answer alternates between extremes and sample, so that a tight budget cuts both."""
+    or every row where there are no more than SAMPLE. Ties go to the lower id. Extremes and sample alternate, so that a tight
+    budget cuts both."""
     why: dict[str, list[str]] = {}
     for name, score in kinds:
         scored = [(s, row["id"]) for row in rows if (s := score(row)) is not None]

@@ -70,6 +70,7 @@ def render(run: Path) -> str:
         evaluation_judge=found.summary.get("evaluation_judge"),
         proxy_judge=found.summary.get("proxy_judge") or "not named",
         judged=bool(found.judged),
+        evaluated=bool(found.iterations),
         panels=panels(found),
         tables=tables(found),
         settings=found.settings,
