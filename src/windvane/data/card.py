@@ -55,7 +55,8 @@ def model_card(run: Path) -> str:
         _usage(adapter, model),
         "## How it was made",
         f"```bash\n{_command(recipe, leaves)}\n```",
-        "with the settings of the last table wherever they differ from the recipe's own.",
+        "with the settings of the last table wherever they differ from the recipe's own; the run's `recipe.toml` holds them all: "
+        f"`windvane run {recipe} --recipe recipe.toml --out RUN`.",
         "## What was measured",
         _measured(summary),
         *(str(note) for note in summary.get("notes") or ()),

@@ -60,6 +60,7 @@ class Objective:
     branches: str
     reference: bool
     reduction: str
+    arguments: dict[str, float]  # every setting of the loss, given or default
     loss: Callable[[Batch], Tensor]
 
 
@@ -86,8 +87,9 @@ def load_objective(name: str, arguments: Mapping[str, float]) -> Objective:
     absent = [a for a in ("BRANCHES", "REFERENCE", "REDUCTION", "loss") if not hasattr(found, a)]
     if absent:
         raise UserError(f"objective {name}: lacks {', '.join(absent)} (see windvane/objectives/dpo.py for the shape)")
-    known = [p.name for p in inspect.signature(found.loss).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    known = {p.name: p.default for p in inspect.signature(found.loss).parameters.values() if p.kind is p.KEYWORD_ONLY}
     for key in arguments:
         if key not in known:
             raise UserError(f"objective {name}: no setting '{key}'; it has {', '.join(known) or 'none'}")
-    return Objective(name, found.BRANCHES, found.REFERENCE, found.REDUCTION, partial(found.loss, **arguments))
+    told = {**known, **arguments}
+    return Objective(name, found.BRANCHES, found.REFERENCE, found.REDUCTION, told, partial(found.loss, **told))

@@ -52,6 +52,7 @@ def recipe() -> Sppo:
             batch_prompts=60,
         ),
         device="cpu",
+        threads=1,  # the model is so small that a second thread only waits
     )
 
 

@@ -6,7 +6,7 @@ In: a recipe's settings. Out: the run folder of design.md section 2. A recipe ca
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -51,6 +51,11 @@ class Evaluate:
     max_new_tokens: int = 2048
     batch_prompts: int = 8
 
+    def __post_init__(self) -> None:
+        for name in ("count", "answers", "batch_prompts"):
+            if getattr(self, name) < 1:
+                raise UserError(f"evaluate.{name}: {getattr(self, name)}; must be at least 1")
+
     @property
     def sampling(self) -> Sampling:
         return Sampling(self.answers, self.temperature, self.top_p, self.max_new_tokens)
@@ -60,10 +65,11 @@ class Flow:
     """`settings` is a recipe's dataclass with the fields of `windvane.recipes.sppo.Sppo`."""
 
     def __init__(self, settings: Any, out: str, quiet: bool = False) -> None:
-        self.s, self.quiet = settings, quiet
+        self.objective = load_objective(settings.train.objective, settings.train.objective_args)
+        train = replace(settings.train, objective_args=self.objective.arguments)
+        self.s, self.quiet = replace(settings, train=train), quiet
         self.folder = RunFolder(out)
         self.runner = HereRunner(self.folder, quiet)
-        self.objective = load_objective(settings.train.objective, settings.train.objective_args)
         self.policies: dict[int, Policy] = {}
 
     def __enter__(self) -> Flow:
@@ -84,7 +90,8 @@ class Flow:
     @cached_property
     def judges(self) -> dict[str, PairJudge | None]:
         """The training judge, the true one (or None) and the proxy that evaluates."""
-        s, found = self.s, {}
+        s = self.s
+        found: dict[str, PairJudge | None] = {}
         named = {"train": s.judge, "true": s.evaluate.judge, "proxy": s.evaluate.proxy or s.judge}
         if s.evaluate.judge == s.judge:
             raise UserError(f"evaluate.judge: {s.judge} trains already; give another judge, or none")
@@ -148,8 +155,9 @@ class Flow:
             parts[names[-1]] = pool[(s.iterations - 1) * each :]
         for name, part in parts.items():
             reach = (s.evaluate if name == "heldout.jsonl" else s.sampling).max_new_tokens
-            ready, _ = prepare(part, tokenizer, limit, reach, system=s.system)
-            write_atomic(self.folder / name, "".join(dumps(p) + "\n" for p in sorted(ready, key=lambda p: p.id)))
+            source = s.evaluate.prompts or s.prompts if name == "heldout.jsonl" else s.prompts
+            ready = sorted(prepare(part, tokenizer, limit, reach, source, s.system), key=lambda p: p.id)
+            write_atomic(self.folder / name, "".join(dumps(p) + "\n" for p in ready))
 
     def generate(self, t: int) -> None:
         """K answers of pi_t to each of this iteration's prompts."""

@@ -10,26 +10,35 @@ import io
 import re
 import tomllib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import field, make_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
 from windvane.errors import UserError
+from windvane.settings import from_toml
 
 
-def parse(cls: Any, argv: Sequence[str], prog: str, description: str, default: Any = None) -> Any:
+def parse(cls: Any, argv: Sequence[str], prog: str, description: str) -> Any:
     """`cls` (a dataclass) from `argv`; --help prints and exits 0, anything wrong is a one-line UserError."""
     told = io.StringIO()
     try:
         with contextlib.redirect_stderr(told):
-            given = {} if default is None else {"default": default}
-            return tyro.cli(cls, args=list(argv), prog=prog, description=description, **given)
+            return tyro.cli(cls, args=list(argv), prog=prog, description=description)
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
         text = re.sub(r"[^\x20-\x7e]+", " ", told.getvalue())
+        named = list(dict.fromkeys(re.findall(r"--[a-z][a-z.-]*", text.replace("--help", ""))))
+        unknown = [n for n in named if any(w == n or w.startswith(f"{n}=") for w in argv)]
+        if "nrecognized" in text and unknown:
+            text = f"not known: {', '.join(unknown)}"
+        elif "Required options" in text:
+            text = f"missing: {', '.join(named)}"
+        text = re.sub(
+            r"Value error|Invalid choice(?= invalid)|Error parsing (settings[\w.]*:)?|Argument helptext:.*", " ", text
+        )
         text = re.sub(r"\s*(Parsing error|For full helptext.*|Full subcommand.*)\s*", " ", text)
         raise UserError(f"{' '.join(text.split())[:400]} (see {prog} --help)") from None
 
@@ -44,20 +53,38 @@ def launch(
     out: str | None = None,
 ) -> int:
     """Parse `argv` over `default` (None: the class's own defaults, its required fields asked for) and run."""
-    place = tyro.MISSING if out is None else out
-
-    @dataclass(frozen=True)
-    class Command:
-        settings: Annotated[cls, tyro.conf.arg(name="")]  # type: ignore[valid-type]
-        out: str
-        """The run folder; the same command goes on with what is there."""
-        quiet: bool = False
-        """No progress bars."""
-
-    start = Command(settings=tyro.MISSING if default is None else default, out=place)
-    made = parse(Command, argv, prog, description or "", start)
+    given, rest = taken(argv, "--recipe")
+    if given is not None:
+        default = from_toml(cls, Path(given))
+    where = "The run folder; the same command goes on with what is there."
+    fields: list[Any] = [
+        ("settings", Annotated[cls, tyro.conf.arg(name="")]),
+        ("out", Annotated[str, tyro.conf.arg(help=where)]),
+        ("quiet", Annotated[bool, tyro.conf.arg(help="No progress bars.")]),
+    ]
+    for i, start in ((0, default), (1, out), (2, False)):
+        if start is not None:
+            fields[i] = (*fields[i], field(default=start))
+    made = parse(
+        make_dataclass("Command", fields, kw_only=True),
+        rest,
+        prog,
+        f"{description or ''}\n\n--recipe FILE starts from the settings of another run's recipe.toml.",
+    )
     run(keep_threads(made.settings, Path(made.out)), made.out, made.quiet)
     return 0
+
+
+def taken(argv: Sequence[str], flag: str) -> tuple[str | None, list[str]]:
+    """The value of `flag` and the other arguments."""
+    rest = list(argv)
+    for i, word in enumerate(rest):
+        if word == flag or word.startswith(f"{flag}="):
+            value = word[len(flag) + 1 :] if "=" in word else rest[i + 1] if i + 1 < len(rest) else ""
+            if not value:
+                raise UserError(f"{flag}: give a file")
+            return value, rest[:i] + rest[i + (1 if "=" in word else 2) :]
+    return None, rest
 
 
 def keep_threads(settings: Any, out: Path) -> Any:

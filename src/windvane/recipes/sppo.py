@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from windvane.backends.local import Sampling
+from windvane.errors import UserError
 from windvane.recipes.flow import Evaluate, Flow
 from windvane.recipes.launch import launch
 from windvane.train.loop import Train
@@ -22,7 +23,7 @@ def paper_train() -> Train:
     which the first is run, 64 pairs a step."""
     return Train(
         objective="sppo",
-        objective_args={"eta": 1e3},
+        objective_args={},  # the objective's own defaults, written down: eta 1e3 for sppo (section 5.1)
         optimizer="rmsprop",  # model cards; the paper does not say
         lr=5e-7,
         schedule="linear",
@@ -30,6 +31,7 @@ def paper_train() -> Train:
         epochs=1,
         schedule_epochs=18,  # the kept model is inside the warm-up: the rate reaches 2.8e-7
         batch=64,
+        keep="last",  # the model at the end of epoch 1; "best" keeps the lowest held-out loss instead
     )
 
 
@@ -53,6 +55,12 @@ class Sppo:
     evaluate: Evaluate = field(default_factory=Evaluate)
     device: str = "auto"
     threads: int | None = None  # CPU threads; None: what PyTorch takes here. Written down, and kept on resume
+
+    def __post_init__(self) -> None:
+        for name in ("iterations", "prompts_per_iteration", "batch_prompts", "threads"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UserError(f"{name}: {value}; must be at least 1")
 
 
 def run(settings: Sppo, out: str, quiet: bool = False) -> None:

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -49,8 +49,23 @@ class Train:
     precision: Literal["float32", "bfloat16"] = "float32"  # bfloat16: autocast over float32 weights
     gradient_checkpointing: bool = False
     lora_rank: int = 0  # 0: full fine-tuning
-    lora_alpha: float = 16.0
+    lora_alpha: int = 16
     lora_dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, least in (("epochs", 1), ("batch", 1), ("micro_tokens", 1), ("evaluate_every", 0), ("lora_rank", 0)):
+            if getattr(self, name) < least:
+                raise UserError(f"train.{name}: {getattr(self, name)}; must be at least {least}")
+        for name in ("warmup", "held_out", "lora_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise UserError(f"train.{name}: {getattr(self, name)}; must be in [0, 1)")
+        for name in ("lr", "clip", "weight_decay"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise UserError(f"train.{name}: {getattr(self, name)}; must be a finite number, 0 or more")
+        if self.schedule_epochs is not None and self.schedule_epochs < self.epochs:
+            raise UserError(
+                f"train.schedule_epochs: {self.schedule_epochs}; the schedule cannot end before epoch {self.epochs}"
+            )
 
 
 def learning_rate(step: int, total: int, settings: Train) -> float:
@@ -140,7 +155,7 @@ class Trainer:
             )
         s = self.settings
         if s.gradient_checkpointing:
-            self.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+            cast(Any, self.model).gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         optimizer = make_optimizer(self.model, s)
         per_epoch = math.ceil(len(found) / s.batch)
         total, planned = per_epoch * s.epochs, per_epoch * (s.schedule_epochs or s.epochs)
