@@ -70,3 +70,20 @@ def test_nothing_to_draw_is_no_chart():
 
 def test_equal_values_still_have_a_range():
     assert [float(c.get("cy")) for c in drawn(Point(0, 2.0), Point(1, 2.0)).iter("circle")] == [(TOP + BOTTOM) / 2] * 2
+
+
+def name_of_rule(*points):
+    svg = chart(
+        "k", "t", "d", [Series("S", "true", (points,))], Axis("x"), Axis("y", include=(-1, 1)), rule=(0.0, "zero")
+    )
+    x, y = re.search(r'class="tick halo" x="([\d.]+)" y="([\d.]+)">zero', str(svg)).groups()
+    return ("left" if float(x) < (LEFT + RIGHT) / 2 else "right"), (
+        "under" if float(y) > (TOP + BOTTOM) / 2 else "over"
+    )
+
+
+def test_the_name_of_a_rule_stands_where_nothing_is_drawn():
+    """The rule is at the middle of the plot; a line just under it, then one just over it, then both at the right end."""
+    assert name_of_rule(Point(0, 1.0), Point(10, 1.0)) == ("right", "under")
+    assert name_of_rule(Point(0, -0.1), Point(10, -0.1)) == ("right", "over")
+    assert name_of_rule(Point(0, 1.0), Point(8, 1.0), Point(9.5, 0.0, -0.2, 0.2)) == ("left", "under")

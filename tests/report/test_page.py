@@ -92,6 +92,34 @@ def test_a_proxy_that_alone_is_pleased_is_named(run, tmp_path):
     )
 
 
+def test_what_stands_for_what_is_said(run, tmp_path):
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    summary = json.loads((copy / "summary.json").read_text())
+    summary["proxy_judge"] = "world:styles:proxy-clean"
+    summary["iterations"][-1] |= {"logps_of": "the last training batch", "chosen_logps": -0.3}
+    (copy / "summary.json").write_text(json.dumps(summary))
+    text = Words(render(copy)).text
+    assert "The proxy world:styles:proxy-clean, for the judge that trained it, says 74.3%" in text
+    assert "(world:styles:proxy-clean) stands for the judge that trained (world:styles-proxy)." in text
+    assert (
+        "On the last training batch, for want of any held aside, chosen answers became less likely by 0.30 nats" in text
+    )
+
+
+def test_rounding_is_no_disagreement(tmp_path, write_lines):
+    """p_ab + p_ba - 1 of a judge that minds no order is 1e-16 or so; it is neither drawn nor an extreme."""
+    group = {"id": "a", "members": [], "chosen": None, "rejected": None, "status": "tie", "judged_pairs": 1, "failed_pairs": 0,
+             "tied_pairs": 1, "disagreement": 1.1e-16, "cyclic_triples": 0, "triples": 0}  # fmt: skip
+    write_lines(tmp_path / "recipe.toml", [])
+    write_lines(tmp_path / "iter-1" / "groups.jsonl", [group])
+    write_lines(
+        tmp_path / "iter-1" / "verdicts.jsonl", [{"p": 0.5, "disagreement": 1.1e-16, "prompt_id": "a", "a": 0, "b": 1}]
+    )
+    assert gather(tmp_path).judged[1].mean_disagreement == 0.0
+    assert [e["why"] for e in browse(tmp_path)[0]["entries"]] == [["nothing chosen"]]
+
+
 def test_tables_and_files(html):
     text = Words(html).text
     assert "2 60 65.9% [60.4%, 71.1%] 55.2% [50.3%, 60.2%] 71.1% [66.1%, 75.9%] 56.6%" in text

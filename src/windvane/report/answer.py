@@ -39,7 +39,7 @@ def answer(found: Gathered) -> Answer:
         *_proxy(found, row),
         *_length(found, last),
         *_drift(row),
-        *_logps(row),
+        *_logps(found, row),
         *_judging(found),
     ]
     after = f"After {last} iteration{'s' if last > 1 else ''}"
@@ -91,8 +91,13 @@ def _proxy(found: Gathered, row: Mapping[str, Any]) -> list[tuple[str, str]]:
     rate, true = row.get("proxy_win_rate"), row.get("win_rate")
     if rate is None:
         return []
-    name = found.summary.get("proxy_judge") or "the training judge"
-    text = f"The judge that trained it ({name}) says {percent(rate)} ({interval(row.get('proxy_low'), row.get('proxy_high'))})"
+    trained, name = found.summary.get("judge"), found.summary.get("proxy_judge")
+    stands = (
+        f"The judge that trained it ({trained})"
+        if trained == name
+        else f"The proxy {name}, for the judge that trained it,"
+    )
+    text = f"{stands} says {percent(rate)} ({interval(row.get('proxy_low'), row.get('proxy_high'))})"
     if true is None:
         return [("unsure", f"{text}; a gain on the judge that one trains on is no evidence of better answers.")]
     points = 100 * (rate - true)
@@ -121,13 +126,17 @@ def _drift(row: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [("note", f"It moved {row['kl']:.2f} nats per sequence from the start (KL){token}.")]
 
 
-def _logps(row: Mapping[str, Any]) -> list[tuple[str, str]]:
+def measured_on(found: Gathered) -> str:
+    """Whose log-probabilities summary.json follows."""
+    batch = any(row.get("logps_of") == "the last training batch" for row in found.iterations.values())
+    return "the last training batch, for want of any held aside" if batch else "pairs held aside from training"
+
+
+def _logps(found: Gathered, row: Mapping[str, Any]) -> list[tuple[str, str]]:
     chosen, rejected = row.get("chosen_logps"), row.get("rejected_logps")
     if chosen is None or rejected is None:
         return []
-    text = (
-        f"On pairs held aside from training, chosen answers became {_went(chosen)} and rejected ones {_went(rejected)}."
-    )
+    text = f"On {measured_on(found)}, chosen answers became {_went(chosen)} and rejected ones {_went(rejected)}."
     return [("note" if chosen >= 0 else "unsure", text)]
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from windvane.records import seed_of
-from windvane.report.gather import iteration_numbers
+from windvane.report.gather import iteration_numbers, zeroed
 from windvane.schema import dumps
 from windvane.store import read_jsonl
 
@@ -78,7 +78,7 @@ def _training(run: Path, number: int) -> Row:
     kinds = [
         ("surest choice", _gap),
         ("closest choice", lambda g: None if (gap := _gap(g)) is None else -gap),
-        ("most order disagreement", lambda g: g["disagreement"] or None),
+        ("most order disagreement", lambda g: zeroed(g["disagreement"] or 0.0) or None),
         ("most cyclic triples", lambda g: g["cyclic_triples"] or None),
         ("nothing chosen", lambda g: 1.0 if g["status"] != "pair" else None),
         ("verdicts failed", lambda g: g["failed_pairs"] or None),
@@ -176,7 +176,8 @@ def _heldout(run: Path, numbers: Sequence[int]) -> Row:
             }
             rounded = {name: None if v is None else round(v, 4) for name, v in told.items()}
             name = f"Iteration {n}" if n else "The start"
-            shown += [{**_answer(r), **rounded, "name": name, "iteration": n, "mark": ""} for r in given]
+            many = len(answers[n].get(key, []))
+            shown += [{**_answer(r), **rounded, "name": name, "iteration": n, "of": many, "mark": ""} for r in given]
         entries.append({**_prompt(key, prompts.get(key), reasons), "status": "held-out", "answers": shown})
     return {
         "key": "heldout",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from markupsafe import Markup, escape
 
@@ -98,10 +99,9 @@ def chart(
         at = sy(rule[0])
         parts.append(f'<line class="rule" x1="{LEFT}" x2="{RIGHT}" y1="{at:.1f}" y2="{at:.1f}"/>')
     parts += [_series(s, sx, sy) for s in series]
-    if rule is not None:  # its name last, above the marks, and off the axis
-        at = sy(rule[0])
-        at += 12 if at + 16 < BOTTOM else -4
-        parts.append(f'<text class="tick end halo" x="{RIGHT}" y="{at:.1f}">{escape(rule[1])}</text>')
+    if rule is not None:  # its name last, above the marks
+        left, base = _free_spot(rule[1], sy(rule[0]), _drawn(series, sx, sy))
+        parts.append(f'<text class="tick halo" x="{left:.1f}" y="{base:.1f}">{escape(rule[1])}</text>')
     return Markup(
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-labelledby="{key}-t {key}-d">'
         f'<title id="{key}-t">{escape(title)}</title><desc id="{key}-d">{escape(description)}</desc>'
@@ -165,13 +165,40 @@ def _axes(x: Axis, y: Axis, sx: Scale, sy: Scale) -> list[str]:
     return parts
 
 
+def _drawn(series: Sequence[Series], sx: Scale, sy: Scale) -> list[tuple[float, float]]:
+    """Pixels that the marks, intervals and lines pass through, a few to each."""
+    found = []
+    for one in series:
+        for p in one.points:
+            ends = [p.y if v is None else v for v in (p.low, p.high)]
+            found += [(sx(p.x) + one.nudge, sy(ends[0] + (ends[1] - ends[0]) * i / 8)) for i in range(9)]
+        for piece in one.pieces:
+            for a, b in pairwise(piece):
+                found += [(sx(a.x + (b.x - a.x) * i / 8), sy(a.y + (b.y - a.y) * i / 8)) for i in range(9)]
+    return found
+
+
+def _free_spot(name: str, at: float, drawn: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Where (left, base line) a rule's name covers the least: at either end of the rule at height `at`, under or over it."""
+    width = 5.9 * len(name)
+    under = [at + 12] if at + 16 < BOTTOM else []
+    over = [at - 4] if at - 16 > TOP else []
+    spots = [(left, base) for left in (RIGHT - width, LEFT + 2) for base in (*under, *over)]
+
+    def covered(spot: tuple[float, float]) -> int:
+        left, base = spot
+        return sum(left - 4 <= x <= left + width + 4 and base - 13 <= y <= base + 6 for x, y in drawn)
+
+    return min(spots, key=covered)
+
+
 def _series(series: Series, sx: Scale, sy: Scale) -> str:
     parts = [f'<g class="{series.kind}">']
     for piece in series.pieces:
         if len(piece) > 1:
             path = "L".join(f"{sx(p.x) + series.nudge:.1f} {sy(p.y):.1f}" for p in piece)
             parts.append(f'<path class="line" d="M{path}"/>')
-    marker = MARKERS[series.kind]
+    marker, half = MARKERS[series.kind], len(series.points) > 24  # many marks are drawn at half the size
     for point in series.points:
         x = sx(point.x) + series.nudge
         at = f"{x:.1f}"
@@ -181,7 +208,7 @@ def _series(series: Series, sx: Scale, sy: Scale) -> str:
         if point.inner is not None:
             low, high = (f"{sy(v):.1f}" for v in point.inner)
             parts.append(f'<line class="inner" x1="{at}" x2="{at}" y1="{low}" y2="{high}"/>')
-        parts.append(_marker(marker, x, sy(point.y)))
+        parts.append(_marker(marker, x, sy(point.y), 0.5 if half else 1.0))
         if point.tag:
             parts.append(
                 f'<text class="tag halo" x="{x + 7:.1f}" y="{sy(point.y) + 14:.1f}">{escape(point.tag)}</text>'
@@ -190,11 +217,13 @@ def _series(series: Series, sx: Scale, sy: Scale) -> str:
     return "".join(parts) + "</g>"
 
 
-def _marker(marker: str, x: float, y: float) -> str:
+def _marker(marker: str, x: float, y: float, size: float = 1.0) -> str:
     if marker == "circle":
-        return f'<circle class="mark" cx="{x:.1f}" cy="{y:.1f}" r="4"/>'
+        return f'<circle class="mark" cx="{x:.1f}" cy="{y:.1f}" r="{4 * size:g}"/>'
     if marker == "square":
-        return f'<rect class="mark" x="{x - 3.5:.1f}" y="{y - 3.5:.1f}" width="7" height="7"/>'
+        side = 7 * size
+        return f'<rect class="mark" x="{x - side / 2:.1f}" y="{y - side / 2:.1f}" width="{side:g}" height="{side:g}"/>'
     if marker == "diamond":
-        return f'<path class="mark" d="M{x:.1f} {y - 5:.1f}l5 5l-5 5l-5 -5z"/>'
+        r = 5 * size
+        return f'<path class="mark" d="M{x:.1f} {y - r:.1f}l{r:g} {r:g}l{-r:g} {r:g}l{-r:g} {-r:g}z"/>'
     return ""

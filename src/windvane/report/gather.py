@@ -117,6 +117,11 @@ def quantiles(values: Sequence[float]) -> Quantiles:
     return at(0.05), at(0.25), at(0.5), at(0.75), at(0.95)
 
 
+def zeroed(value: float) -> float:
+    """0 for what is only rounding in p_ab + p_ba - 1: a judge that minds no order must not look as if it did."""
+    return value if value > 1e-9 else 0.0
+
+
 def curve(rows: Sequence[dict[str, Any]]) -> Curve:
     """Split a metrics file by its split and thin the train rows to CURVE_POINTS means of consecutive rows."""
     train = sorted((r for r in rows if r["split"] == "train"), key=lambda r: r["step"])
@@ -166,7 +171,7 @@ def _judged(folder: Path) -> Judged:
                 reason = shorten(str(verdict.get("reason")))
                 found.reasons[reason] = found.reasons.get(reason, 0) + 1
             elif verdict["disagreement"] is not None:
-                residuals.append(verdict["disagreement"])
+                residuals.append(zeroed(verdict["disagreement"]))
         if residuals:
             found.disagreement = quantiles(residuals)
             found.mean_disagreement = sum(residuals) / len(residuals)

@@ -157,6 +157,7 @@
       if (judged) head.append(make("span", "", "p_incl " + percent(answer.p_incl)));
     }
     head.append(make("span", "", answer.tokens.toLocaleString("en") + (answer.tokens === 1 ? " token" : " tokens") + (answer.finish === "length" ? ", cut off" : "")));
+    if (held && answer.of > 1) head.append(make("span", "", "1 of " + answer.of + " answers" + (answer.iteration ? "; rates are over all" : "")));
     node.append(head, ...passage(answer.text, answer.more));
     return node;
   }

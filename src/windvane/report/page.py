@@ -68,6 +68,11 @@ def render(run: Path) -> str:
         recipe=found.summary.get("recipe", "run"),
         model=found.summary.get("model", "model not named yet"),
         evaluation_judge=found.summary.get("evaluation_judge"),
+        proxy_is=(
+            "is the judge that trained"
+            if found.summary.get("proxy_judge") == found.summary.get("judge")
+            else f"stands for the judge that trained ({found.summary.get('judge')})"
+        ),
         proxy_judge=found.summary.get("proxy_judge") or "not named",
         judged=bool(found.judged),
         evaluated=bool(found.iterations),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from windvane.report.answer import NOT_MEASURED, interval, percent
+from windvane.report.answer import NOT_MEASURED, interval, measured_on, percent
 from windvane.report.charts import Axis, Point, Series, chart, swatch
 from windvane.report.gather import Curve, Gathered, Quantiles
 from windvane.report.tables import number
@@ -188,7 +188,7 @@ def _drift(found: Gathered) -> dict[str, Panel]:
     floor = (0.0, float("inf"))
     return {
         "aside": _panel(
-            "aside", "Log-prob of chosen and rejected", "Policy minus reference on answers held aside from training: the mean.",
+            "aside", "Log-prob of chosen and rejected", f"Policy minus reference, mean over {measured_on(found)}.",
             "summary.json", aside, x, Axis("Change, nats", include=(0.0,)), (0.0, "the reference"),
         ),
         "lengths": _panel(
@@ -213,7 +213,7 @@ def _judge(found: Gathered) -> dict[str, Panel]:
         "disagreement": _panel(
             "disagreement", "Order disagreement", f"{SPREAD} of judged pairs.", "iter-*/verdicts.jsonl",
             [_spread(disagreement, "Order disagreement", lambda v: f"{v:.3f}")], x,
-            Axis("Disagreement", include=(0.0,), limits=unit), empty=empty,
+            Axis("Disagreement", include=(0.0, 0.05), limits=unit), empty=empty,
         ),
         "gap": _panel(
             "gap", "How far chosen is from rejected", f"{SPREAD} of pairs. P(beats the other answers), chosen minus rejected.",
@@ -222,6 +222,6 @@ def _judge(found: Gathered) -> dict[str, Panel]:
         ),
         "cycles": _panel(
             "cycles", "Cyclic triples", "Share of answer triples that the judge puts in a circle.", "iter-*/groups.jsonl",
-            [Series("Cyclic triples", "plain", (tuple(cycles),))], x, Axis("Share", "percent", (0.0,), unit), empty=empty,
+            [Series("Cyclic triples", "plain", (tuple(cycles),))], x, Axis("Share", "percent", (0.0, 0.05), unit), empty=empty,
         ),
     }  # fmt: skip

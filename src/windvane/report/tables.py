@@ -53,9 +53,9 @@ def _wins(found: Gathered) -> Table:
     rows = []
     for n, row in sorted(found.iterations.items()):
         cells = [_name(n), number(row.get("prompts"), 0), _rate(row, "win_rate", "low", "high")]
-        cells.append(_rate(row, "win_rate_previous", "low_previous", "high_previous"))
+        cells.append(_rate(row, "win_rate_previous", "low_previous", "high_previous") if n else "–")
         cells.append(_rate(row, "proxy_win_rate", "proxy_low", "proxy_high"))
-        cells.append(percent(row.get("proxy_win_rate_previous")))
+        cells.append(percent(row.get("proxy_win_rate_previous")) if n else "–")
         rows.append(cells)
     return Table("Win rates with their 95% intervals", "summary.json", head, rows)
 
@@ -72,9 +72,7 @@ def _drift(found: Gathered) -> Table:
             number(row.get("rejected_logps"), 3),
         ]
         rows.append(cells)
-    return Table(
-        "Length, KL to the start, and held-aside log-probabilities", "summary.json, iter-*/answers.jsonl", head, rows
-    )
+    return Table("Length, KL to the start, and log-probabilities", "summary.json, iter-*/answers.jsonl", head, rows)
 
 
 def _judge(found: Gathered) -> Table:
