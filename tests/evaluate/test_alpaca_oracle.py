@@ -67,15 +67,15 @@ def ours(path, C=None):
 def test_cross_validated(name, official):
     path = DATA / name / "annotations.json"
     theirs, found = figures(official, json.loads(path.read_text())), ours(path)
-    assert found.winrate == pytest.approx(theirs["length_controlled_winrate"], abs=0.02)
-    assert found.standard_error == pytest.approx(theirs["lc_standard_error"], abs=0.005)
+    assert found.winrate == pytest.approx(theirs["length_controlled_winrate"], abs=1e-6)
+    assert found.standard_error == pytest.approx(theirs["lc_standard_error"], abs=1e-6)
 
 
 @pytest.mark.parametrize("C", [0.01, 2.782559402207126, 1000.0])
 def test_at_the_same_C(C, official):
     path = DATA / "FuseChat-Llama-3.1-8B-Instruct" / "annotations.json"
     theirs, found = figures(official, json.loads(path.read_text()), C), ours(path, C)
-    assert found.winrate == pytest.approx(theirs["length_controlled_winrate"], abs=0.02)
+    assert found.winrate == pytest.approx(theirs["length_controlled_winrate"], abs=1e-6)
 
 
 def test_unjudged_rows_old_draws_and_whole_numbers(official, tmp_path):
@@ -86,7 +86,7 @@ def test_unjudged_rows_old_draws_and_whole_numbers(official, tmp_path):
     path.write_text(json.dumps(rows))
     theirs, found = figures(official, rows), ours(path)
     judged = [row.p for row in read_annotations(path).judged]
-    assert found.winrate == pytest.approx(theirs["length_controlled_winrate"], abs=0.02)
+    assert found.winrate == pytest.approx(theirs["length_controlled_winrate"], abs=1e-6)
     assert (
         100 * np.mean(judged) == pytest.approx(theirs["win_rate"], abs=1e-9) and len(judged) == theirs["n_total"] == 803
     )

@@ -88,6 +88,15 @@ def test_interval_is_wider_where_questions_repeat():
     assert many.win_rate_high - many.win_rate_low == pytest.approx(few.win_rate_high - few.win_rate_low, rel=0.05)
 
 
+def test_interval_is_the_binomial_one():
+    """Two models, 300 questions, 210 won: 0.7 +- 1.96 sqrt(0.7 0.3/300); as ratings, through 400 log10(p/(1 - p))."""
+    found = rate([Battle("a", "b", float(i < 210), i) for i in range(300)], "b", 2000)[0]
+    half = 1.96 * (0.7 * 0.3 / 300) ** 0.5
+    assert (found.win_rate_low, found.win_rate_high) == pytest.approx((0.7 - half, 0.7 + half), abs=0.008)
+    points = [1000 + 400 * math.log10(p / (1 - p)) for p in (found.win_rate_low, found.win_rate_high)]
+    assert (found.low, found.high) == pytest.approx(tuple(points), abs=0.01)
+
+
 def write(path, rows):
     path.write_text("\n".join(r if isinstance(r, str) else json.dumps(r) for r in rows))
     return path

@@ -133,10 +133,14 @@ def _table(r: dict[str, Any]) -> str:
     lines.append(f"  {'rows':32}{r['n_total']:6}  left out: {left}")
     if "comparison" in r:
         c = r["comparison"]
-        for name, label in (("win_rate_difference", "win rate"), ("lc_difference", "LC")):
+        lines.append(f"minus {c['against']}, paired on {c['n_instructions']} instructions ({c['unpaired']} unpaired)")
+        for name, label in (
+            ("win_rate_difference", "win rate (points)"),
+            ("lc_difference", "length-controlled (points)"),
+        ):
             if name in c:
                 d = c[name]
-                line(f"{label} - that of {c['against']}"[:31], d["mean"], d["standard_error"], d["low"], d["high"])
+                line(label, d["mean"], d["standard_error"], d["low"], d["high"])
                 if d["mde"] is not None:
                     lines.append(f"  {'':32}a difference under {d['mde']:.2f} would probably go unseen here")
     return "\n".join([*lines, *(f"  note: {note}" for note in r["notes"])])
