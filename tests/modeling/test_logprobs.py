@@ -3,14 +3,17 @@
 import contextlib
 import itertools
 import warnings
+from types import SimpleNamespace
 
 import peft
 import pytest
 import torch
 import transformers as hf
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from tests.modeling import tiny
-from windvane.modeling import packing
+from windvane.modeling import head, packing
 from windvane.modeling.logprobs import Scorer, rows_logps
 from windvane.modeling.tree import Node, Tree
 
@@ -119,19 +122,21 @@ def test_bfloat16_is_no_further_from_float32_than_rows_are(autocast):
 
 
 def broken(kind):
-    """A planner with one mistake; Piece lists and positions are what the model sees of a tree."""
-    right = packing.Plan._whole
+    """`_place` with one mistake."""
+    place = packing._place
 
-    def pieces(plan):
-        found = right(plan)
-        full = [p for p in found if p.kind == "full"]
+    def placed(tree, base, chains, forks, ids, positions):
+        first = len(forks)
+        found = place(tree, base, chains, forks, ids, positions)
         if kind == "no trunk":  # later branches do not see the trunk
-            return [p for p in found if p.kind == "causal"]
-        first = full[0]  # leak: they see the first branch as well
-        wider = packing.Piece(first.q0, first.q1, first.k0, first.q0, "full")
-        return [wider if p == first else p for p in found]
+            del forks[first:]
+        if kind == "leak":  # they see the first branch as well
+            forks[first:] = [(q0, q1, k0, q0) for q0, q1, k0, k1 in forks[first:]]
+        if kind == "position":  # the last branch continues after the first one
+            positions[-1] += 20
+        return found
 
-    return pieces
+    return placed
 
 
 @pytest.mark.parametrize("kind", ["no trunk", "leak", "position"])
@@ -144,17 +149,7 @@ def test_controls(kind, monkeypatch):
     values, grads = tiny.flat(oracle).detach(), tiny.gradients(model, oracle)
     scorer = Scorer(model)
     scorer._checked = True
-    if kind == "position":
-        place = packing._place
-
-        def shifted(tree, base, chains, forks, ids, positions):
-            found = place(tree, base, chains, forks, ids, positions)
-            positions[-1] += 20  # the last branch continues after the first one
-            return found
-
-        monkeypatch.setattr(packing, "_place", shifted)
-    else:
-        monkeypatch.setattr(packing.Plan, "_whole", broken(kind))
+    monkeypatch.setattr(packing, "_place", broken(kind))
     wrong = scorer.logps(trees)
     assert tiny.gap(tiny.flat(wrong).detach(), values) > 1e-3
     assert tiny.worst(tiny.gradients(model, wrong), grads) > 1e-2
@@ -231,3 +226,73 @@ def test_packing_order_does_not_matter():
         together = Scorer(model).logps([trees[i] for i in order])
         for i, values in zip(order, together):
             assert tiny.gap(tiny.flat([values]), alone[i]) < 1e-6
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_head_in_chunks(size, monkeypatch):
+    """The fused head (bare linear) and the checkpointed one (soft-capped) against one cross-entropy over all logits."""
+    generator = torch.Generator().manual_seed(0)
+    hidden = torch.randn(20, 8, generator=generator, requires_grad=True)
+    rows, targets = torch.randint(0, 20, (33,), generator=generator), torch.randint(0, 50, (33,), generator=generator)
+    monkeypatch.setattr(head, "chunk_rows", lambda vocabulary: size)
+    for cap in (None, 2.0):
+        linear = torch.nn.Linear(8, 50, bias=False)
+        config = SimpleNamespace(vocab_size=50, final_logit_softcapping=cap)
+        logits = linear(hidden[rows])
+        logits = logits if cap is None else torch.tanh(logits / cap) * cap
+        want = logits.log_softmax(-1)[range(33), targets]
+        mine = head.token_logps(linear, hidden, rows, targets, config)
+        weights = torch.randn(33, generator=generator)
+        assert torch.allclose(mine, want, atol=1e-6)
+        for value in (mine, mine):  # twice: what was kept for the backward is not consumed
+            found = torch.autograd.grad((value * weights).sum(), (hidden, linear.weight), retain_graph=True)
+            oracle = torch.autograd.grad((want * weights).sum(), (hidden, linear.weight), retain_graph=True)
+            assert max(tiny.gap(a, b) for a, b in zip(found, oracle)) < 1e-6
+
+
+class Sizes(TorchDispatchMode):
+    """The sizes of all tensors that any operation makes."""
+
+    def __init__(self):
+        super().__init__()
+        self.largest, self.queries = 0, 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        out = function(*args, **(kwargs or {}))
+        for t in tree_leaves(out):
+            if isinstance(t, torch.Tensor) and t.is_contiguous() and t.stride()[:1] != (0,):
+                self.largest = max(self.largest, t.numel())
+        return out
+
+
+@pytest.mark.parametrize("name", ["mistral", "mistral-wide-window", "llama-tied"])
+def test_the_largest_tensor(name, monkeypatch):
+    """Neither [tokens, vocabulary] nor [tokens, tokens]: the largest is a weight, a chunk of logits or [tokens, widest layer]."""
+    monkeypatch.setattr(head, "CHUNK", 16 * 4000)
+    r = tiny.tokens(0)
+    model = tiny.model(name, vocab_size=4000)
+    trees = [Tree.of_rows([(trunk + r(100), 0) for trunk in [r(900)] * 3])]
+    scorer = Scorer(model)
+    scorer._checked = True  # its rows are plain and have their logits
+    with Sizes() as sizes:
+        tiny.gradients(model, scorer.logps(trees))
+    tokens, widest = 1200, 96
+    blocks = 512 * 512  # the triangle mask of a window of 600
+    assert sizes.largest <= max(4000 * 64, 16 * 4000, tokens * widest, blocks)
+    with Sizes() as sizes:
+        rows_logps(model, trees)
+    assert sizes.largest >= 999 * 4000
+
+
+def test_trunk_work_of_the_last_layer_is_left_out():
+    """Queries and MLP of the last layer for the 11 tokens that predict a read one; keys and values for all 72."""
+    r, model, seen = tiny.tokens(0), tiny.model("mistral"), {}
+    for name, module in model.model.layers[-1].named_modules():
+        if isinstance(module, torch.nn.Linear):
+            module.register_forward_hook(lambda m, a, out, name=name: seen.__setitem__(name, out.shape[1]))
+    scorer = Scorer(model)
+    scorer.logps([Tree.of(r(60), [r(5), r(7)])])
+    small = {n for n, tokens in seen.items() if tokens == 1 + 4 + 6}
+    assert small == {"self_attn.q_proj", "self_attn.o_proj", "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"}
+    assert {seen[n] for n in seen.keys() - small} == {72}
+    assert type(model.model.layers[-1]).__name__ == "MistralDecoderLayer"

@@ -69,7 +69,9 @@ class _TreeAttention(torch.autograd.Function):
         q, k, v, out, lse = ctx.saved_tensors
         groups = q.shape[1]
         wide_k, wide_v = (x[:, None].expand(-1, groups, -1, -1) for x in (k, v))
-        found: list[Tensor] = []
+        # memory order is [tokens, heads, D], as the projections want it
+        dq, dk, dv = (x.new_empty(x.shape[-2], *x.shape[:-2], x.shape[-1]).movedim(0, -2) for x in (q, k, v))
+        set_to = 0  # causal pieces come first, in the order of their keys: what they give is set, zeros between, the rest is added
         for p in ctx.pieces:
             at, keys = slice(p.q0, p.q1), slice(p.k0, p.k1)
             operands = (
@@ -84,14 +86,17 @@ class _TreeAttention(torch.autograd.Function):
             gk, gv = (x.sum(1) if groups > 1 else x[:, 0] for x in (gk, gv))
             if len(ctx.pieces) == 1 and gk.shape[1] == k.shape[1]:
                 return gq, gk, gv, None, None, None
-            if not found:
-                # contributions add up in float32; memory order is [tokens, heads, D], as the projections want it
-                shapes = ((x.shape[-2], *x.shape[:-2], x.shape[-1]) for x in (q, k, v))
-                found = [torch.zeros(s, dtype=torch.float32, device=q.device) for s in shapes]
-            found[0][at] += gq.permute(2, 0, 1, 3)
-            found[1][keys] += gk.transpose(0, 1)
-            found[2][keys] += gv.transpose(0, 1)
-        dq, dk, dv = (x.movedim(0, -2).to(q.dtype) for x in found)
+            if p.kind == "causal":
+                dk[:, set_to : p.k0], dv[:, set_to : p.k0] = 0, 0
+                dq[:, :, at], dk[:, keys], dv[:, keys] = gq, gk, gv
+                set_to = p.k1
+            else:
+                dk[:, set_to:], dv[:, set_to:] = 0, 0
+                set_to = k.shape[1]
+                dq[:, :, at] += gq
+                dk[:, keys] += gk
+                dv[:, keys] += gv
+        dk[:, set_to:], dv[:, set_to:] = 0, 0
         return dq, dk, dv, None, None, None
 
 

@@ -1,6 +1,8 @@
 """The head: hidden states -> log-probabilities of given tokens, a chunk of logits at a time.
 
-The [tokens, vocabulary] matrix never exists whole: a chunk is computed, read and dropped, and computed again in the backward.
+The [tokens, vocabulary] matrix never exists whole: a chunk is computed, read and dropped, and computed again in the backward (a single
+chunk is kept instead). A bare linear head has a fused path, which overwrites the logits by their log-softmax and by their gradient; a head
+with LoRA, a bias or soft-capping goes through checkpointed autograd.
 """
 
 from __future__ import annotations
@@ -9,11 +11,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
 from windvane.modeling.support import cap_logits
 
-CHUNK = 1 << 24  # logits in a chunk: 64 MiB in float32
+CHUNK = 1 << 23  # logits in a chunk: 32 MiB in float32
 
 
 def chunk_rows(vocabulary: int) -> int:
@@ -23,20 +26,63 @@ def chunk_rows(vocabulary: int) -> int:
 
 def token_logps(head: nn.Module, hidden: Tensor, rows: Tensor, targets: Tensor, config: Any) -> Tensor:
     """log p(targets[i]) from hidden[rows[i]]: hidden [R, H], rows and targets [N] -> float32 [N], nats."""
-    size = chunk_rows(config.vocab_size)
     if not len(rows):
         return hidden.new_zeros(0, dtype=torch.float32)
+    states = hidden[rows]
+    size = chunk_rows(config.vocab_size)
+    if type(head) is nn.Linear and head.bias is None and cap_logits(states, config) is states:
+        weight = head.weight
+        device = states.device.type
+        if torch.is_autocast_enabled(device):
+            states, weight = (x.to(torch.get_autocast_dtype(device)) for x in (states, weight))
+        with torch.autocast(device, enabled=False):
+            return _LinearLogps.apply(states, weight, targets, size)
 
     def chunk(states: Tensor, tokens: Tensor) -> Tensor:
         logits = cap_logits(head(states), config).float()
         return -nn.functional.cross_entropy(logits, tokens, reduction="none")
 
-    states = hidden[rows]
-    if len(rows) <= size or not torch.is_grad_enabled():
-        parts = [chunk(states[i : i + size], targets[i : i + size]) for i in range(0, len(rows), size)]
-    else:
-        parts = [
-            checkpoint(chunk, states[i : i + size], targets[i : i + size], use_reentrant=False)
-            for i in range(0, len(rows), size)
-        ]
-    return torch.cat(parts)
+    spans = [slice(i, i + size) for i in range(0, len(rows), size)]
+    if len(spans) == 1 or not torch.is_grad_enabled():
+        return torch.cat([chunk(states[s], targets[s]) for s in spans])
+    return torch.cat([checkpoint(chunk, states[s], targets[s], use_reentrant=False) for s in spans])
+
+
+def _log_softmax(states: Tensor, weight: Tensor) -> Tensor:
+    """float32 log-softmax of the logits, in the memory of the logits where they are float32 already."""
+    logits = (states @ weight.T).float()
+    return torch.ops.aten._log_softmax.out(logits, -1, False, out=logits)
+
+
+class _LinearLogps(torch.autograd.Function):
+    """states [N, H], weight [V, H], targets [N] -> log p(target) [N], float32."""
+
+    @staticmethod
+    def forward(ctx: Any, states: Tensor, weight: Tensor, targets: Tensor, size: int) -> Tensor:
+        picked, last = [], None
+        for i in range(0, len(states), size):
+            last = _log_softmax(states[i : i + size], weight)
+            picked.append(last.gather(1, targets[i : i + size, None])[:, 0])
+        kept = last if len(picked) == 1 and any(ctx.needs_input_grad[:2]) else None
+        ctx.save_for_backward(states, weight, targets, kept)
+        ctx.size = size
+        return torch.cat(picked)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        states, weight, targets, kept = ctx.saved_tensors
+        need_states, need_weight = ctx.needs_input_grad[:2]
+        d_states = torch.empty_like(states) if need_states else None
+        d_weight = None
+        for i in range(0, len(states), ctx.size):
+            at = slice(i, i + ctx.size)
+            logps = _log_softmax(states[at], weight) if kept is None else kept.clone()
+            g = grad[at, None]
+            d_logits = logps.exp_().mul_(-g).scatter_add_(1, targets[at, None], g).to(states.dtype)
+            if d_states is not None:
+                torch.mm(d_logits, weight, out=d_states[at])
+            if need_weight:
+                part = d_logits.T @ states[at]
+                d_weight = part if d_weight is None else d_weight.float().add_(part)  # chunks add up in float32
+        return d_states, None if d_weight is None else d_weight.to(weight.dtype), None, None

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from windvane.modeling.attention import no_mask, prepare
 from windvane.modeling.head import chunk_rows, token_logps
+from windvane.modeling.last_layer import keeping
 from windvane.modeling.packing import Packing, pack
 from windvane.modeling.support import base_of, cap_logits, unsupported
 from windvane.modeling.tree import Tree
@@ -93,13 +94,16 @@ class Scorer:
     def _hidden(self, packing: Packing) -> Tensor:
         """[R, H]: the decoder's output (normed) where it predicts a read token."""
         prepare(self.base)
-        out = self.base.model(
-            input_ids=packing.input_ids,
-            position_ids=packing.position_ids,
-            attention_mask=no_mask(packing.input_ids.device),
-            use_cache=False,
-            tree_plan=packing.plan,
-        ).last_hidden_state[0]
+        with keeping(self.base.model, packing.plan, packing.runs) as kept:
+            out = self.base.model(
+                input_ids=packing.input_ids,
+                position_ids=packing.position_ids,
+                attention_mask=no_mask(packing.input_ids.device),
+                use_cache=False,
+                tree_plan=packing.plan,
+            ).last_hidden_state[0]
+        if kept or packing.plan.size == len(out) == sum(b - a for a, b in packing.runs):
+            return out
         return torch.cat([out[a:b] for a, b in packing.runs]) if packing.runs else out[:0]
 
     def _states(self, tree: Tree) -> list[Tensor | None]:
