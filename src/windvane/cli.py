@@ -57,7 +57,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         verb, rest = find(argv)
         module, _, function = VERBS[verb][0].partition(":")
-        return getattr(importlib.import_module(module), function)(rest) or 0
+        try:
+            return getattr(importlib.import_module(module), function)(rest) or 0
+        except SystemExit as stop:  # --help of a verb
+            return int(stop.code or 0)
     except UserError as error:
         print(f"windvane: {error}", file=sys.stderr)
         return 2

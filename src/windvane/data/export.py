@@ -10,7 +10,6 @@ an EOS that was never sampled, and text may come back as other tokens than were 
 
 from __future__ import annotations
 
-import argparse
 import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from windvane.arguments import Parser
 from windvane.errors import UserError
 from windvane.prompts.chat import answered, merged
 from windvane.records import Group, Message, Prompt, Response
@@ -147,9 +147,7 @@ def _write(out: Path, rows: list[dict[str, Any]]) -> None:
 
 def main(argv: Sequence[str]) -> int:
     """`windvane export RUN [--format trl] [--out FILE] [--iteration N]`."""
-    parser = argparse.ArgumentParser(
-        prog="windvane export", description="Write a run's preference pairs for other trainers."
-    )
+    parser = Parser(prog="windvane export", description="Write a run's preference pairs for other trainers.")
     parser.add_argument("run", type=Path, metavar="RUN", help="a run folder")
     parser.add_argument("--format", choices=["trl"], default="trl", help="trl: conversational prompt, chosen, rejected")
     parser.add_argument(

@@ -104,17 +104,17 @@ def summarise(rows: Sequence[Mapping[str, Any]], seed: int) -> dict[str, Any]:
 
     record: dict[str, Any] = {}
     names = (
-        ("win_start", "win_rate", ""),
-        ("win_previous", "win_rate_previous", "_previous"),
-        ("proxy_start", "proxy_win_rate", "proxy_"),
-        ("proxy_previous", "proxy_win_rate_previous", ""),
+        ("win_start", "win_rate"),
+        ("win_previous", "win_rate_previous"),
+        ("proxy_start", "proxy_win_rate"),
+        ("proxy_previous", "proxy_win_rate_previous"),
     )
-    for column, name, affix in names:
+    for column, name in names:
         found = interval(column)
         record[name] = found.mean if found else None
-        if column == "proxy_previous":
-            continue
-        low, high = ("low" + affix, "high" + affix) if affix == "_previous" else (affix + "low", affix + "high")
+        head = "proxy_" if column.startswith("proxy") else ""
+        tail = "_previous" if column.endswith("previous") else ""
+        low, high = f"{head}low{tail}", f"{head}high{tail}"
         record[low], record[high] = (found.low, found.high) if found else (None, None)
     unjudged = sum(r["win_start"] is None for r in rows) if record["win_rate"] is not None else 0
     return {

@@ -8,7 +8,6 @@ JSON that the script shows as text alone.
 
 from __future__ import annotations
 
-import argparse
 import base64
 import hashlib
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from windvane.arguments import Parser
 from windvane.report.answer import answer
 from windvane.report.browse import browse
 from windvane.report.gather import gather
@@ -93,9 +93,7 @@ def embedded(value: Any) -> Markup:
 
 def main(argv: Sequence[str]) -> int:
     """`windvane report RUN`."""
-    parser = argparse.ArgumentParser(
-        prog="windvane report", description="Write RUN/report.html again from the run's files."
-    )
+    parser = Parser(prog="windvane report", description="Write RUN/report.html again from the run's files.")
     parser.add_argument("run", type=Path, metavar="RUN", help="a run folder")
     print(write_report(parser.parse_args(argv).run))
     return 0
