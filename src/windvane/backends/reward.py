@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from jinja2 import TemplateError
 from torch.nn.utils.rnn import pad_sequence
 
 from windvane.errors import UserError
 from windvane.modeling.decode import micro_batches
 from windvane.modeling.load import load_sequence_classifier, load_tokenizer
+from windvane.prompts.chat import answered
 from windvane.protocols import Question
 from windvane.records import Prompt, Response
 
@@ -81,15 +81,10 @@ class RewardJudge:
             config.pad_token_id = named
 
     def _render(self, prompt: Prompt, response: Response) -> list[int]:
-        chat = [{"role": m.role, "content": m.content} for m in prompt.messages]
-        chat.append({"role": "assistant", "content": response.text})
         try:
-            text = self.tokenizer.apply_chat_template(chat, tokenize=False)
-        except TemplateError as error:
-            raise UserError(
-                f"reward:{self.name}: prompt {prompt.id}: its chat template refuses these messages ({error})"
-            ) from None
-        ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+            ids = list(answered(self.tokenizer, prompt.messages, response.text))
+        except UserError as error:
+            raise UserError(f"reward:{self.name}: prompt {prompt.id}: {error}") from None
         if self.limit is not None and len(ids) > self.limit:
             raise UserError(
                 f"reward:{self.name}: prompt {prompt.id}, answer {response.id}: {len(ids)} tokens exceed its window of "

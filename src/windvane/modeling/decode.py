@@ -165,21 +165,23 @@ WAYS = (
 @torch.no_grad()
 def choose_decoder(model: Any) -> Decoder:
     """The fastest way whose logits equal the plain forward's on a small probe; one logged line where it is not the first."""
-    why = ""
+    why = last = ""
     for kind, text in WAYS:
         try:
             decoder: Decoder = kind(model)
             gap, allowed = probe(decoder, model)
         except Exception as error:  # whatever a stranger's model raises means: not this way
             reason = str(error).strip().splitlines() or [type(error).__name__]
-            why = why or reason[0][:160]
+            last = reason[0][:160]
+            why = why or last
             continue
         if gap <= allowed:
             if why:
                 log.warning("decoding of %s: %s (%s)", type(plain_model(model)).__name__, text, why)
             return decoder
-        why = why or f"its logits were {gap:.1e} of their size away from the plain forward's"
-    raise UserError(f"model: {type(plain_model(model)).__name__} could not be decoded: {why}")
+        last = f"its logits were {gap:.1e} of their size away from the plain forward's"
+        why = why or last
+    raise UserError(f"model: {type(plain_model(model)).__name__} cannot be decoded: {last}")
 
 
 def probe(decoder: Decoder, model: Any) -> tuple[float, float]:

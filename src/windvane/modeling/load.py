@@ -55,9 +55,9 @@ def locate(spec: str) -> str:
         module, _, name = WORLD_MODELS[family].partition(":")
         return str(getattr(importlib.import_module(module), name)())
     folder = Path(spec).expanduser()
-    if folder.is_dir():
+    if spec and folder.is_dir():
         return str(folder)
-    if folder.exists():
+    if folder.is_file():
         raise UserError(f"model {spec}: is a file; give the folder that holds config.json")
     if not spec or spec.startswith((".", "~", os.sep)) or (spec.count("/") != 1 and os.sep in spec):
         raise UserError(f"model {spec}: no such folder; give a folder with config.json or a hub id such as owner/name")
@@ -105,14 +105,27 @@ def save_model(model: Any, tokenizer: Any, folder: Path, base_spec: str) -> None
     `base_spec` is how the base was named: an adapter keeps a hub id as it is and a local folder relatively to `folder`.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    adapted = isinstance(model, PeftModel)
     with _quiet():
-        model.save_pretrained(folder)
+        # An adapter never resizes the vocabulary here; PEFT would ask the hub whether it did.
+        model.save_pretrained(folder, **({"save_embedding_layers": False} if adapted else {}))
         tokenizer.save_pretrained(folder)
-    if isinstance(model, PeftModel):
-        base = Path(base_spec).expanduser()
-        named = Path(os.path.relpath(base.resolve(), folder.resolve())).as_posix() if base.is_dir() else base_spec
-        _rewrite(folder / ADAPTER_CONFIG, base_model_name_or_path=named)
+    if adapted:
+        base = _start_of(base_spec)
+        if Path(base).expanduser().is_dir():
+            base = Path(os.path.relpath(Path(base).expanduser().resolve(), folder.resolve())).as_posix()
+        _rewrite(folder / ADAPTER_CONFIG, base_model_name_or_path=base)
         (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty card, which names the base's path
+
+
+def _start_of(base_spec: str) -> str:
+    """The base itself where training went on from an adapter (which was loaded, so it is a folder or in the local cache)."""
+    folder = Path(base_spec).expanduser()
+    if not folder.is_dir() and not base_spec.startswith("world:"):
+        found = try_to_load_from_cache(base_spec, ADAPTER_CONFIG)
+        folder = Path(found).parent if isinstance(found, str) else folder
+    config = _adapter_config(base_spec, str(folder)) if folder.is_dir() else None
+    return _base_of(base_spec, str(folder), config) if config else base_spec
 
 
 def _load(auto: Any, spec: str, where: str, dtype: str, device: str) -> Any:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
+from peft.utils import load_peft_weights
 from torch import nn
 
 from windvane.errors import UserError
@@ -54,11 +55,15 @@ def load_adapter(model: Any, folder: str | Path, trainable: bool = False) -> Pef
     """The adapter in `folder` (or of a hub id) on its base `model`; `trainable` to go on training it."""
     try:
         adapted = PeftModel.from_pretrained(model, str(folder), is_trainable=trainable)
+        stored = set(load_peft_weights(str(folder), device="cpu"))
     except Exception as error:
         first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise UserError(
             f"adapter {folder}: does not fit its base ({first[:200]}); check base_model_name_or_path"
         ) from None
+    odd = sorted(stored ^ set(get_peft_model_state_dict(adapted, save_embedding_layers=False)))
+    if odd:  # PEFT leaves out in silence what has no place
+        raise UserError(f"adapter {folder}: does not fit its base ({odd[0]}); check base_model_name_or_path")
     return adapted.eval()
 
 

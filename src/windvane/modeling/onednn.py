@@ -22,7 +22,7 @@ WORTH = 2**21  # multiply-adds below which MKL is as quick
 def linear(module: nn.Linear, x: torch.Tensor) -> torch.Tensor:
     """What `module` computes: [..., in] -> [..., out]."""
     weight = module.weight
-    if x.dtype != torch.float32 or (x.numel() // x.shape[-1]) * weight.numel() < WORTH:
+    if x.dtype != torch.float32 or not x.is_cpu or (x.numel() // x.shape[-1]) * weight.numel() < WORTH:
         return nn.functional.linear(x, weight, module.bias)
     return torch.ops.mkldnn._linear_pointwise(x, weight, module.bias, "none", [], "")
 
