@@ -12,6 +12,16 @@ from windvane.errors import UserError
 VERBS = {
     "demo": ("windvane.recipes.demo:main", "SPPO, three iterations, on the embedded world: see it all work, offline"),
     "run sppo": ("windvane.recipes.sppo:main", "self-play preference optimization on your model and prompts"),
+    "eval list": ("windvane.evaluate.listing:main", "what can be evaluated, what it needs, whether it runs offline"),
+    "eval alpaca": ("windvane.evaluate.alpaca:main", "AlpacaEval 2.0 figures from annotations, length-controlled too"),
+    "eval arena-hard": ("windvane.evaluate.pairwise:main", "Bradley-Terry ratings from pairwise judgements"),
+    "eval mt-bench": ("windvane.evaluate.mt_bench:main", "MT-Bench's two-turn scores from judgements"),
+    "eval length": ("windvane.evaluate.length_adjusted:main", "win rate at equal length, from our own pairs"),
+    "eval ruler": ("windvane.evaluate.ruler:main", "RULER: ask a model at growing lengths, or score given answers"),
+    "eval infinitebench": (
+        "windvane.evaluate.infinitebench:main",
+        "InfiniteBench: score predictions, or make a model's",
+    ),
     "export": ("windvane.data.export:main", "a run's preference pairs for other trainers"),
     "report": ("windvane.report.page:main", "write a run's report again"),
     "world build": ("windvane.world.build:main", "learn an embedded model from scratch"),

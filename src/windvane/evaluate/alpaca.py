@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from windvane.arguments import Parser
 from windvane.errors import UserError
 from windvane.evaluate.alpaca_score import compare, filler, from_weights, score, series
 from windvane.evaluate.annotations import read_annotations
@@ -146,10 +147,8 @@ def _table(r: dict[str, Any]) -> str:
     return "\n".join([*lines, *(f"  note: {note}" for note in r["notes"])])
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "windvane eval alpaca", description="AlpacaEval 2.0 from files; figures in percent"
-    )
+def _parser() -> Parser:
+    parser = Parser("windvane eval alpaca", description="AlpacaEval 2.0 from files; figures in percent")
     add = parser.add_argument
     add("annotations", nargs="?", type=Path, help="annotations.json: preference 1 = baseline ... 2 = model")
     add("--difficulty", type=Path, metavar="FILE", help="instruction_difficulty.csv")

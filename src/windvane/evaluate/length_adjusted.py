@@ -13,7 +13,6 @@ prior (standard deviation 2.5 on a, 10 on c) keeps both finite where length or o
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 from collections.abc import Hashable, Sequence
@@ -23,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from windvane.arguments import Parser
 from windvane.errors import UserError
 from windvane.evaluate.annotations import Annotations, read_annotations
 from windvane.evaluate.intervals import resampled
@@ -145,7 +145,7 @@ def of_run(folder: Path, iteration: int | None = None, resamples: int = 1000, se
 
 def main(argv: list[str]) -> int:
     """`windvane eval length RUN | ANNOTATIONS.json`."""
-    parser = argparse.ArgumentParser("windvane eval length", description="win rate at equal length, from our own pairs")
+    parser = Parser("windvane eval length", description="win rate at equal length, from our own pairs")
     parser.add_argument("source", type=Path, help="a run folder, or a file of preferences with both outputs")
     parser.add_argument("--iteration", type=int, help="of a run; the last one by default")
     parser.add_argument("--model", help="which generator_2, where a file holds several")

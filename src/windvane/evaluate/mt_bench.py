@@ -10,7 +10,6 @@ go through `windvane eval arena-hard`.
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections import Counter
 from dataclasses import asdict, dataclass
@@ -18,6 +17,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from windvane.arguments import Parser
 from windvane.errors import UserError
 from windvane.evaluate.annotations import read_tables
 from windvane.evaluate.intervals import paired_difference
@@ -116,7 +116,7 @@ def _table(result: dict[str, Any]) -> str:
 
 def main(argv: list[str]) -> int:
     """Score from a file; 0 when printed."""
-    parser = argparse.ArgumentParser("windvane eval mt-bench", description="MT-Bench's two-turn scores from judgements")
+    parser = Parser("windvane eval mt-bench", description="MT-Bench's two-turn scores from judgements")
     parser.add_argument("judgements", type=Path, help="*_single.jsonl: question_id, model, turn, score")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true", help="print one JSON object")

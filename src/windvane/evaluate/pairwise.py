@@ -8,11 +8,11 @@ baseline from the Bradley-Terry fit), its rating and both intervals (ratings.py)
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 from typing import Any
 
+from windvane.arguments import Parser
 from windvane.errors import UserError
 from windvane.evaluate.judgements import Judgements, read_judgements
 from windvane.evaluate.ratings import Rating, rate
@@ -76,9 +76,7 @@ def table(result: dict[str, Any]) -> str:
 
 def main(argv: list[str]) -> int:
     """Rate from files; 0 when printed."""
-    parser = argparse.ArgumentParser(
-        "windvane eval arena-hard", description="Bradley-Terry ratings from pairwise judgements"
-    )
+    parser = Parser("windvane eval arena-hard", description="Bradley-Terry ratings from pairwise judgements")
     parser.add_argument(
         "judgements", nargs="+", type=Path, help="Arena-Hard games, MT-Bench pairs or plain battles (JSON lines)"
     )
