@@ -106,6 +106,10 @@ def save_model(model: Any, tokenizer: Any, folder: Path, base_spec: str) -> None
     """
     folder.mkdir(parents=True, exist_ok=True)
     adapted = isinstance(model, PeftModel)
+    core = getattr(tokenizer, "backend_tokenizer", None)
+    if core is not None:  # what its last call padded and cut to would be saved too, and differ from run to run
+        core.no_padding()
+        core.no_truncation()
     with _quiet():
         # An adapter never resizes the vocabulary here; PEFT would ask the hub whether it did.
         model.save_pretrained(folder, **({"save_embedding_layers": False} if adapted else {}))

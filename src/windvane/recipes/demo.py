@@ -1,6 +1,6 @@
 """The demo: SPPO, three iterations, on the embedded world, offline, in under three minutes on two cores.
 
-Its settings are its own, not the paper's: eta 10 and AdamW at 1e-3 on a tiny model that learnt to reply in styles. Training sees a
+Its settings are its own, not the paper's: eta 10 and AdamW at 5e-4 on a tiny model that learnt to reply in styles. Training sees a
 noisy proxy of the programme that grades (a longer reply counts one logit more, a fifth of the verdicts are turned round); the win rate
 is the programme's, on prompts about topics that training never saw.
 """
@@ -26,13 +26,13 @@ def recipe() -> Sppo:
         judge=f"{WORLD}:proxy",
         iterations=3,
         prompts_per_iteration=256,
-        sampling=Sampling(k=5, temperature=1.0, top_p=1.0, max_new_tokens=32),
+        sampling=Sampling(k=5, temperature=1.0, top_p=1.0, max_new_tokens=40),
         batch_prompts=64,
         train=Train(
             objective="sppo",
             objective_args={"eta": 10.0},
             optimizer="adamw",
-            lr=1e-3,
+            lr=5e-4,
             schedule="constant",
             warmup=0.0,
             epochs=2,
@@ -48,7 +48,7 @@ def recipe() -> Sppo:
             answers=4,
             temperature=1.0,
             top_p=1.0,
-            max_new_tokens=32,
+            max_new_tokens=40,
             batch_prompts=60,
         ),
         device="cpu",

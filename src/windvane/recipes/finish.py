@@ -5,6 +5,7 @@ In: a run folder whose iterations stand. Everything written here but the manifes
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import shutil
@@ -39,6 +40,8 @@ def summary(run: RunFolder, settings: Any) -> dict[str, Any]:
             "The win rate is not measured: no held-out judge was given (evaluate.judge), and the judge that trained must not "
             "evaluate. The proxy win rate is that judge's own."
         )
+    if s.model.startswith("world:"):
+        notes.append(world(s.model).describe())
     return {
         "recipe": type(settings).__name__.lower(),
         "objective": s.train.objective,
@@ -51,6 +54,11 @@ def summary(run: RunFolder, settings: Any) -> dict[str, Any]:
         "report": "report.html",
         "notes": notes,
     }
+
+
+def world(spec: str) -> Any:
+    """The module of an embedded world's family."""
+    return importlib.import_module(f"windvane.world.{spec.removeprefix('world:').split(':')[0]}")
 
 
 def iteration(run: RunFolder, t: int, seed: int) -> dict[str, Any]:
@@ -134,4 +142,4 @@ def table(run: RunFolder) -> str:
         f"win rate by {held['evaluation_judge'] or 'no judge'}, proxy by {held['proxy_judge']}, 95% intervals over prompts;"
     )
     lines.append("length in tokens, KL to the start in nats a sequence")
-    return "\n".join(lines + held["notes"])
+    return "\n".join(lines)
