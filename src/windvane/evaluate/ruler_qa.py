@@ -123,6 +123,7 @@ GOODS = ("clocks", "sailcloth", "lenses", "ceramics", "printing ink", "ladders",
 
 
 def _unique(rng: random.Random, taken: set[str], parts: int) -> str:
+    """A name that is new; there are 256 of two parts and 4,096 of three."""
     while True:
         name = "".join(rng.choice(SYLLABLES) for _ in range(parts)).capitalize()
         if name not in taken:
@@ -130,7 +131,7 @@ def _unique(rng: random.Random, taken: set[str], parts: int) -> str:
             return name
 
 
-def stand_in(two_hops: bool, seed: int = 42, people: int = 600) -> Questions:
+def stand_in(two_hops: bool, seed: int = 42, people: int = 900) -> Questions:
     """Invented people, each with a paragraph of life and one of work; each works at a firm of its own with a paragraph.
 
     One hop (for qa_1): "In which town was X born?", near distractors: X's other paragraph and people of the same town. Two hops (for
@@ -142,7 +143,8 @@ def stand_in(two_hops: bool, seed: int = 42, people: int = 600) -> Questions:
     documents: list[str] = []
     facts = []
     for _ in range(people):
-        name = f"{_unique(rng, taken, 2)} {_unique(rng, taken, 3)}"
+        given = (rng.choice(SYLLABLES) + rng.choice(SYLLABLES)).capitalize()
+        name = f"{given} {_unique(rng, taken, 3)}"
         firm = f"{_unique(rng, taken, 3)} Works"
         town, home = rng.sample(towns, 2)
         year, founded = rng.randint(1850, 1990), rng.randint(1700, 1849)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from windvane.errors import UserError
 from windvane.evaluate.ruler_models import Answerer, Asked, ask, make_prompt, prompt_ids
 from windvane.evaluate.ruler_sample import Draft
 from windvane.evaluate.ruler_tasks import TASKS, Sample, Sources, make_samples
@@ -67,16 +68,22 @@ def run_ruler(
     def ids_of(draft: Draft) -> tuple[int, ...]:
         return prompt_ids(tokenizer, draft.text, draft.prefix if settings.prefix else "", settings.chat)
 
+    def samples(name: str, length: int, n: int) -> list[Sample]:
+        return list(make_samples(TASKS[name], length, n, settings.seed, sources, lambda d: len(ids_of(d))))
+
+    limit = answerer.window()
+    if limit is not None and max(lengths) > limit:
+        raise UserError(f"length {max(lengths)}: the model's window is {limit} tokens; take lengths up to that")
+    for length in lengths:
+        for name in tasks:
+            samples(name, length, 1)  # a length that cannot hold a question is told before hours of answers
     for length in lengths:
         for name in tasks:
             stage = f"ruler/{name}-{length}"
             if run.finished(f"{stage}.jsonl"):
                 continue
-            samples = make_samples(
-                TASKS[name], length, settings.samples, settings.seed, sources, lambda d: len(ids_of(d))
-            )
             questions = []
-            for sample in samples:
+            for sample in samples(name, length, settings.samples):
                 begun = sample.draft.prefix if settings.prefix else ""
                 prompt = make_prompt(ids_of(sample.draft), sample.draft.text, begun)
                 questions.append(Asked(sample.id, prompt, TASKS[name].tokens, facts(sample, settings)))

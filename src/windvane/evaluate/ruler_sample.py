@@ -53,21 +53,24 @@ def fit(
     start = tokens = count(draft)
     if tokens > limit:
         raise TooShort(tokens)
-    high = None if question.most is None else question.most + 1
-    slope = 1.0
+    high, high_tokens = (None if question.most is None else question.most + 1), None
     probe, tried = guess or low + 16, 0
     while high is None or high - low > 1:
         probe = max(low + 1, probe if high is None else min(probe, high - 1))
         made = question.build(probe)
         size = count(made)
-        slope = max((size - start) / (probe - question.least), 1e-3)
         if size <= limit:
             low, draft, tokens = probe, made, size
         else:
-            high = probe
+            high, high_tokens = probe, size
         tried += 1
-        # Along the chord; by halves where the chord does not settle (units of very uneven size).
-        probe = low + int((limit - tokens) / slope)
-        if tried > 12 and high is not None:
-            probe = (low + high) // 2
+        if high_tokens is not None and high is not None:
+            # Between both ends along their chord; by halves where that does not settle (units of very uneven size).
+            along = int((limit - tokens) * (high - low) / (high_tokens - tokens))
+            probe = low + along if tried <= 8 else (low + high) // 2
+        else:
+            # Beyond what fits, one unit more than the chord says, so as to get the other end. Never more than fourfold: a first
+            # step that added no token says nothing of the next.
+            slope = max((tokens - start) / max(1, low - question.least), 1e-3)
+            probe = min(low + int((limit - tokens) / slope) + 1, 4 * (low + 16))
     return low, draft, tokens

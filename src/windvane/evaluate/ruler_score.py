@@ -126,6 +126,10 @@ def summarise(rows: Sequence[Row]) -> dict[str, Any]:
         notes.append(f"{', '.join(stand_ins)}: synthetic stand-in questions; compares with no published score")
     if prose := sorted({r.source for r in rows if TASKS[r.task].group == "locating" and r.source}):
         notes.append(f"prose haystack: {', '.join(prose)}; published scores use essays")
+    if any(r.task == "cwe" and r.source and r.length >= 4096 for r in rows):
+        notes.append(
+            "cwe: 6 and 1 repeats, because 30 and 3 do not fit with this tokenizer; published scores have 30 and 3"
+        )
     overall = {int(k): v["overall"] for k, v in lengths.items() if v["overall"]}
     complete = not missing
     points = {k: v["score"] for k, v in overall.items()}

@@ -112,16 +112,22 @@ def make_samples(
     is_qa = task.group == "qa"
     questions = sources.questions(task.name) if is_qa else None
     too_short: list[int] = []
+    small = length < 4096
     while made < n:
         if questions is not None and index >= len(questions.questions):
-            why = f", {len(too_short)} of them too long" if too_short else ""
+            why = f", {len(too_short)} of them too long (the shortest takes {min(too_short)})" if too_short else ""
             raise UserError(
-                f"{task.name} at {length} tokens: {questions.source} has {index} questions{why}, {n} were asked for; lower --samples"
+                f"{task.name} at {length} tokens: {questions.source} has {index} questions{why}, {n} were asked for; "
+                "lower --samples or take a greater length"
             )
-        growing = question(task, length, random.Random(seed_of(seed, task.name, length, index)), sources, index)
+        row_seed = seed_of(seed, task.name, length, index)
+        growing = question(task, random.Random(row_seed), sources, length, index, small)
         try:
             units, draft, tokens = fit(growing, lambda d: count(d) + task.tokens, length, guess)
         except TooShort as short:
+            if task.name == "cwe" and not small:
+                small = True  # a tokenizer that spends many tokens a word: the published design for short lengths
+                continue
             if not is_qa:
                 raise UserError(
                     f"{task.name} at {length} tokens: its shortest form takes {short.tokens}, the {task.tokens} of the answer "
@@ -145,8 +151,8 @@ def make_samples(
         made, index = made + 1, index + 1
 
 
-def question(task: Task, length: int, rng: random.Random, sources: Sources, index: int) -> Growing:
-    """The task's question for one sample, its haystack still to be sized."""
+def question(task: Task, rng: random.Random, sources: Sources, length: int, index: int, small: bool) -> Growing:
+    """The task's question for one sample, its haystack still to be sized. `small`: see `cwe`."""
     if task.design is not None:
         return niah(rng, task.design, sources.prose)
     if task.group == "chains":
@@ -155,4 +161,4 @@ def question(task: Task, length: int, rng: random.Random, sources: Sources, inde
         return qa(rng, index, sources.questions(task.name))
     if task.name == "vt":
         return vt(rng, task.hops)
-    return cwe(rng, length) if task.name == "cwe" else fwe(rng, length)
+    return cwe(rng, small) if task.name == "cwe" else fwe(rng, length)

@@ -79,10 +79,11 @@ def _numbered(words: list[str]) -> str:
     return " ".join(f"{i}. {word}" for i, word in enumerate(words, 1))
 
 
-def cwe(rng: random.Random, length: int, common: int = 10) -> Growing:
-    """10 words stand 30 times each, the others 3 times (below 4,096 tokens: 6 and 1). Unit: one more uncommon word."""
-    often, rarely = (30, 3) if length >= 4096 else (6, 1)
-    example_often, example_rarely, example_words = (10, 3, 40) if length >= 4096 else (3, 1, 20)
+def cwe(rng: random.Random, small: bool, common: int = 10) -> Growing:
+    """10 words stand 30 times each, the others 3 times; `small`, the published design below 4,096 tokens: 6 times and once.
+    Unit: one more uncommon word."""
+    often, rarely = (6, 1) if small else (30, 3)
+    example_often, example_rarely, example_words = (3, 1, 20) if small else (10, 3, 40)
     words, seed = WordList(rng), rng.getrandbits(64)
 
     def listed(chosen: list[str], many: int, few: int) -> tuple[str, list[str]]:
@@ -97,7 +98,7 @@ def cwe(rng: random.Random, length: int, common: int = 10) -> Growing:
         context, answer = listed(words.first(common + units), often, rarely)
         return Draft(example + CWE.format(context=context), CWE_PREFIX, tuple(answer), (None,) * common)
 
-    return Growing(build)
+    return Growing(build, source="6 and 1 repeats" if small else "")
 
 
 def fwe(rng: random.Random, length: int) -> Growing:

@@ -13,7 +13,7 @@ import random
 import uuid
 from pathlib import Path
 
-from wonderwords import RandomWord
+from wonderwords import RandomWord, is_profanity
 
 from windvane.errors import UserError
 
@@ -27,6 +27,12 @@ def vocabulary() -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
     kinds = (source.filter(include_categories=[kind]) for kind in ("noun", "adjective", "verb"))
     nouns, adjectives, verbs = (tuple(sorted(set(words))) for words in kinds)
     return nouns, adjectives, verbs
+
+
+@functools.cache
+def polite() -> tuple[tuple[str, ...], ...]:
+    """The same without words that a model may balk at; for prose, where nothing published fixes the list."""
+    return tuple(tuple(w for w in words if not is_profanity(w)) for words in vocabulary())
 
 
 def draw(rng: random.Random, kind: str) -> str:
@@ -95,7 +101,7 @@ LINKS = ("because", "although", "while", "and then", "so that", "before")
 
 def sentence(rng: random.Random) -> str:
     """One sentence of generated prose."""
-    nouns, adjectives, verbs = vocabulary()
+    nouns, adjectives, verbs = polite()
 
     def clause() -> str:
         subject, place = rng.choice(SUBJECTS), rng.choice(PLACES)

@@ -1,0 +1,237 @@
+"""InfiniteBench: generated tasks that can be solved from the prompt alone, files of any make, a model asked end to end."""
+
+import itertools
+import json
+import re
+from collections import Counter
+
+import pytest
+
+from tests.evaluate.ruler_scripted import Scripted, small_tokenizer
+from windvane.errors import UserError
+from windvane.evaluate.infinitebench import compare_files, main, score_file
+from windvane.evaluate.infinitebench_files import read_predictions
+from windvane.evaluate.infinitebench_generate import RANKS, SIZES, generate_examples
+from windvane.evaluate.infinitebench_run import Sizes, cut_middle, run_task
+from windvane.evaluate.infinitebench_score import SCORERS
+from windvane.evaluate.infinitebench_tasks import TASKS, prompt_text, read_task_file
+from windvane.evaluate.ruler_models import prompt_ids
+from windvane.store import RunFolder
+
+
+def solve_line(start):
+    return lambda prompt: re.search(start + r" (\d+)\. Remember", prompt).group(1)
+
+
+def solve_kv(prompt):
+    key = re.search(r'Key: "([^"]+)"', prompt).group(1)
+    return json.loads(re.search(r"JSON data:\n(\{.*?\})", prompt, re.S).group(1))[key]
+
+
+def solve_code(prompt):
+    scope: dict = {}
+    body = prompt[prompt.index("def ") : prompt.index("\n\nPlease")]
+    exec(body, scope)
+    return str(eval(re.search(r"func_\d+\(-?\d+\)", prompt[prompt.index("\n\nPlease") :]).group(), scope))
+
+
+def solve_calc(prompt):
+    parts = prompt.split("\n\n")[-1].split()
+    value, values = int(parts[0]), []
+    for sign, number in zip(parts[1::2], parts[2::2]):
+        value += int(number) if sign == "+" else -int(number)
+        values.append(value)
+    return str(values)
+
+
+def solve_find(prompt):
+    numbers = json.loads(re.search(r"\[[\d, ]+\]", prompt).group())
+    ranked, order = sorted(set(numbers)), sorted(numbers)
+    asked = re.search(r"The (.+?) of the list", prompt).group(1)
+    if asked == "median":
+        return str((order[(len(order) - 1) // 2] + order[len(order) // 2]) / 2)
+    place = {
+        "largest": -1,
+        "second largest": -2,
+        "third largest": -3,
+        "smallest": 0,
+        "second smallest": 1,
+        "third smallest": 2,
+    }
+    return str(ranked[place[asked.removesuffix(" number")]])
+
+
+SOLVERS = {
+    "passkey": solve_line("The pass key is"),
+    "number_string": solve_line("The sequence of digits is"),
+    "kv_retrieval": solve_kv,
+    "code_run": solve_code,
+    "math_calc": solve_calc,
+    "math_find": solve_find,
+}
+
+
+@pytest.mark.parametrize("task", SIZES)
+def test_a_solver_that_reads_the_prompt_scores_100_and_silence_0(task):
+    examples = generate_examples(task, n=14, size=60, seed=3)
+    for example in examples:
+        answer = SOLVERS[task](prompt_text(task, example, "chat"))
+        assert SCORERS[task](answer, example.answer) == 1, (answer, example.answer)
+        assert SCORERS[task]("", example.answer) == 0
+
+
+@pytest.mark.parametrize("task", SIZES)
+def test_generated_sets_are_repeatable_and_spread(task):
+    assert generate_examples(task, 5, 40, 1) == generate_examples(task, 5, 40, 1)
+    assert generate_examples(task, 5, 40, 1) != generate_examples(task, 5, 40, 2)
+    assert TASKS[task].synthetic and len({e.id for e in generate_examples(task, 9, 40)}) == 9
+
+
+def test_published_shapes():
+    depths = [e.context.index("The pass key") // 90 for e in generate_examples("passkey", 59, 118)]
+    assert depths == sorted(depths) and depths[0] == 0
+    keys = [e.answer for e in generate_examples("number_string", 50, 4)]
+    assert all(len(k) == 10 and any(a == b for a, b in itertools.pairwise(k)) for k in keys)
+    calc = generate_examples("math_calc", 2, 3000)
+    assert all(len(e.answer) == 2999 and min(e.answer) >= 0 and max(e.answer) <= 99 for e in calc)
+    asked = Counter(re.search(r"The (.+?) of", e.input).group(1) for e in generate_examples("math_find", 70, 200))
+    assert asked == dict.fromkeys(RANKS, 10)
+    assert all(e.context.count("def func_") == 300 for e in generate_examples("code_run", 5, 300))
+
+
+def test_a_task_without_generator_and_a_size_too_small_say_so():
+    with pytest.raises(UserError, match="longbook_qa_eng: needs its published file"):
+        generate_examples("longbook_qa_eng")
+    with pytest.raises(UserError, match="no third smallest"):
+        generate_examples("math_find", 1, 2)
+    with pytest.raises(UserError, match="no chain of 6 calls"):
+        generate_examples("code_run", 5, 4)
+
+
+def write(path, *lines):
+    path.write_text(
+        "".join(line if isinstance(line, str) else json.dumps(line) + "\n" for line in lines), encoding="utf-8"
+    )
+    return path
+
+
+def test_files_of_any_make(tmp_path):
+    path = write(
+        tmp_path / "p.jsonl",
+        {"id": 0, "prediction": "7", "ground_truth": "7"},
+        {"id": 1, "pred": "7", "label": "8", "ground_truth": "7"},  # pred goes with label
+        {"id": 2, "prediction": None, "ground_truth": "7"},  # no answer: scored 0
+        {"id": 3, "ground_truth": "7"},
+        {"id": 4, "prediction": "7"},
+        "[1, 2]\n",
+        "\n",
+        {"id": 0, "prediction": 7, "answer": [7]},
+        '{"id": 188, "prediction": "x", "ground_truth": ["y"]}gi',
+    )
+    result = score_file(path, "passkey")
+    assert (result["n"], result["score"], result["unreadable"], result["duplicate_ids"]) == (4, 50.0, 4, 1)
+    assert result["left_out"] == {
+        "no prediction": 1, "no usable label": 1, "no JSON object": 1, "not valid JSON": 1,
+    }  # fmt: skip
+    assert result["empty_predictions"] == 1
+
+
+@pytest.mark.parametrize(
+    "task, label, good",
+    [("code_debug", ["f"], False), ("code_debug", ["f", "A"], True), ("code_run", "x", False), ("code_run", "4", True),
+     ("math_calc", [[1, 2]], True), ("math_calc", [], False), ("math_find", None, False), ("longbook_qa_eng", ["", "a"], False)],
+)  # fmt: skip
+def test_labels_that_no_scorer_could_use_are_left_out(tmp_path, task, label, good):
+    path = write(tmp_path / "p.jsonl", {"prediction": "A", "label": label}, {"prediction": "A", "label": [1, 2]})
+    assert read_predictions(path, task).left_out == ({} if good else {"no usable label": 1})
+
+
+def test_one_line_for_what_cannot_be_scored(tmp_path):
+    two = write(tmp_path / "two.jsonl", *({"prediction": "1", "label": "1", "model": m} for m in "ab"))
+    with pytest.raises(UserError, match=r"two.jsonl: rows of 2 models in one file: a \(1 rows\), b \(1 rows\)"):
+        score_file(two, "passkey")
+    with pytest.raises(UserError, match="no row that passkey can score"):
+        score_file(write(tmp_path / "empty.jsonl"), "passkey")
+    with pytest.raises(UserError, match="cannot be read"):
+        score_file(tmp_path / "absent.jsonl", "passkey")
+    with pytest.raises(UserError, match="--task nonsense: no such task"):
+        main([str(two), "--task", "nonsense"])
+
+
+def test_command_line_prints_one_object(tmp_path, capsys):
+    path = write(tmp_path / "p.jsonl", *({"id": i, "prediction": str(i % 2), "label": "1"} for i in range(8)))
+    assert main([str(path), "--task", "passkey", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert (result["task"], result["score"], result["n"]) == ("passkey", 50.0, 8)
+    # Wilson at 4 of 8: 0.5 -+ 1.96 sqrt(8 (0.25) + 0.9604) / (8 + 3.8415) = [0.2152, 0.7848]
+    assert (result["low"], result["high"]) == pytest.approx((21.52, 78.48), abs=0.01)
+    main([str(path), "--task", "passkey"])
+    assert "Retrieve.PassKey (passkey): 50.00% [21.52, 78.48], 8 rows" in capsys.readouterr().out
+
+
+def test_paired_comparison_keeps_documents_together(tmp_path):
+    def file(name, right):
+        rows = ({"id": i, "prediction": "1" if right(i) else "0", "label": "1", "cluster": i // 2} for i in range(8))
+        return write(tmp_path / name, *rows)
+
+    gap = compare_files(file("a.jsonl", lambda i: True), file("b.jsonl", lambda i: i // 2 < 2), "passkey")
+    # differences 0 0 0 0 1 1 1 1 in four documents: residual sums -1 -1 1 1, SE = sqrt(4/3 * 4) / 8
+    assert gap["mean"] == 50 and gap["n"] == 8 and gap["clusters"] == 4
+    assert gap["standard_error"] == pytest.approx(100 * (16 / 3) ** 0.5 / 8)
+    assert gap["mde"] == pytest.approx(2.8016 * gap["standard_error"], rel=1e-4)
+
+
+def test_published_task_files(tmp_path):
+    path = write(
+        tmp_path / "t.jsonl",
+        {"id": 7, "context": "A {book}.", "input": "Who?", "answer": ["Ann"], "options": ["Bob", "Ann", "Cy", "Di"]},
+    )
+    (example,) = read_task_file(path, "longbook_choice_eng")
+    assert example.answer == ["Ann", "B"] and example.id == "7"
+    text = prompt_text("longbook_choice_eng", example, "chat")
+    assert "A {book}." in text and text.endswith("A. Bob\nB. Ann\nC. Cy\nD. Di")
+    assert prompt_text("longbook_choice_eng", example, "completion").endswith("The letter of the correct answer is")
+    bad = write(
+        tmp_path / "bad.jsonl", {"id": 7, "context": "A.", "input": "Who?", "answer": ["Eve"], "options": ["Bob"]}
+    )
+    with pytest.raises(UserError, match="row 1: field 'options': needs four options"):
+        list(read_task_file(bad, "longbook_choice_eng"))
+
+
+def test_every_task_has_both_wordings():
+    example = generate_examples("code_run", 1, 20)[0]
+    for task in TASKS:
+        for style in ("chat", "completion"):
+            if task not in ("code_debug", "longbook_choice_eng"):
+                assert prompt_text(task, example, style)
+
+
+def test_the_middle_of_a_long_prompt_is_cut():
+    tokenizer = small_tokenizer()
+    text = "begin " + "word " * 400 + "end"
+
+    def ids(t):
+        return prompt_ids(tokenizer, t)
+
+    assert cut_middle(tokenizer, text, len(ids(text)), ids) == (text, 0)
+    short, cut = cut_middle(tokenizer, text, 200, ids)
+    assert short.startswith("begin") and short.endswith("end") and len(ids(short)) <= 200 and cut > 0
+    assert len(ids(short)) >= 195
+    with pytest.raises(UserError, match="do not hold the chat template"):
+        cut_middle(tokenizer, text, 5, ids)
+
+
+@pytest.mark.parametrize("task", SIZES)
+def test_a_model_is_asked_scored_and_asked_no_more(tmp_path, task):
+    solver = Scripted(SOLVERS[task])
+    sizes = Sizes(samples=7, size=50, length="64k", max_new_tokens=40, batch=2)
+    with RunFolder(tmp_path) as run:
+        path = run_task(run, solver, task, sizes)
+        assert score_file(path, task)["score"] == 100
+        asked = solver.asked
+        assert run_task(run, solver, task, sizes) == path and solver.asked == asked
+        with pytest.raises(UserError, match="started with other settings"):
+            run_task(run, solver, task, Sizes(samples=8, size=50, length="64k", max_new_tokens=40, batch=2))
+    silent = tmp_path / "silent"
+    with RunFolder(silent) as run:
+        assert score_file(run_task(run, Scripted(lambda p: ""), task, sizes), task)["score"] == 0
