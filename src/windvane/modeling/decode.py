@@ -83,7 +83,7 @@ class SharedDecoder:
             kept, index = torch.unique(ends, return_inverse=True)
             extra = {"logits_to_keep": kept} if self.keeps else {}
             positions = torch.arange(ids.shape[1], device=device)[None]
-            with self.fast.on():
+            with self.fast.on(ids.numel()):
                 out = self.model(input_ids=ids, position_ids=positions, past_key_values=cache, use_cache=True, **extra)
             picked = out.logits[torch.arange(len(part), device=device), index if self.keeps else ends]
             logits.append(picked.float())
@@ -98,7 +98,7 @@ class SharedDecoder:
     def step(self, tokens_R: torch.Tensor) -> torch.Tensor:
         trunks = self.trunks
         positions = (trunks.positions_R + trunks.step)[:, None]
-        with attention_by(self.model.config, NAME), self.fast.on():
+        with attention_by(self.model.config, NAME), self.fast.on(len(tokens_R)):
             out = self.model(input_ids=tokens_R[:, None], position_ids=positions, use_cache=False, shared_trunks=trunks)
         trunks.advance()
         return out.logits[:, -1].float()

@@ -28,7 +28,7 @@ def linear(module: nn.Linear, x: torch.Tensor) -> torch.Tensor:
 
 
 class FastLinears:
-    """The linear layers of `model` that may go through oneDNN; `with fast.on():` they do."""
+    """The linear layers of `model` that may go through oneDNN; `with fast.on(rows):` they do."""
 
     def __init__(self, model: Any) -> None:
         there = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
@@ -40,12 +40,14 @@ class FastLinears:
         return plain and module.weight.device.type == "cpu" and module.weight.dtype == torch.float32
 
     @contextlib.contextmanager
-    def on(self) -> Iterator[None]:
+    def on(self, rows: int) -> Iterator[None]:
+        """While this lasts, the layers that gain by it at `rows` rows (of tokens) go through oneDNN."""
         assert not torch.is_grad_enabled(), "oneDNN's linear has no gradient"
-        for module in self.modules:
+        gaining = [m for m in self.modules if rows * m.weight.numel() >= WORTH]
+        for module in gaining:
             vars(module)["forward"] = functools.partial(linear, module)
         try:
             yield
         finally:
-            for module in self.modules:
+            for module in gaining:
                 del vars(module)["forward"]
