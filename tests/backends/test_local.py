@@ -2,9 +2,10 @@ import math
 
 import pytest
 import torch
+import transformers as hf
 
 from tests import tiny
-from windvane.backends.local import LocalGenerator, Sampling, stop_ids, window
+from windvane.backends.local import LocalGenerator, Sampling, rope_switch, stop_ids, window
 from windvane.errors import UserError
 from windvane.modeling.lora import add_lora
 from windvane.prompts.chat import render
@@ -142,3 +143,36 @@ def test_greedy_answers_are_all_equal():
 def test_bad_sampling(bad):
     with pytest.raises(UserError, match=f"sampling: .*{next(iter(bad))}"):
         Sampling(**bad)
+
+
+def test_position_embeddings_that_switch_at_a_length():
+    """LongRoPE: an answer that grows across the switch is sampled from the model that the plain forward is there."""
+    torch.manual_seed(0)
+    rope = {"rope_type": "longrope", "short_factor": [1.0] * 4, "long_factor": [3.0] * 4, "rope_theta": 10_000.0}
+    config = hf.Phi3Config(
+        vocab_size=260, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+        max_position_embeddings=120, original_max_position_embeddings=40, rope_parameters=rope, pad_token_id=0, bos_token_id=1,
+        eos_token_id=2,
+    )  # fmt: skip
+    model = hf.Phi3ForCausalLM(config).eval()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "proj" in name:
+                parameter.mul_(3.0)
+    assert rope_switch(model) == 40 and rope_switch(tiny.model()) is None
+    prompts = [Prompt(str(n), (), tuple(range(10, 10 + n))) for n in (5, 20, 35, 39, 41, 60)]
+    made = generator(model, max_new_tokens=12)
+    for p, answers in zip(prompts, made.generate(prompts, range(2), seed=0)):
+        for a in answers:
+            ids, wanted = [*p.token_ids, *a.token_ids], 0.0
+            for i in range(len(p.token_ids), len(ids)):  # each token from the rows that had been seen by then
+                with torch.no_grad():
+                    logits = model(input_ids=torch.tensor([ids[:i]])).logits[0, -1]
+                wanted += torch.log_softmax(logits, -1)[ids[i]].item()
+            assert a.logps == pytest.approx(wanted, abs=2e-4), p.id
+    unruled = generator(model, max_new_tokens=12)
+    unruled.switch = None  # control: without the rule the crossing ones are wrong
+    crossing = [p for p in prompts if p.id in ("35", "39")]
+    told = [a.logps for row in unruled.generate(crossing, range(2), seed=0) for a in row]
+    right = [a.logps for row in made.generate(crossing, range(2), seed=0) for a in row]
+    assert max(abs(t - r) for t, r in zip(told, right)) > 1e-2

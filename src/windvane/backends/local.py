@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from windvane.errors import UserError
-from windvane.modeling.decode import Decoder, choose_decoder, plain_model
+from windvane.modeling.decode import Decoder, PlainDecoder, choose_decoder, plain_model
 from windvane.modeling.load import load_model, load_tokenizer
 from windvane.modeling.sampling import Sampled, sample
 from windvane.records import Prompt, Response, seed_of
@@ -59,12 +59,21 @@ def window(model: Any) -> int | None:
     return getattr(plain_model(model).config.get_text_config(decoder=True), "max_position_embeddings", None)
 
 
+def rope_switch(model: Any) -> int | None:
+    """Length beyond which all positions are embedded otherwise (LongRoPE, as in Phi-3 128K); None where there is no such length."""
+    config = plain_model(model).config.get_text_config(decoder=True)
+    rope = getattr(config, "rope_parameters", None) or {}
+    if rope.get("rope_type") != "longrope":
+        return None
+    return rope.get("original_max_position_embeddings") or getattr(config, "original_max_position_embeddings", None)
+
+
 class LocalGenerator:
     """`model` may be a `PeftModel`; it is used in evaluation mode and left as it was."""
 
     def __init__(self, model: Any, tokenizer: Any, sampling: Sampling) -> None:
         self.model, self.tokenizer, self.sampling = model, tokenizer, sampling
-        self.stops = stop_ids(model, tokenizer)
+        self.stops, self.switch = stop_ids(model, tokenizer), rope_switch(model)
         self._decoder: Decoder | None = None
 
     @torch.no_grad()
@@ -88,10 +97,12 @@ class LocalGenerator:
 
     def _sample(self, prompts: list[Prompt], indices: Sequence[int], seed: int) -> list[list[Sampled]]:
         assert self._decoder is not None
+        crossing = self._side(prompts[0]) == 1  # keys cached before the switch would be wrong after it
+        decoder = PlainDecoder(self.model) if crossing else self._decoder
         s = self.sampling
         seeds = [[seed_of(seed, p.id, index) for index in indices] for p in prompts]
         ids = [p.token_ids for p in prompts]
-        return sample(self._decoder, ids, seeds, self.stops, s.temperature, s.top_p, s.max_new_tokens)
+        return sample(decoder, ids, seeds, self.stops, s.temperature, s.top_p, s.max_new_tokens)
 
     def _response(self, prompt: Prompt, index: int, sampled: Sampled) -> Response:
         said = sampled.token_ids[:-1] if sampled.stopped else sampled.token_ids
@@ -110,13 +121,20 @@ class LocalGenerator:
         groups: list[list[int]] = []
         for i in order:
             length = len(prompts[i].token_ids)
-            if groups:
+            if groups and self._side(prompts[i]) == self._side(prompts[groups[-1][0]]) != 1:
                 shortest, size = len(prompts[groups[-1][0]].token_ids), len(groups[-1]) + 1
                 if size <= most and size * length <= TRUNK_TOKENS and length <= 2 * shortest + 64:
                     groups[-1].append(i)
                     continue
             groups.append([i])
         return groups
+
+    def _side(self, prompt: Prompt) -> int:
+        """Before the switch of position embeddings (0), beyond it (2), or crossing it while the answer grows (1)."""
+        length = len(prompt.token_ids)
+        if self.switch is None or length + self.sampling.max_new_tokens <= self.switch:
+            return 0
+        return 2 if length > self.switch else 1
 
     def _refuse(self, prompts: Sequence[Prompt]) -> None:
         limit = window(self.model)
