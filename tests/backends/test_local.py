@@ -92,6 +92,7 @@ def test_every_stop_id_stops():
     model.generation_config.eos_token_id = list(range(100, 180))
     answers = [a for row in generator(model).generate(PROMPTS, range(5), seed=0) for a in row]
     assert all((a.finish == "stop" and 100 <= a.token_ids[-1] < 180) or a.token_ids[-1] == 2 for a in answers)
+    assert all(a.text == TOKENIZER.decode(a.token_ids[:-1], skip_special_tokens=True) for a in answers)
 
 
 def test_a_prompt_too_long_is_refused_by_id():

@@ -74,14 +74,18 @@ def test_a_row_depends_on_its_own_seed_alone():
     assert len({s.token_ids for found in together for s in found}) == 9
 
 
+def own_logps(model, prompt, sampled):
+    with torch.no_grad():
+        logits = model(input_ids=torch.tensor([[*prompt, *sampled.token_ids]])).logits[0, len(prompt) - 1 : -1]
+    return torch.log_softmax(logits, -1).gather(1, torch.tensor(sampled.token_ids)[:, None]).sum().item()
+
+
 def test_log_probabilities_are_the_models_own():
     model = tiny.model("qwen3", scale=2.0)
     for temperature, top_p in ((1.0, 1.0), (0.6, 0.8), (0.0, 1.0)):
         for prompt, found in zip(PROMPTS, run(model, PROMPTS, [[1, 2]] * 3, temperature=temperature, top_p=top_p)):
             for s in found:
-                with torch.no_grad():
-                    logits = model(input_ids=torch.tensor([[*prompt, *s.token_ids]])).logits[0, len(prompt) - 1 : -1]
-                wanted = torch.log_softmax(logits, -1).gather(1, torch.tensor(s.token_ids)[:, None]).sum().item()
+                wanted = own_logps(model, prompt, s)
                 assert s.logps == pytest.approx(wanted, abs=2e-4, rel=1e-5)
 
 
@@ -95,7 +99,11 @@ def test_greedy_is_transformers_greedy():
 def test_stop_tokens_end_a_row_and_stay():
     model = tiny.model("mistral", scale=1.0)  # flat: any of the 260 ids about as often
     stops = list(range(200, 260))
-    found = [s for row in run(model, PROMPTS, [range(40)] * 3, stop_ids=stops, max_new_tokens=6) for s in row]
+    rows = run(model, PROMPTS, [range(40)] * 3, stop_ids=stops, max_new_tokens=6)
+    for prompt, row in zip(PROMPTS, rows):  # what goes on after others have ended is still its own
+        for s in row[:8]:
+            assert s.logps == pytest.approx(own_logps(model, prompt, s), abs=2e-4)
+    found = [s for row in rows for s in row]
     assert {s.stopped for s in found} == {True, False}
     for s in found:
         assert not set(s.token_ids[:-1]) & set(stops)
