@@ -35,6 +35,7 @@ CASES = [
     ("longbook_choice_eng", "A", ["the barn", "B"], 0),
     ("longbook_choice_eng", "I say the answer is the barn", ["the barn", "B"], 1),
     ("longbook_choice_eng", "it must be B surely", ["the barn", "B"], 1),
+    ("longbook_choice_eng", "it must be C surely", ["the barn", "B"], 0),
     ("longbook_choice_eng", "the answer is", ["the barn", "B"], 0),
     ("code_debug", "\nB. run", ["run", "B"], 1),
     ("code_debug", "B", ["run", "B"], 0),  # a bare letter without dot or colon does not count: published so

@@ -11,7 +11,7 @@ from tests.evaluate.ruler_solvers import solve
 from windvane.errors import UserError
 from windvane.evaluate.ruler import compare, main, table
 from windvane.evaluate.ruler_files import read_rows
-from windvane.evaluate.ruler_plot import cells, colour, heat_map
+from windvane.evaluate.ruler_plot import cells, colour, heat_map, ink
 from windvane.evaluate.ruler_run import Settings, run_ruler
 from windvane.evaluate.ruler_score import Row, summarise
 from windvane.evaluate.ruler_tasks import PUBLISHED, TASKS, Sources
@@ -92,6 +92,13 @@ def test_questions_about_one_document_are_one_cluster():
     assert task["high"] - task["low"] > apart["high"] - apart["low"]
 
 
+def test_clusters_of_unequal_size():
+    rows = [row("qa_1", hit=i < 3, index=i, cluster="d0" if i < 3 else "d1") for i in range(4)]
+    task = summarise(rows)["lengths"]["4096"]["tasks"]["qa_1"]
+    # mean 3/4; residual sums 3 - 3 * 3/4 = 3/4 and 0 - 3/4; SE = sqrt(2 * 2 * 9/16) / 4 = 3/8
+    assert task["standard_error"] == pytest.approx(37.5)
+
+
 def test_rows_of_the_release_and_broken_ones(tmp_path):
     folder = tmp_path / "4096" / "pred"
     folder.mkdir(parents=True)
@@ -143,6 +150,7 @@ def test_heat_map_counts_and_is_well_formed():
     assert "504K tokens, depth 0–10%: 1 of 2 found" in texts  # the cell's 50, then its tooltip
     assert "1004K tokens, depth 90–100%: 1 of 1 found" in texts and "found <by> depth" in texts
     assert colour(0) == (204, 102, 0) and colour(1) == (31, 107, 170) and colour(0.5) == (222, 222, 222)
+    assert ink(*colour(0)) == "#000" and ink(*colour(1)) == "#fff"  # on orange black is 5.4 to 1, white 3.9
     ElementTree.fromstring(heat_map([row("vt", depth=None)], "t"))
 
 

@@ -86,6 +86,8 @@ def test_designs_as_published():
     assert single.text.startswith("A special magic number is hidden") and single.prefix.endswith("text is")
     vt = samples("vt", 2500)[0].draft
     assert len(vt.references) == 5 and vt.text.count("Memorize and track") == 2  # the worked example, then the question
+    question = vt.text.rsplit("Memorize and track", 1)[1]
+    assert list(re.findall(r"VAR (\w+) = ", question)) == list(vt.references)  # a hop stands after the one before
     cwe = samples("cwe", 9000)[0].draft
     listed = Counter(re.findall(r"\d+\. (.+?)(?= \d+\. |\nQ)", cwe.text.split("Below is a numbered")[-1]))
     assert Counter(listed.values())[30] == 10 and set(listed.values()) == {30, 3}

@@ -93,7 +93,7 @@ def read_predictions(path: Path, task: str) -> Loaded:
     left_out: Counter[str] = Counter()
     models: Counter[str] = Counter()
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
+        text = path.read_text(encoding="utf-8-sig", errors="replace")
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     for number, line in enumerate(text.split("\n"), 1):  # not splitlines: predictions hold U+2028 and form feeds

@@ -33,7 +33,7 @@ def read_rows(path: Path, length: int | None = None) -> tuple[list[Row], dict[st
     models: Counter[str] = Counter()
     for file in files:
         try:
-            text = file.read_text(encoding="utf-8", errors="replace")
+            text = file.read_text(encoding="utf-8-sig", errors="replace")
         except OSError as error:
             raise UserError(f"{file}: cannot be read ({error.strerror})") from None
         for number, line in enumerate(text.split("\n"), 1):

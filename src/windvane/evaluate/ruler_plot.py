@@ -36,6 +36,12 @@ def colour(share: float) -> tuple[int, int, int]:
     return red, green, blue
 
 
+def ink(red: int, green: int, blue: int) -> str:
+    """Black or white, whichever stands out more (WCAG contrast; at least 4.5 to 1 on every colour, since 0.179 is the balance)."""
+    linear = [(c / 255 / 12.92) if c <= 10 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in (red, green, blue)]
+    return "#fff" if 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] < 0.179 else "#000"
+
+
 def tokens_label(length: int) -> str:
     return f"{length // 1024}K" if length % 1024 == 0 else f"{length:,}"
 
@@ -75,8 +81,7 @@ def heat_map(rows: Sequence[Row], title: str) -> str:
                 hits, asked = counted[length, b]
                 red, green, blue = colour(hits / asked)
                 out.append(f'<rect {box} fill="rgb({red},{green},{blue})"/>')
-                # White on the dark ends, black in between: at least 4.5 to 1 for every cell.
-                shade = "#fff" if 0.299 * red + 0.587 * green + 0.114 * blue < 125 else "#000"
+                shade = ink(red, green, blue)
                 text, tip = f"{100 * hits / asked:.0f}", f"{hits} of {asked} found"
             middle = f'x="{x + WIDTH / 2:g}" y="{y + HEIGHT / 2 + 4:g}"'
             out.append(
