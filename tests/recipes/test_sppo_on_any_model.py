@@ -106,3 +106,41 @@ def test_a_finished_run_is_left_as_it_is(tmp_path, capsys):
     assert {p: p.stat().st_mtime_ns for p in stamps} == stamps
     assert run(model, prompts, tmp_path / "run", "--train.lr", "2e-3") == 2
     assert "train.lr: 0.001 -> 0.002" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "more", [(), ("--train.lora-rank", "4"), ("--train.gradient-checkpointing",)], ids=["full", "lora", "checkpointing"]
+)
+def test_bfloat16(tmp_path, more):
+    """Autocast over float32 weights (or float32 adapters on a bfloat16 base); what is saved is bfloat16, adapters float32."""
+    from safetensors.torch import load_file
+
+    model = tiny.folder(tmp_path / "model", scale=1.0)
+    assert (
+        run(model, write_prompts(tmp_path / "p.jsonl"), tmp_path / "run", "--train.precision", "bfloat16", *more) == 0
+    )
+    (weights,) = (tmp_path / "run" / "model").glob("*.safetensors")
+    expected = "torch.float32" if "--train.lora-rank" in more else "torch.bfloat16"
+    assert {str(w.dtype) for w in load_file(weights).values()} == {expected}
+
+
+@pytest.mark.slow
+def test_a_reward_model_judges_and_another_evaluates(tmp_path):
+    import torch
+    from transformers import LlamaConfig, LlamaForSequenceClassification
+
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        config = LlamaConfig(
+            vocab_size=260, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, num_labels=1,
+            max_position_embeddings=512, pad_token_id=0, bos_token_id=1, eos_token_id=2,
+        )  # fmt: skip
+        LlamaForSequenceClassification(config).save_pretrained(tmp_path / f"reward{seed}")
+        tiny.byte_tokenizer().save_pretrained(tmp_path / f"reward{seed}")
+    model, prompts = tiny.folder(tmp_path / "model"), write_prompts(tmp_path / "p.jsonl")
+    judges = ["--judge", f"reward:{tmp_path / 'reward1'}", "--evaluate.judge", f"reward:{tmp_path / 'reward2'}"]
+    assert run(model, prompts, tmp_path / "run", *judges) == 0
+    rows = json.loads((tmp_path / "run" / "summary.json").read_text())["iterations"]
+    assert rows[1]["win_rate"] is not None and rows[1]["disagreement"] == pytest.approx(0, abs=1e-6)
+    assert rows[1]["cyclic_triples"] == 0, "a scalar reward knows no cycles"
