@@ -15,7 +15,7 @@ from typing import Any, Literal
 from windvane.errors import UserError
 from windvane.evaluate.infinitebench_generate import generate_examples
 from windvane.evaluate.infinitebench_tasks import TASKS, prompt_text, read_task_file
-from windvane.evaluate.ruler_models import Answerer, Asked, ask, make_prompt, prompt_ids
+from windvane.evaluate.ruler_models import Answerer, Asked, ask, prompt_ids
 from windvane.evaluate.ruler_tasks import parse_length
 from windvane.settings import settle
 from windvane.store import RunFolder
@@ -92,6 +92,6 @@ def run_task(run: RunFolder, answerer: Answerer, task: str, sizes: Sizes, data: 
             "cut": cut,
             "style": sizes.style,
         }
-        questions.append(Asked(example.id, make_prompt(ids, text), budget, facts))
-    ask(run, stage, answerer, questions, sizes.seed, sizes.batch)
+        questions.append(Asked(example.id, text, "", len(ids), budget, facts))
+    ask(run, stage, answerer, questions, sizes.seed, sizes.batch, chat)
     return path

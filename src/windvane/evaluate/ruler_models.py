@@ -70,10 +70,13 @@ class Models:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """`facts` become the row, under `id`."""
+    """`facts` become the row, under `id`. `tokens`: those of `prompt_ids`, which are made when the question is put (five hundred
+    prompts of 128K tokens would be gigabytes of integers)."""
 
     id: str
-    prompt: Prompt
+    text: str
+    prefix: str
+    tokens: int
     max_new_tokens: int
     facts: dict[str, Any]
 
@@ -100,14 +103,16 @@ def make_prompt(ids: tuple[int, ...], text: str, prefix: str = "") -> Prompt:
     return replace(Prompt.of(messages), token_ids=ids)
 
 
-def ask(run: RunFolder, stage: str, answerer: Answerer, questions: Sequence[Asked], seed: int, batch: int) -> None:
+def ask(
+    run: RunFolder, stage: str, answerer: Answerer, questions: Sequence[Asked], seed: int, batch: int, chat: bool = True
+) -> None:
     """Fill `RUN/<stage>.jsonl`, a batch a unit; what was answered before is not asked again. Raises `UserError` for a question
     longer than the model's window, before any is asked."""
     if run.finished(f"{stage}.jsonl"):
         return
     limit = answerer.window()
     for q in questions:
-        total = len(q.prompt.token_ids) + q.max_new_tokens
+        total = q.tokens + q.max_new_tokens
         if limit is not None and total > limit:
             raise UserError(
                 f"{q.id}: takes {total} tokens with its answer, the model's window is {limit}; lower the length"
@@ -118,7 +123,10 @@ def ask(run: RunFolder, stage: str, answerer: Answerer, questions: Sequence[Aske
         budget = members[0].max_new_tokens
         if budget not in generators:
             generators[budget] = answerer.generator(budget)
-        answers = generators[budget].generate([q.prompt for q in members], [0], seed)
+        prompts = [
+            make_prompt(prompt_ids(answerer.tokenizer, q.text, q.prefix, chat), q.text, q.prefix) for q in members
+        ]
+        answers = generators[budget].generate(prompts, [0], seed)
         for q, (response,) in zip(members, answers):
             yield {"id": q.id, **q.facts, "prediction": response.text, "finish": response.finish}
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from windvane.errors import UserError
-from windvane.evaluate.ruler_models import Answerer, Asked, ask, make_prompt, prompt_ids
+from windvane.evaluate.ruler_models import Answerer, Asked, ask, prompt_ids
 from windvane.evaluate.ruler_sample import Draft
 from windvane.evaluate.ruler_tasks import TASKS, Sample, Sources, make_samples
 from windvane.settings import settle
@@ -84,8 +84,8 @@ def run_ruler(
                 continue
             questions = []
             for sample in samples(name, length, settings.samples):
-                begun = sample.draft.prefix if settings.prefix else ""
-                prompt = make_prompt(ids_of(sample.draft), sample.draft.text, begun)
-                questions.append(Asked(sample.id, prompt, TASKS[name].tokens, facts(sample, settings)))
-            ask(run, stage, answerer, questions, settings.seed, settings.batch)
+                begun, budget = sample.draft.prefix if settings.prefix else "", TASKS[name].tokens
+                row = facts(sample, settings)
+                questions.append(Asked(sample.id, sample.draft.text, begun, sample.tokens - budget, budget, row))
+            ask(run, stage, answerer, questions, settings.seed, settings.batch, settings.chat)
     return folder

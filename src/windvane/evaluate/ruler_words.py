@@ -2,7 +2,7 @@
 
 In: a random generator. Out: "adjective-noun" keys, 7-digit numbers, version-4 UUIDs, lists of distinct words, prose. Words are those of
 the package wonderwords, as published. Departures: distinct draws are enforced where an answer would be ambiguous otherwise; when a list
-needs more words than wonderwords has (CWE beyond about 90K tokens) pronounceable coined ones follow, where the release reads an 8.6 MB
+needs more words than wonderwords has (CWE from about 128K on) pronounceable coined ones follow, where the release reads an 8.6 MB
 file of English words; prose is generated where no text file is given, where the release downloads essays.
 """
 
