@@ -100,3 +100,26 @@ def test_plan_against_brute_force(window, kept, monkeypatch):
     for position, (t, n, i) in zip(packing.position_ids[0].tolist(), row):
         above = trees[t].path(n)[:-1]
         assert position == sum(len(trees[t].nodes[m].token_ids) for m in above) + i
+
+
+def test_weights_of_rows_add_up():
+    """Four questions on one document, mean NLL per row over all its tokens: the document counts four times, as rows count it."""
+    rows = [[5, 6, 7, 10 + i, 20 + i] + [30] * i for i in range(4)]
+    tree = Tree.of_rows([(ids, 0) for ids in rows])
+    weights = tree.spread([torch.full((len(ids),), 1 / len(ids)) for ids in rows])
+    assert weights[0].tolist() == pytest.approx([1 / 5 + 1 / 6 + 1 / 7 + 1 / 8] * 3)
+    logp = {t: -float(t) for ids in rows for t in ids}
+    values = [torch.tensor([logp[t] for t in node.token_ids]) for node in tree.nodes]
+    by_tree = sum((w * v).sum() for w, v in zip(weights, values)).item()
+    by_rows = sum(sum(logp[t] for t in ids) / len(ids) for ids in rows)
+    assert by_tree == pytest.approx(by_rows)
+    assert by_rows != pytest.approx(
+        sum(v.mean() for v in values).item(), rel=0.01
+    )  # counting shared tokens once is another loss
+
+
+def test_weights_on_unread_tokens_are_a_mistake():
+    tree = Tree.of([1, 2], [[3], [4, 5]])
+    assert tree.spread([torch.tensor([0.0, 0.0, 1.0]), torch.tensor([0.0, 0.0, 0.5, 0.5])])[2].tolist() == [0.5, 0.5]
+    with pytest.raises(AssertionError, match="not read"):
+        tree.spread([torch.tensor([0.0, 1.0, 1.0]), torch.zeros(4)])

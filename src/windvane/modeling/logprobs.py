@@ -51,11 +51,11 @@ class Scorer:
 
     def logps(self, trees: Sequence[Tree]) -> Values:
         """All `trees` in one packed row, without padding. A row's very first token has nothing before it: its value is 0."""
-        self._check(trees)
+        self.check(trees)
         if self.mode == "rows":
             return rows_logps(self.model, trees)
         packing = pack(trees, self._device)
-        hidden = self._hidden(packing)
+        hidden = self.hidden(packing)
         rows = torch.cat([r for _, _, r in packing.reads]) if packing.reads else packing.targets
         values = token_logps(self.base.get_output_embeddings(), hidden, rows, packing.targets, self.base.config)
         found: Values = [[None] * len(tree.nodes) for tree in trees]
@@ -67,8 +67,8 @@ class Scorer:
     @torch.no_grad()
     def token_kl(self, other: Scorer, trees: Sequence[Tree]) -> Values:
         """KL(self || other) over the whole vocabulary where each read token is predicted, in nats (0 for a row's first token)."""
-        self._check(trees)
-        other._check(trees)
+        self.check(trees)
+        other.check(trees)
         found: Values = []
         for tree in trees:
             values: list[Tensor | None] = []
@@ -91,7 +91,7 @@ class Scorer:
     def _device(self) -> torch.device:
         return self.base.get_input_embeddings().weight.device
 
-    def _hidden(self, packing: Packing) -> Tensor:
+    def hidden(self, packing: Packing) -> Tensor:
         """[R, H]: the decoder's output (normed) where it predicts a read token."""
         prepare(self.base)
         with keeping(self.base.model, packing.plan, packing.runs) as kept:
@@ -111,7 +111,7 @@ class Scorer:
         if self.mode == "rows":
             return list(_row_logits(self.model, tree))
         packing = pack([tree], self._device)
-        hidden = self._hidden(packing)
+        hidden = self.hidden(packing)
         found: list[Tensor | None] = [None] * len(tree.nodes)
         for _, n, rows in packing.reads:
             found[n] = hidden[rows]
@@ -123,15 +123,16 @@ class Scorer:
         return cap_logits(self.base.get_output_embeddings()(states), self.base.config)
 
     @torch.no_grad()
-    def _check(self, trees: Sequence[Tree]) -> None:
-        """Once: hidden states and logits by trees against the plain forward's, in evaluation mode and the model's own precision."""
+    def check(self, trees: Sequence[Tree]) -> None:
+        """Once, at first use: hidden states and logits by trees against the plain forward's, in evaluation mode and the
+        model's own precision."""
         if self._checked or self.reason is not None or not any(t.tokens for t in trees):
             return
         probe = _probe(trees)
         packing = pack(probe, self._device)
         with _evaluating(self.model), torch.autocast(self._device.type, enabled=False):
             try:
-                ours = self._hidden(packing)
+                ours = self.hidden(packing)
             except (
                 AssertionError,
                 TypeError,
@@ -151,7 +152,7 @@ class Scorer:
         self._checked = True
 
     def _plain(self, trees: Sequence[Tree], packing: Packing) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """(rows of `_hidden`, hidden states, logits) by the plain forward of every row."""
+        """(rows of `hidden`, hidden states, logits) by the plain forward of every row."""
         caught: list[Tensor] = []
         hook = self.base.model.register_forward_hook(
             lambda _module, _args, out: caught.append(out.last_hidden_state[0])

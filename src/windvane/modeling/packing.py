@@ -8,7 +8,7 @@ are contiguous too: together they meet the node's prefix in one rectangular call
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain as concatenate
 
 import torch
@@ -126,7 +126,8 @@ class Plan:
 @dataclass(frozen=True, slots=True)
 class Packing:
     """Trees in one row of S tokens. `input_ids`, `position_ids` [1, S]. `runs`: the memory intervals whose outputs predict a read
-    token, R of them in all. `reads`: (tree, node, rows [n] among the R, n) for each read node; `targets` the token ids in that order."""
+    token, R of them in all. `reads`: (tree, node, rows [n] among the R, n) for each read node; `targets` the token ids in that order.
+    `starts`: where each node of each tree begins."""
 
     input_ids: Tensor
     position_ids: Tensor
@@ -134,6 +135,11 @@ class Packing:
     runs: list[tuple[int, int]]
     reads: list[tuple[int, int, Tensor]]
     targets: Tensor
+    starts: list[list[int]]
+
+    def reading(self, needed: Tensor) -> Packing:
+        """The same row, with the outputs of other tokens asked for: needed [S] bool, on the CPU."""
+        return replace(self, runs=_runs(needed), reads=[], targets=self.targets[:0])
 
 
 def pack(trees: Sequence[Tree], device: torch.device | str = "cpu") -> Packing:
@@ -165,18 +171,22 @@ def pack(trees: Sequence[Tree], device: torch.device | str = "cpu") -> Packing:
             needed[source] = True
             sources.append((t, n, source))
     row_of = needed.cumsum(0) - 1
-    edges = torch.diff(
-        needed.to(torch.int8), prepend=torch.zeros(1, dtype=torch.int8), append=torch.zeros(1, dtype=torch.int8)
-    )
-    runs = list(zip((edges == 1).nonzero()[:, 0].tolist(), (edges == -1).nonzero()[:, 0].tolist()))
     return Packing(
         input_ids=torch.tensor([list(concatenate.from_iterable(ids))], dtype=torch.long, device=device),
         position_ids=torch.cat(positions)[None].to(device) if positions else torch.zeros(1, 0, dtype=torch.long),
         plan=plan,
-        runs=runs,
+        runs=_runs(needed),
         reads=[(t, n, row_of[source].to(device)) for t, n, source in sources],
         targets=torch.tensor(targets, dtype=torch.long, device=device),
+        starts=starts,
     )
+
+
+def _runs(needed: Tensor) -> list[tuple[int, int]]:
+    """The intervals in which `needed` [S] holds."""
+    none = torch.zeros(1, dtype=torch.int8)
+    edges = torch.diff(needed.to(torch.int8), prepend=none, append=none)
+    return list(zip((edges == 1).nonzero()[:, 0].tolist(), (edges == -1).nonzero()[:, 0].tolist()))
 
 
 def _last_token(tree: Tree, starts: list[int], node: int) -> int | None:

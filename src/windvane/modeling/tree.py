@@ -101,6 +101,25 @@ class Tree:
         assert missing <= 0, f"the row is {missing} tokens shorter than {length}"
         return cat(found[::-1]) if len(found) > 1 else found[0]
 
+    def spread(self, rows: Sequence[Tensor]) -> list[Tensor | None]:
+        """Weights of rows -> weights of nodes: rows[r] [len(row r)] is what each token of the row that ends at `leaves[r]` counts;
+        a node's token counts as much as it does in all its rows together, so that sum(weight * logp) over the tree is the sum
+        over its rows. None for nodes that are not read."""
+        assert len(rows) == len(self.leaves), "one row of weights per leaf"
+        found: list[Tensor | None] = [None] * len(self.nodes)
+        for leaf, weights in zip(self.leaves, rows):
+            at = 0
+            for n in self.path(leaf):
+                length = len(self.nodes[n].token_ids)
+                part, so_far = weights[at : at + length], found[n]
+                if self.nodes[n].read:
+                    found[n] = part if so_far is None else so_far + part
+                else:
+                    assert not part.any(), f"node {n} has weights but is not read"
+                at += length
+            assert at == len(weights), f"a row of {at} tokens has {len(weights)} weights"
+        return found
+
     @property
     def tokens(self) -> int:
         """Tokens computed once each: the tree's size."""

@@ -1,0 +1,22 @@
+"""TRL's DPOTrainer with the prompt computed once: one line more, `share_prefixes(trainer.model)`. `pip install trl`, then
+`python examples/trl_dpo.py MODEL DATASET.jsonl OUT` (rows with prompt, chosen, rejected).
+"""
+
+import sys
+
+from windvane.modeling.prefixes import share_prefixes
+
+
+def main(model, data, out):
+    from datasets import load_dataset
+    from trl import DPOConfig, DPOTrainer
+
+    dataset = load_dataset("json", data_files=data, split="train")
+    trainer = DPOTrainer(model, args=DPOConfig(output_dir=out, max_length=None), train_dataset=dataset)
+    scorer = share_prefixes(trainer.model)
+    trainer.train()
+    print(f"computed {scorer.mode}" + (f": {scorer.reason}" if scorer.reason else ""))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
