@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from windvane.arguments import Parser
 from windvane.errors import UserError
 from windvane.evaluate.infinitebench_files import Row, read_predictions
 from windvane.evaluate.infinitebench_generate import SIZES
@@ -94,8 +95,8 @@ def _line(result: dict[str, Any]) -> str:
     return text
 
 
-def parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(PROG, description="Score InfiniteBench predictions, or make a model's and score them.")
+def parser() -> Parser:
+    p = Parser(PROG, description="Score InfiniteBench predictions, or make a model's and score them.")
     p.add_argument("file", nargs="?", type=Path, metavar="PREDS.jsonl", help="predictions to score")
     p.add_argument("--task", required=True, help=f"one of {', '.join(TASKS)} (several with commas, with --model)")
     p.add_argument("--against", type=Path, help="a second model's predictions: adds the paired difference")
@@ -131,9 +132,9 @@ def main(argv: Sequence[str]) -> int:
         if task not in TASKS:
             raise UserError(f"--task {task}: no such task; there are {', '.join(TASKS)}")
     if (a.file is None) == (a.model is None):
-        raise UserError(f"{PROG}: give either a file of predictions or --model")
+        raise UserError("give either a file of predictions or --model")
     if len(tasks) > 1 and (a.file or a.data or a.against):
-        raise UserError(f"{PROG}: several tasks need --model and generated contexts; name one task with a file")
+        raise UserError("several tasks need --model and generated contexts; name one task with a file")
     files = {tasks[0]: a.file} if a.file else _generate(a, tasks)
     clusters = {e.id: e.cluster for e in read_task_file(a.data, tasks[0])} if a.data else None
     results = []
@@ -154,7 +155,7 @@ def _generate(a: argparse.Namespace, tasks: Sequence[str]) -> dict[str, Path]:
     from windvane.evaluate.ruler_models import Models
 
     if a.out is None:
-        raise UserError(f"{PROG}: --model needs --out, the folder for its rows")
+        raise UserError("--model needs --out, the folder for its rows")
     models = Models(a.model, a.tokenizer, a.device, a.dtype)
     with RunFolder(a.out) as run:
         sizes = Sizes(a.samples, a.size, a.length, a.style, a.max_new_tokens, a.seed, a.batch)

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from windvane.arguments import Parser
 from windvane.errors import UserError
 from windvane.evaluate.intervals import paired_difference
 from windvane.evaluate.ruler_files import read_rows
@@ -70,8 +71,8 @@ def table(result: dict[str, Any]) -> str:
     return "\n".join([*lines, *(f"note: {n}" for n in result["notes"])])
 
 
-def parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(PROG, description="RULER: ask a model at growing lengths, or score given answers.")
+def parser() -> Parser:
+    p = Parser(PROG, description="RULER: ask a model at growing lengths, or score given answers.")
     p.add_argument(
         "file", nargs="?", type=Path, metavar="FILE", help="answers to score: a JSONL file or a folder of them"
     )
@@ -103,7 +104,7 @@ def main(argv: Sequence[str]) -> int:
     """`windvane eval ruler`."""
     a = parser().parse_args(list(argv))
     if (a.file is None) == (a.model is None):
-        raise UserError(f"{PROG}: give either a file of answers or --model")
+        raise UserError("give either a file of answers or --model")
     path = a.file or _generate(a)
     rows, left_out, duplicates = read_rows(path, a.length)
     result = summarise(rows)
@@ -121,14 +122,14 @@ def _generate(a: argparse.Namespace) -> Path:
     from windvane.evaluate.ruler_run import Settings, run_ruler
 
     if a.out is None:
-        raise UserError(f"{PROG}: --model needs --out, the folder for its rows")
+        raise UserError("--model needs --out, the folder for its rows")
     tasks = [t.strip() for t in a.tasks.split(",") if t.strip()]
     for task in tasks:
         if task not in TASKS:
             raise UserError(f"--tasks {task}: no such task; there are {', '.join(TASKS)}")
     lengths = sorted({parse_length(x.strip()) for x in a.lengths.split(",") if x.strip()})
     if not tasks or not lengths or a.samples < 1 or a.batch < 1:
-        raise UserError(f"{PROG}: needs at least one task, one length, one sample and a batch of one")
+        raise UserError("needs at least one task, one length, one sample and a batch of one")
     names = [p.name if p else None for p in (a.haystack, a.squad, a.hotpotqa)]
     settings = Settings(a.model, a.samples, a.seed, not a.no_chat, not a.no_prefix, a.batch, *names)
     answerer = Models(a.model, a.tokenizer, a.device, a.dtype)

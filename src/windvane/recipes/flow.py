@@ -66,6 +66,10 @@ class Flow:
 
     def __init__(self, settings: Any, out: str, quiet: bool = False) -> None:
         self.objective = load_objective(settings.train.objective, settings.train.objective_args)
+        if settings.answers == "all" and self.objective.branches != "group":
+            raise UserError(
+                f"answers: all K go with an objective that reads groups; {self.objective.name} reads best and worst"
+            )
         train = replace(settings.train, objective_args=self.objective.arguments)
         self.s, self.quiet = replace(settings, train=train), quiet
         self.folder = RunFolder(out)
