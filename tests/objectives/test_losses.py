@@ -1,24 +1,39 @@
-"""Every loss worked by hand: log-ratios 0.3 and -0.2 (chosen, rejected), win probabilities 0.8 and 0.3, lengths 3 and 2."""
+"""Every loss worked by hand: log-ratios 0.3 and -0.2 (chosen, rejected), win probabilities 0.8 and 0.3, lengths 3 and 2; the slow
+reference at -2.5 and -2.8; the chosen row's NLL 4.2 nats over 6 tokens, 8 on average in its batch."""
 
+import dataclasses
 import math
 
 import pytest
 import torch
 
 from windvane.errors import UserError
-from windvane.objectives.batch import Batch, load_objective, names
+from windvane.objectives.batch import BEYOND_GROUPS, Batch, load_objective, names
+from windvane.objectives.orpo import log1mexp
 
 
-def batch(k=2):
-    logps = torch.tensor([[-1.7, -3.2, -2.5]])[:, :k]
-    reference = torch.tensor([[-2.0, -3.0, -2.5]])[:, :k]
-    p_win = torch.tensor([[0.8, 0.3, 0.4]])[:, :k]
-    lengths = torch.tensor([[3.0, 2.0, 4.0]])[:, :k]
-    return Batch(logps, reference, p_win, lengths, torch.ones(1, k, dtype=torch.bool))
+def batch(k=2, kl=0.1):
+    return Batch(
+        logps=torch.tensor([[-1.7, -3.2, -2.5]])[:, :k],
+        reference=torch.tensor([[-2.0, -3.0, -2.5]])[:, :k],
+        p_win=torch.tensor([[0.8, 0.3, 0.4]])[:, :k],
+        lengths=torch.tensor([[3.0, 2.0, 4.0]])[:, :k],
+        mask=torch.ones(1, k, dtype=torch.bool),
+        nll=torch.tensor([4.2]),
+        nll_tokens=torch.tensor([6.0]),
+        nll_batch_tokens=torch.tensor(8.0),
+        desirable=torch.tensor([[True, False, True]])[:, :k],
+        kl=torch.tensor(kl),
+        slow=torch.tensor([[-2.5, -2.8, -3.0]])[:, :k],
+    )
 
 
-def value(name, k=2, **arguments):
-    (loss,) = load_objective(name, arguments).loss(batch(k)).tolist()
+def load(name, **arguments):
+    return load_objective(name, arguments, gives=BEYOND_GROUPS)
+
+
+def value(name, k=2, kl=0.1, **arguments):
+    (loss,) = load(name, **arguments).loss(batch(k, kl)).tolist()
     return loss
 
 
@@ -37,10 +52,10 @@ def test_sppo_all_answers_is_their_mean():
     assert value("sppo", k=3, eta=2.0) == pytest.approx(0.17 / 3, abs=1e-6)
 
 
-def test_sppo_leaves_out_answers_that_are_not_there():
-    full = batch(3)
-    held = Batch(full.logps, full.reference, full.p_win, full.lengths, torch.tensor([[True, True, False]]))
-    assert load_objective("sppo", {"eta": 2.0}).loss(held).item() == pytest.approx(0.065, abs=1e-6)
+def test_answers_that_are_not_there_are_left_out():
+    held = dataclasses.replace(batch(3), mask=torch.tensor([[True, True, False]]))
+    assert load("sppo", eta=2.0).loss(held).item() == pytest.approx(0.065, abs=1e-6)
+    assert load("kto").loss(held).item() == pytest.approx(value("kto"), abs=1e-6)
 
 
 def test_sppo_baseline():
@@ -66,38 +81,149 @@ def test_ipo():
     assert value("ipo_mean", beta=0.5) == pytest.approx(0.64, abs=1e-6)
 
 
+def test_inpo():
+    # log pi: -1.7+3.2 = 1.5; slow: -2.5+2.8 = 0.3; pi_t: -2.0+3.0 = 1.0; tau/eta 0.4: h = 1.5 - 0.12 - 0.6 = 0.78; (0.78 - 1)^2
+    assert value("inpo", eta=0.5, tau=0.2) == pytest.approx(0.0484, abs=1e-6)
+
+
+def test_inpo_without_its_slow_reference_is_ipo():
+    assert value("inpo", eta=0.5, tau=0.0) == pytest.approx(value("ipo", beta=0.5), abs=1e-6)
+    # tau = eta forgets pi_t instead: h = 1.5 - 0.3, (1.2 - 1)^2
+    assert value("inpo", eta=0.5, tau=0.5) == pytest.approx(0.04, abs=1e-6)
+
+
+def test_longpo():
+    # h = 0.1*0.5 = 0.05; 0.01 log(1+e^-0.05) + 4.2/6
+    preference = math.log(1 + math.exp(-0.05))
+    assert value("longpo") == pytest.approx(0.01 * preference + 0.7, abs=1e-6)
+    assert value("longpo", beta=0.01) == pytest.approx(0.01 * math.log(1 + math.exp(-0.005)) + 0.7, abs=1e-6)
+    assert value("longpo", lam=1.0, nll=0.0) == pytest.approx(value("dpo"), abs=1e-6), (
+        "without NLL: DPO, short reference"
+    )
+    assert value("longpo", lam=0.0) == pytest.approx(0.7, abs=1e-6), "lam 0: language modelling"
+
+
+def odds(mean):
+    return math.exp(mean) / (1 - math.exp(mean))
+
+
+def test_orpo():
+    # mean log-probs -1.7/3 and -1.6; odds p/(1-p) = 1.31157 and 0.25297; -log sigmoid(log(1.31157/0.25297)) = log(1 + 0.19288)
+    term = math.log(1 + odds(-1.6) / odds(-1.7 / 3))
+    assert term == pytest.approx(0.17636, abs=1e-4)
+    assert value("orpo", lam=0.1) == pytest.approx(1.7 / 3 + 0.1 * term, abs=1e-6)
+    assert value("orpo_trl", lam=0.1) == pytest.approx(4.2 / 8 + 0.1 * term, abs=1e-6)
+
+
+@pytest.mark.parametrize("x", [-1e-6, -1e-3, -0.5, -0.6931, -0.6932, -2.0, -20.0, -80.0])
+def test_log1mexp_keeps_its_digits(x):
+    x = torch.tensor(x).item()  # the float32 nearest
+    exact = math.log(-math.expm1(x)) if x > -1 else math.log1p(-math.exp(x))
+    assert log1mexp(torch.tensor(x)).item() == pytest.approx(exact, rel=1e-6)
+
+
+def test_log1mexp_where_the_plain_form_and_bfloat16_fail():
+    x = torch.tensor(-1e-6)
+    assert abs(torch.log(1 - x.exp()).item() - math.log(1e-6)) > 1e-2, "control: cancellation"
+    assert log1mexp(x.bfloat16()).dtype == torch.float32
+    sure = torch.zeros(1, requires_grad=True)  # p = 1 in float32
+    log1mexp(sure).backward()
+    assert math.isfinite(log1mexp(sure).item()) and torch.isfinite(sure.grad).all()
+
+
+def test_simpo():
+    # means -0.56667 and -1.6; 2*(1.03333) - 0.5 = 1.56667; log(1+e^-1.56667)
+    h = 2 * (1.6 - 1.7 / 3) - 0.5
+    plain, flipped = math.log(1 + math.exp(-h)), math.log(1 + math.exp(h))
+    assert value("simpo", beta=2.0, gamma=0.5) == pytest.approx(plain, abs=1e-6)
+    smooth = value("simpo", beta=2.0, gamma=0.5, label_smoothing=0.1)
+    assert smooth == pytest.approx(0.9 * plain + 0.1 * flipped, abs=1e-6)
+
+
+def test_kto():
+    # z0 = 0.1; desirable 1 - sigmoid(0.3-0.1) = 1/(1+e^0.2); undesirable 1 - sigmoid(0.1+0.2) = 1/(1+e^0.3)
+    good, bad = 1 / (1 + math.exp(0.2)), 1 / (1 + math.exp(0.3))
+    assert value("kto", beta=1.0) == pytest.approx(good + bad, abs=1e-6)
+    assert value("kto", beta=1.0, desirable=2.0, undesirable=0.5) == pytest.approx(2 * good + 0.5 * bad, abs=1e-6)
+    # below zero the reference point is zero: 1/(1+e^0.3) + 1/(1+e^0.2)
+    assert value("kto", beta=1.0, kl=-3.0) == pytest.approx(good + bad, abs=1e-6)
+    assert value("kto", beta=1.0, kl=2.0) == pytest.approx(1 / (1 + math.exp(-1.7)) + 1 / (1 + math.exp(2.2)), abs=1e-6)
+
+
 def test_sft():
     assert value("sft", k=1) == pytest.approx(1.7, abs=1e-6)
 
 
-def test_doubled_length_changes_what_is_declared():
-    """The loop divides a "token" loss by tokens, an "example" loss by examples; only ipo_mean reads lengths itself."""
-    assert {n: load_objective(n, {}).reduction for n in names()} == {
-        n: "token" if n == "sft" else "example" for n in names()
+@pytest.mark.parametrize("name", names())
+def test_doubled_length_changes_what_is_declared(name):
+    """Every token twice: a "mean" objective gives the same, and so does a "sum" that the loop divides by tokens; any other sum gives what
+    the doubled log-probs give, whatever the lengths."""
+    found = load(name)
+    held = batch(1 if found.branches == "single" else 2)
+    summed = {f: getattr(held, f) * 2 for f in ("logps", "reference", "slow", "nll", "nll_tokens", "nll_batch_tokens")}
+    doubled = dataclasses.replace(held, **summed, lengths=held.lengths * 2)
+    divisors = {"example": (1, 1), "answer": (2, 2), "token": (held.lengths.sum().item(), doubled.lengths.sum().item())}
+    before, after = (found.loss(b).item() / d for b, d in zip((held, doubled), divisors[found.reduction]))
+    if found.sequence == "mean" or found.reduction == "token":
+        assert after == pytest.approx(before, rel=1e-5)
+    else:
+        assert abs(after / before - 1) > 1e-4
+        assert found.loss(dataclasses.replace(doubled, lengths=held.lengths)).item() == found.loss(doubled).item()
+
+
+def test_what_each_declares():
+    assert {n: (o.branches, o.reduction, o.sequence) for n in names() for o in [load(n)]} == {
+        "dpo": ("pair", "example", "sum"),
+        "inpo": ("pair", "example", "sum"),
+        "ipo": ("pair", "example", "sum"),
+        "ipo_mean": ("pair", "example", "mean"),
+        "kto": ("unpaired", "answer", "sum"),
+        "longpo": ("pair", "example", "sum"),
+        "orpo": ("pair", "example", "mean"),
+        "orpo_trl": ("pair", "example", "mean"),
+        "sft": ("single", "token", "sum"),
+        "simpo": ("pair", "example", "mean"),
+        "sppo": ("group", "example", "sum"),
+        "sppo_hard": ("pair", "example", "sum"),
     }
-    longer = batch()
-    doubled = Batch(longer.logps, longer.reference, longer.p_win, longer.lengths * 2, longer.mask)
-    for name in ("sppo", "dpo", "ipo", "sppo_hard"):
-        loss = load_objective(name, {}).loss
-        assert torch.equal(loss(longer), loss(doubled))
-    # 0.3/6 + 0.2/4 = 0.1: (0.1-1)^2
-    assert load_objective("ipo_mean", {"beta": 0.5}).loss(doubled).item() == pytest.approx(0.81, abs=1e-6)
 
 
 def test_unknown_setting_and_objective():
     with pytest.raises(UserError, match="no setting 'bta'; it has beta, label_smoothing"):
         load_objective("dpo", {"bta": 1.0})
-    with pytest.raises(UserError, match="dppo: unknown; there are dpo, ipo"):
+    with pytest.raises(UserError, match="dppo: unknown; there are dpo, inpo, ipo"):
         load_objective("dppo", {})
 
 
+def test_what_judged_groups_do_not_hold_is_refused_at_once():
+    with pytest.raises(UserError, match=r"objective inpo: it reads a slow reference's log-probs .* not make"):
+        load_objective("inpo", {})
+    with pytest.raises(
+        UserError, match="objective longpo: it reads reference log-probs on each answer's short context"
+    ):
+        load_objective("longpo", {}, gives=("slow",))
+    assert load_objective("inpo", {}, gives=("slow",)).reads == ("slow",)
+
+
+OWN = """class hinge:
+    BRANCHES, REFERENCE, REDUCTION = 'pair', True, 'example'
+    @staticmethod
+    def loss(batch, *, margin=1.0):
+        return (margin - batch.margin(batch.logratio)).clamp(min=0)
+class odd(hinge):
+    REDUCTION = 'rows'
+class odder(hinge):
+    READS = ('nlls',)
+"""
+
+
 def test_ones_own(tmp_path, monkeypatch):
-    (tmp_path / "mine.py").write_text(
-        "class hinge:\n    BRANCHES, REFERENCE, REDUCTION = 'pair', True, 'example'\n"
-        "    @staticmethod\n    def loss(batch, *, margin=1.0):\n"
-        "        return (margin - batch.margin(batch.logratio)).clamp(min=0)\n"
-    )
+    (tmp_path / "mine.py").write_text(OWN)
     monkeypatch.syspath_prepend(tmp_path)
     assert load_objective("mine:hinge", {"margin": 2.0}).loss(batch()).item() == pytest.approx(1.5, abs=1e-6)
     with pytest.raises(UserError, match="cannot be imported"):
         load_objective("mine:other", {})
+    with pytest.raises(UserError, match="mine:odd: REDUCTION is 'rows'; must be one of example, answer, token"):
+        load_objective("mine:odd", {})
+    with pytest.raises(UserError, match="mine:odder: READS has 'nlls'; must be of nll, desirable"):
+        load_objective("mine:odder", {})

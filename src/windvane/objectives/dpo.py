@@ -11,6 +11,7 @@ from windvane.objectives.batch import Batch
 BRANCHES = "pair"
 REFERENCE = True
 REDUCTION = "example"
+SEQUENCE = "sum"
 
 
 def loss(batch: Batch, *, beta: float = 0.1, label_smoothing: float = 0.0) -> Tensor:

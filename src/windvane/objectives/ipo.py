@@ -10,6 +10,7 @@ from windvane.objectives.batch import Batch
 BRANCHES = "pair"
 REFERENCE = True
 REDUCTION = "example"
+SEQUENCE = "sum"
 
 
 def loss(batch: Batch, *, beta: float = 0.1) -> Tensor:

@@ -10,6 +10,7 @@ from windvane.objectives.batch import Batch
 BRANCHES = "single"
 REFERENCE = False
 REDUCTION = "token"
+SEQUENCE = "sum"
 
 
 def loss(batch: Batch) -> Tensor:

@@ -13,6 +13,7 @@ from windvane.objectives.batch import Batch
 BRANCHES = "group"
 REFERENCE = True
 REDUCTION = "example"
+SEQUENCE = "sum"
 
 
 def loss(batch: Batch, *, eta: float = 1e3, baseline: float = 0.5) -> Tensor:

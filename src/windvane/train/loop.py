@@ -2,7 +2,8 @@
 
 In: a model, its Scorer, examples with cached reference log-probs, an Objective. Out: the model's weights changed in place (the best
 by held-out loss, or the last) and the metrics, one row a step. Every step's loss is a sum over micro-batches divided by the whole
-optimizer batch's examples (or answer tokens, as the objective declares), so accumulation changes nothing but memory.
+optimizer batch's comparisons (or answers, or their tokens, as the objective declares), so accumulation changes nothing but memory. What a
+loss reads of the whole batch (KTO's reference point) comes from a pass over all of it before the first gradient.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ import torch
 from torch import Tensor, nn
 
 from windvane.errors import UserError
-from windvane.modeling.logprobs import Scorer
+from windvane.modeling.logprobs import Scorer, Values
+from windvane.modeling.tree import Tree
 from windvane.objectives.batch import Batch, Objective
 from windvane.records import seed_of
 from windvane.train import checkpoint
 from windvane.train.batches import Example, micro_batches, order
+from windvane.train.lines import Whole, answer_sums, batch_of, to_score
 
 # |policy - reference| a token (nats) at step 0: twenty times what another batch make-up moves it by
 START_TOLERANCE = {False: 1e-4, True: 0.16}
@@ -40,7 +43,7 @@ class Train:
     warmup: float = 0.1  # fraction of the schedule's steps
     epochs: int = 1
     schedule_epochs: int | None = None  # the schedule's length where training stops before its end
-    batch: int = 64  # examples (pairs or groups) an optimizer step
+    batch: int = 64  # examples (trees: pairs, groups, documents) an optimizer step
     micro_tokens: int = 8192  # tree tokens in one forward
     clip: float = 1.0  # gradient norm; 0 switches clipping off
     held_out: float = 0.02  # fraction of the prompts' groups never trained on
@@ -85,25 +88,6 @@ def make_optimizer(model: nn.Module, settings: Train) -> torch.optim.Optimizer:
     return torch.optim.AdamW(parameters, lr=settings.lr, weight_decay=settings.weight_decay)
 
 
-def batch_of(found: Sequence[Example], logps: Sequence[Sequence[Tensor | None]]) -> Batch:
-    """Sum each answer's token log-probs and line the examples up as [B, K]."""
-    width = max(len(e.lengths) for e in found)
-    sums = [[node.sum() for node in nodes[1:] if node is not None] for nodes in logps]
-    zero = sums[0][0].detach() * 0.0
-
-    def table(rows: Sequence[Sequence[float]]) -> Tensor:
-        padded = [[*row, *[0.0] * (width - len(row))] for row in rows]
-        return torch.tensor(padded, dtype=torch.float32, device=zero.device)
-
-    return Batch(
-        logps=torch.stack([torch.stack([*row, *[zero] * (width - len(row))]) for row in sums]),
-        reference=table([e.reference or [0.0] * len(e.lengths) for e in found]),
-        p_win=table([e.p_win for e in found]),
-        lengths=table([e.lengths for e in found]),
-        mask=table([[1.0] * len(e.lengths) for e in found]).bool(),
-    )
-
-
 class _Tally:
     """Sums over an optimizer batch of what the metrics follow."""
 
@@ -116,7 +100,7 @@ class _Tally:
         self.counts[name] = self.counts.get(name, 0) + 1
 
     def follow(self, found: Sequence[Example], batch: Batch, reference: bool) -> None:
-        for row, example in enumerate(found):
+        for row, example in enumerate(e for e in found for _ in e.losses):
             chosen, rejected = example.chosen, example.rejected
             for name, index in (("chosen", chosen), ("rejected", rejected)):
                 if index is not None:
@@ -153,6 +137,8 @@ class Trainer:
             raise UserError(
                 "nothing to train on: no prompt had a best and a worst answer; look at groups.jsonl for why"
             )
+        for example in (*found, *held):
+            self._refuse_missing(example)
         s = self.settings
         if s.gradient_checkpointing:
             cast(Any, self.model).gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
@@ -188,22 +174,70 @@ class Trainer:
         self.model.eval()
         return state.metrics
 
-    def _forward(self, found: Sequence[Example]) -> Batch:
-        bf16 = self.settings.precision == "bfloat16"
-        with torch.autocast(self.device, torch.bfloat16, enabled=bf16):
-            return batch_of(found, self.scorer.logps([e.tree for e in found]))
+    def _refuse_missing(self, example: Example) -> None:
+        """An example without something that the objective reads is refused before anything is computed."""
+        reads, mismatch = self.objective.reads, example.mismatch
+        absent = {
+            "reference log-probs (run_reference, then with_reference)": self.objective.reference
+            and not example.reference,
+            "a slow reference's log-probs (with_reference's `slow`)": "slow" in reads and not example.slow,
+            "a flag for each answer, desirable or not": "desirable" in reads and not example.desirable,
+            "another prompt's answers with their reference (`mismatched`, of two prompts or more)": "kl" in reads
+            and (mismatch is None or not mismatch.reference),
+            "a chosen answer": "nll" in reads and example.chosen is None,
+        }
+        for what, lacks in absent.items():
+            if lacks:
+                raise UserError(f"objective {self.objective.name}: example {example.id} lacks {what}")
+
+    def _scored(self, trees: Sequence[Tree]) -> Values:
+        with torch.autocast(self.device, torch.bfloat16, enabled=self.settings.precision == "bfloat16"):
+            return self.scorer.logps(trees)
+
+    def _forward(self, found: Sequence[Example], whole: Whole) -> Batch:
+        reads = self.objective.reads
+        return batch_of(found, self._scored([to_score(e, reads) for e in found]), reads, whole)
+
+    def _losses(self, batch: Batch) -> Tensor:
+        losses = self.objective.loss(batch)
+        if losses.shape != batch.logps.shape[:1]:
+            raise UserError(
+                f"objective {self.objective.name}: its loss has shape {tuple(losses.shape)}, not {tuple(batch.logps.shape[:1])}, one value "
+                "a comparison; does READS name all that it reads?"
+            )
+        return losses
+
+    @torch.no_grad()
+    def _whole(self, found: Sequence[Example]) -> Whole:
+        """What the losses of `found` read of all of it together, by a pass of its own without gradient (and without dropout)."""
+        reads, kl, tokens = self.objective.reads, 0.0, 1.0
+        if "nll" in reads:
+            counts = [e.nll_tokens(i) for e in found for i in range(len(e.losses))]
+            tokens = sum(counts) / len(counts)
+        if "kl" in reads:
+            self.model.eval()
+            gaps = []
+            for micro in micro_batches(
+                [e.mismatch for e in found if e.mismatch is not None], self.settings.micro_tokens
+            ):
+                for example, nodes in zip(micro, self._scored([e.tree for e in micro])):
+                    gaps += [s.item() - r for s, r in zip(answer_sums(example, nodes), example.reference)]
+            kl = math.fsum(gaps) / len(gaps)
+        return Whole(kl, tokens)
 
     def _count(self, found: Sequence[Example]) -> int:
         """What the summed loss of an optimizer batch is divided by."""
-        return len(found) if self.objective.reduction == "example" else sum(sum(e.lengths) for e in found)
+        of = {"example": lambda e: len(e.losses), "answer": lambda e: len(e.lengths), "token": lambda e: sum(e.lengths)}
+        return sum(of[self.objective.reduction](e) for e in found)
 
     def _step(self, found: list[Example], optimizer: torch.optim.Optimizer, rate: float, step: int) -> dict[str, float]:
+        whole = self._whole(found)
         self.model.train()
         torch.manual_seed(seed_of(self.seed, "step", step))  # dropout: the same whether or not the run was resumed
         tally, total, count = _Tally(), 0.0, self._count(found)
         for micro in micro_batches(found, self.settings.micro_tokens):
-            batch = self._forward(micro)
-            losses = self.objective.loss(batch)
+            batch = self._forward(micro, whole)
+            losses = self._losses(batch)
             self._refuse_nan(losses, micro, step)
             (losses.sum() / count).backward()
             total += losses.detach().double().sum().item()
@@ -219,10 +253,11 @@ class Trainer:
             group["lr"] = rate
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        return {"loss": total / count, "lr": rate, "grad_norm": norm, **tally.means()}
+        return {"loss": total / count, "lr": rate, "grad_norm": norm, **self._of_whole(whole), **tally.means()}
 
     def _refuse_nan(self, losses: Tensor, found: Sequence[Example], step: int) -> None:
-        bad = [e.id for e, ok in zip(found, torch.isfinite(losses).tolist()) if not ok]
+        lines = [e.id for e in found for _ in e.losses]
+        bad = list(dict.fromkeys(id for id, ok in zip(lines, torch.isfinite(losses).tolist()) if not ok))
         if bad:
             raise UserError(
                 f"step {step + 1}: the loss is not finite for prompts {', '.join(bad)}; nothing was updated"
@@ -232,23 +267,29 @@ class Trainer:
     def measure(self, found: Sequence[Example]) -> dict[str, float]:
         """Loss, reward accuracy and log-ratios on held-out examples."""
         self.model.eval()
-        tally, total = _Tally(), 0.0
+        tally, total, whole = _Tally(), 0.0, self._whole(found)
         for micro in micro_batches(found, self.settings.micro_tokens):
-            batch = self._forward(micro)
-            losses = self.objective.loss(batch)
+            batch = self._forward(micro, whole)
+            losses = self._losses(batch)
             self._refuse_nan(losses, micro, -1)
             total += losses.double().sum().item()
             tally.follow(micro, batch, self.objective.reference)
-        return {"loss": total / self._count(found), **tally.means()}
+        return {"loss": total / self._count(found), **self._of_whole(whole), **tally.means()}
+
+    def _of_whole(self, whole: Whole) -> dict[str, float]:
+        """The batch statistics that the metrics follow."""
+        return {"kl_estimate": whole.kl} if "kl" in self.objective.reads else {}
 
     @torch.no_grad()
     def _check_start(self, found: Sequence[Example]) -> None:
-        """Before any update the policy is its own reference; a difference means other weights, ids or template."""
-        if not self.objective.reference:
+        """Before any update the policy is its own reference; a difference means other weights, ids or template. (Not where the
+        reference read another context, as LongPO's.)"""
+        own = [e for e in found if not e.turns]
+        if not self.objective.reference or not own:
             return
         self.model.eval()
-        micro = next(micro_batches(found, self.settings.micro_tokens))
-        batch = self._forward(micro)
+        micro = next(micro_batches(own, self.settings.micro_tokens))
+        batch = batch_of(micro, self._scored([e.tree for e in micro]))
         gap = (batch.logratio.abs() / batch.lengths.clamp(min=1)).max().item()
         limit = START_TOLERANCE[self.settings.precision == "bfloat16"]
         if not gap <= limit:

@@ -16,19 +16,23 @@ from windvane.protocols import Runner
 from windvane.records import Reference
 from windvane.schema import encode
 from windvane.train.batches import Example, micro_batches
+from windvane.train.lines import answer_sums
 
 
 def reference_logps(scorer: Scorer, batch: Sequence[Example], bf16: bool = False) -> list[Reference]:
-    """Summed log-probs of every answer in `batch`, in order."""
+    """Summed log-probs of every answer in `batch`, in order; then those of mismatched answers, where there are any."""
     device = next(scorer.model.parameters()).device.type
-    with torch.no_grad(), torch.autocast(device, torch.bfloat16, enabled=bf16):
-        found = scorer.logps([e.tree for e in batch])
-    return [
-        Reference(response_id, float(logps.double().sum()), length)
-        for example, nodes in zip(batch, found)
-        for response_id, length, logps in zip(example.response_ids, example.lengths, nodes[1:])
-        if logps is not None
-    ]
+    rows = []
+    for part in (list(batch), [e.mismatch for e in batch if e.mismatch is not None]):
+        if not part:
+            continue
+        with torch.no_grad(), torch.autocast(device, torch.bfloat16, enabled=bf16):
+            found = scorer.logps([e.tree for e in part])
+        for example, nodes in zip(part, found):
+            sums = answer_sums(example, [None if n is None else n.double() for n in nodes])
+            for response_id, length, logps in zip(example.response_ids, example.lengths, sums):
+                rows.append(Reference(response_id, float(logps), length))
+    return rows
 
 
 def run_reference(
