@@ -12,7 +12,8 @@ from windvane.modeling.tree import Tree
 from windvane.objectives.batch import load_objective
 from windvane.train import checkpoint
 from windvane.train.batches import Example, micro_batches, order, set_aside, with_reference
-from windvane.train.loop import Train, Trainer, batch_of, learning_rate
+from windvane.train.lines import batch_of
+from windvane.train.loop import Train, Trainer, learning_rate
 from windvane.train.reference import reference_logps
 
 SETTINGS = Train(
