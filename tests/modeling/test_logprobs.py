@@ -234,7 +234,7 @@ def test_head_in_chunks(size, monkeypatch):
     generator = torch.Generator().manual_seed(0)
     hidden = torch.randn(20, 8, generator=generator, requires_grad=True)
     rows, targets = torch.randint(0, 20, (33,), generator=generator), torch.randint(0, 50, (33,), generator=generator)
-    monkeypatch.setattr(head, "chunk_rows", lambda vocabulary: size)
+    monkeypatch.setattr(head, "chunk_rows", lambda vocabulary, device: size)
     for cap in (None, 2.0):
         linear = torch.nn.Linear(8, 50, bias=False)
         config = SimpleNamespace(vocab_size=50, final_logit_softcapping=cap)
@@ -268,7 +268,8 @@ class Sizes(TorchDispatchMode):
 @pytest.mark.parametrize("name", ["mistral", "mistral-wide-window", "llama-tied"])
 def test_the_largest_tensor(name, monkeypatch):
     """Neither [tokens, vocabulary] nor [tokens, tokens]: the largest is a weight, a chunk of logits or [tokens, widest layer]."""
-    monkeypatch.setattr(head, "CHUNK", 16 * 4000)
+    monkeypatch.setattr(head, "CHUNK", {"cpu": 16 * 4000})
+    monkeypatch.setattr(head, "FEWEST", 16)
     r = tiny.tokens(0)
     model = tiny.model(name, vocab_size=4000)
     trees = [Tree.of_rows([(trunk + r(100), 0) for trunk in [r(900)] * 3])]
@@ -296,3 +297,26 @@ def test_trunk_work_of_the_last_layer_is_left_out():
     assert small == {"self_attn.q_proj", "self_attn.o_proj", "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"}
     assert {seen[n] for n in seen.keys() - small} == {72}
     assert type(model.model.layers[-1]).__name__ == "MistralDecoderLayer"
+
+
+@pytest.mark.parametrize("name, lean", [("mistral", True), ("gemma", False)])
+def test_mlps_keep_two_wide_tensors(name, lean):
+    """Of [tokens, intermediate] a SwiGLU layer keeps gate and up, 2 of the plain forward's 4; others' are left alone."""
+    r, model = tiny.tokens(0), tiny.model(name, num_hidden_layers=1)
+    tree = Tree.of_rows([(r(50), 0)])
+    scorer = Scorer(model)
+    scorer.check([tree])
+    wide = []
+    for compute in (scorer.logps, lambda trees: rows_logps(model, trees)):
+        kept = {}
+
+        def keep(tensor, kept=kept):
+            kept[tensor.data_ptr()] = tensor
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            alive = compute([tree])
+        wide.append(sum(t.numel() == 50 * 96 for t in kept.values()))
+        del alive
+    assert wide[1] >= 4 and wide[0] == (2 if lean else wide[1]), wide
+    assert type(model.model.layers[0].mlp).__name__ == f"{name.capitalize()}MLP"

@@ -16,12 +16,13 @@ from torch.utils.checkpoint import checkpoint
 
 from windvane.modeling.support import cap_logits
 
-CHUNK = 1 << 23  # logits in a chunk: 32 MiB in float32
+CHUNK = {"cpu": 1 << 21, "cuda": 1 << 26}  # logits in a chunk: 8 MiB in float32, 256 MiB where GEMMs want many rows
+FEWEST = 64  # tokens: below this a chunk's GEMM waits for the head's weight
 
 
-def chunk_rows(vocabulary: int) -> int:
+def chunk_rows(vocabulary: int, device: torch.device) -> int:
     """Tokens per chunk."""
-    return max(16, CHUNK // vocabulary)
+    return max(FEWEST, CHUNK.get(device.type, CHUNK["cpu"]) // vocabulary)
 
 
 def token_logps(head: nn.Module, hidden: Tensor, rows: Tensor, targets: Tensor, config: Any) -> Tensor:
@@ -29,7 +30,7 @@ def token_logps(head: nn.Module, hidden: Tensor, rows: Tensor, targets: Tensor, 
     if not len(rows):
         return hidden.new_zeros(0, dtype=torch.float32)
     states = hidden[rows]
-    size = chunk_rows(config.vocab_size)
+    size = chunk_rows(config.vocab_size, hidden.device)
     if type(head) is nn.Linear and head.bias is None and cap_logits(states, config) is states:
         weight = head.weight
         device = states.device.type

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from windvane.modeling.attention import no_mask, prepare
 from windvane.modeling.head import chunk_rows, token_logps
 from windvane.modeling.last_layer import keeping
+from windvane.modeling.mlp import lean_mlps
 from windvane.modeling.packing import Packing, pack
 from windvane.modeling.support import base_of, cap_logits, unsupported
 from windvane.modeling.tree import Tree
@@ -77,7 +78,7 @@ class Scorer:
                     values.append(None)
                     continue
                 parts = [mine.new_zeros(len(node.token_ids) - len(mine), dtype=torch.float32)]
-                size = chunk_rows(self.base.config.vocab_size)
+                size = chunk_rows(self.base.config.vocab_size, mine.device)
                 for i in range(0, len(mine), size):
                     p = self._logits(mine[i : i + size]).float().log_softmax(-1)
                     q = other._logits(theirs[i : i + size]).float().log_softmax(-1)
@@ -94,7 +95,7 @@ class Scorer:
     def hidden(self, packing: Packing) -> Tensor:
         """[R, H]: the decoder's output (normed) where it predicts a read token."""
         prepare(self.base)
-        with keeping(self.base.model, packing.plan, packing.runs) as kept:
+        with lean_mlps(self.base.model), keeping(self.base.model, packing.plan, packing.runs) as kept:
             out = self.base.model(
                 input_ids=packing.input_ids,
                 position_ids=packing.position_ids,
