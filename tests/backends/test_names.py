@@ -33,6 +33,11 @@ def test_local_and_reward_from_folders(tmp_path):
     assert isinstance(resolve_judge(f"reward:{tmp_path / 'reward'}", device="cpu"), RewardJudge)
 
 
+def test_servers():
+    made = resolve_generator("https://example.org/v1#org/model", Sampling(k=1))
+    assert made.endpoint.place.model == "org/model" and made.endpoint.calls is None
+
+
 def test_own_function():
     assert resolve_judge("py:math:fsum").judge([]) == []
 

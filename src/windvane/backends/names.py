@@ -1,16 +1,21 @@
 """How a backend is named on the command line and in a recipe, and what each name opens.
 
-`world:FAMILY[:NAME]`, `local:MODEL`, `reward:MODEL`, `py:module:object`. The tables are literal: a name is the text before the first
-colon, its value says where its code is, imported when it is asked for. A family without NAME gives its proxy, the judge that training sees.
+`world:FAMILY[:NAME]`, `local:MODEL`, `reward:MODEL`, `http://HOST:PORT/v1#MODEL` (or https), `py:module:object`. The tables are literal: a
+name is the text before the first colon, its value says where its code is, imported when it is asked for. A family without NAME gives its
+proxy, the judge that training sees.
 """
 
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from windvane.errors import UserError
 from windvane.protocols import Generator, PairJudge
+
+if TYPE_CHECKING:
+    from windvane.backends.http_spec import Server
 
 JUDGES = {
     "reward": "windvane.backends.reward:open_judge",
@@ -20,6 +25,7 @@ GENERATORS = {
     "local": "windvane.backends.local:open_generator",
     "py": "windvane.backends.function:open_generator",
 }
+SERVERS = ("http", "https")
 WORLD_JUDGES = {"styles": "windvane.world.styles:judge"}
 
 
@@ -36,13 +42,25 @@ def resolve_judge(spec: str, device: str = "auto", dtype: str = "float32") -> Pa
     return _named(JUDGES[kind])(rest, device=device, dtype=dtype)
 
 
-def resolve_generator(spec: str, sampling: Any, device: str = "auto", dtype: str = "float32") -> Generator:
-    """The generator that `spec` names, sampling by `sampling` (`windvane.backends.local.Sampling`)."""
+def resolve_generator(
+    spec: str,
+    sampling: Any,
+    device: str = "auto",
+    dtype: str = "float32",
+    server: Server | None = None,
+    calls: Path | None = None,
+) -> Generator:
+    """The generator that `spec` names, sampling by `sampling` (`windvane.backends.local.Sampling`). Of a server: how it is asked, and
+    where its answers are journaled as they arrive (`windvane.backends.http_endpoint.Endpoint`)."""
     kind, _, rest = spec.partition(":")
+    if kind in SERVERS:
+        return _named("windvane.backends.http_generator:open_generator")(spec, sampling, server=server, calls=calls)
     if kind == "world" and rest:
         kind, rest = "local", spec
     if kind not in GENERATORS or not rest:
-        raise UserError(f"generator {spec}: not known; a generator is world:FAMILY, local:MODEL or py:module:object")
+        raise UserError(
+            f"generator {spec}: not known; a generator is world:FAMILY, local:MODEL, http://HOST:PORT/v1#MODEL or py:module:object"
+        )
     return _named(GENERATORS[kind])(rest, sampling, device=device, dtype=dtype)
 
 
