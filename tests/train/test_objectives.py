@@ -158,6 +158,23 @@ def test_kto_takes_truly_unpaired_answers(tmp_path):
     assert metrics[0]["loss"] == pytest.approx(0.5, abs=1e-4) and metrics[-1]["loss"] < 0.47
 
 
+@pytest.mark.parametrize("name", ["simpo", "orpo", "dpo"])
+def test_accuracy_follows_the_reward_of_the_loss(name):
+    """Without a reference it is the mean log-prob; with one the log-ratio."""
+    net, reference = model(scale=2.0), model(seed=2, scale=2.0)
+    found = found_for(load(name), reference)
+    right = []
+    for e in found:
+        prompt, ours = e.tree.nodes[0].token_ids, []
+        for node, base in zip(e.tree.nodes[1:], e.reference):
+            with torch.no_grad():
+                logps = plain(net, prompt + node.token_ids)[len(prompt) - 1 :]
+            ours.append(logps.sum() - base if name == "dpo" else logps.mean())
+        right.append(float(ours[0] > ours[1]))
+    measured = Trainer(Scorer(net), load(name), Train(), None, 0).measure(found)
+    assert measured["accuracy"] == pytest.approx(sum(right) / len(right)) and 0 < sum(right) < len(right)
+
+
 def groups():
     prompts = {p: Prompt(p, (), (7, 8, 9 + i)) for i, p in enumerate("ab")}
     responses = {f"{p}{i}": Response(f"{p}{i}", p, i, "", (20 + i, 30, 40 + i), "stop") for p in "ab" for i in range(3)}

@@ -1,4 +1,4 @@
-"""ORPO (Hong et al., arXiv 2403.07691, eq. 2-7), no reference model; `orpo_trl` has the NLL of TRL and of the authors' default.
+"""ORPO (Hong et al., arXiv 2403.07691, eq. 3-7), no reference model; `orpo_trl` has the NLL of TRL and of the authors' default.
 
 -log p_w + lam * -log sigmoid(log odds_w - log odds_l),   log p = log pi(y|x)/|y|,   log odds = log p - log(1 - p)
 

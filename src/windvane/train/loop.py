@@ -25,6 +25,7 @@ from windvane.records import seed_of
 from windvane.train import checkpoint
 from windvane.train.batches import Example, micro_batches, order
 from windvane.train.lines import Whole, answer_sums, batch_of, to_score
+from windvane.train.tally import Tally
 
 # |policy - reference| a token (nats) at step 0: twenty times what another batch make-up moves it by
 START_TOLERANCE = {False: 1e-4, True: 0.16}
@@ -86,33 +87,6 @@ def make_optimizer(model: nn.Module, settings: Train) -> torch.optim.Optimizer:
     if settings.optimizer == "rmsprop":
         return torch.optim.RMSprop(parameters, lr=settings.lr, weight_decay=settings.weight_decay)
     return torch.optim.AdamW(parameters, lr=settings.lr, weight_decay=settings.weight_decay)
-
-
-class _Tally:
-    """Sums over an optimizer batch of what the metrics follow."""
-
-    def __init__(self) -> None:
-        self.sums: dict[str, float] = {}
-        self.counts: dict[str, int] = {}
-
-    def add(self, name: str, value: float) -> None:
-        self.sums[name] = self.sums.get(name, 0.0) + value
-        self.counts[name] = self.counts.get(name, 0) + 1
-
-    def follow(self, found: Sequence[Example], batch: Batch, reference: bool) -> None:
-        for row, example in enumerate(e for e in found for _ in e.losses):
-            chosen, rejected = example.chosen, example.rejected
-            for name, index in (("chosen", chosen), ("rejected", rejected)):
-                if index is not None:
-                    self.add(f"{name}_logps", batch.logps[row, index].item())
-                    if reference:
-                        self.add(f"{name}_logratio", batch.logratio[row, index].item())
-            if chosen is not None and rejected is not None and reference:
-                ahead = (batch.logratio[row, chosen] - batch.logratio[row, rejected]).item()
-                self.add("accuracy", 1.0 if ahead > 0 else 0.5 if ahead == 0 else 0.0)
-
-    def means(self) -> dict[str, float]:
-        return {name: self.sums[name] / self.counts[name] for name in sorted(self.sums)}
 
 
 class Trainer:
@@ -234,14 +208,14 @@ class Trainer:
         whole = self._whole(found)
         self.model.train()
         torch.manual_seed(seed_of(self.seed, "step", step))  # dropout: the same whether or not the run was resumed
-        tally, total, count = _Tally(), 0.0, self._count(found)
+        tally, total, count = Tally(), 0.0, self._count(found)
         for micro in micro_batches(found, self.settings.micro_tokens):
             batch = self._forward(micro, whole)
             losses = self._losses(batch)
             self._refuse_nan(losses, micro, step)
             (losses.sum() / count).backward()
             total += losses.detach().double().sum().item()
-            tally.follow(micro, batch, self.objective.reference)
+            tally.follow(micro, batch, self.objective)
         parameters = list(checkpoint.trainable(self.model).values())
         norm = torch.nn.utils.clip_grad_norm_(parameters, self.settings.clip or math.inf).item()
         if not math.isfinite(norm):
@@ -267,13 +241,13 @@ class Trainer:
     def measure(self, found: Sequence[Example]) -> dict[str, float]:
         """Loss, reward accuracy and log-ratios on held-out examples."""
         self.model.eval()
-        tally, total, whole = _Tally(), 0.0, self._whole(found)
+        tally, total, whole = Tally(), 0.0, self._whole(found)
         for micro in micro_batches(found, self.settings.micro_tokens):
             batch = self._forward(micro, whole)
             losses = self._losses(batch)
             self._refuse_nan(losses, micro, -1)
             total += losses.double().sum().item()
-            tally.follow(micro, batch, self.objective.reference)
+            tally.follow(micro, batch, self.objective)
         return {"loss": total / self._count(found), **self._of_whole(whole), **tally.means()}
 
     def _of_whole(self, whole: Whole) -> dict[str, float]:
