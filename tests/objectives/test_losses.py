@@ -92,6 +92,28 @@ def test_inpo_without_its_slow_reference_is_ipo():
     assert value("inpo", eta=0.5, tau=0.5) == pytest.approx(0.04, abs=1e-6)
 
 
+def test_inpos_minimum_is_the_mirror_descent_step():
+    """On a cyclic game of three answers, all pairs weighted as the policy samples and the judge labels them: the loss is least at
+    pi ~ pi_ref^(tau/eta) pi_t^(1-tau/eta) exp(P(y beats pi_t)/eta), the paper's online mirror descent step."""
+    eta, tau = 0.5, 0.2
+    game = torch.tensor([[0.5, 0.9, 0.2], [0.1, 0.5, 0.7], [0.8, 0.3, 0.5]], dtype=torch.float64)
+    now, slow = (torch.tensor(p, dtype=torch.float64) for p in ([0.2, 0.5, 0.3], [0.6, 0.1, 0.3]))
+    w, l = (i.flatten() for i in torch.meshgrid(torch.arange(3), torch.arange(3), indexing="ij"))
+    weight = now[w] * now[l] * game[w, l]
+
+    def gradient(logits):
+        logits = logits.detach().requires_grad_()
+        policy = logits.log_softmax(0)
+        found = {"logps": policy, "reference": now.log(), "slow": slow.log()}
+        pairs = dataclasses.replace(batch(), **{f: torch.stack([v[w], v[l]], 1) for f, v in found.items()})
+        (weight * load("inpo", eta=eta, tau=tau).loss(pairs)).sum().backward()
+        return logits.grad.abs().max().item()
+
+    step = (tau / eta) * slow.log() + (1 - tau / eta) * now.log() + (game @ now) / eta
+    assert gradient(step) < 1e-12
+    assert gradient(now.log()) > 1e-2, "control"
+
+
 def test_longpo():
     # h = 0.1*0.5 = 0.05; 0.01 log(1+e^-0.05) + 4.2/6
     preference = math.log(1 + math.exp(-0.05))

@@ -3,7 +3,8 @@
 h = log pi(y_w)/pi(y_l) - (tau/eta) log pi_ref(y_w)/pi_ref(y_l) - (1 - tau/eta) log pi_t(y_w)/pi_t(y_l);   (h - 1/(2 eta))^2
 
 pi_t, the policy that sampled, is `reference`; pi_ref, fixed over iterations, is `slow` (renewed now and then it is COMAL, arXiv
-2410.23223). tau = 0 is IPO against pi_t at beta = eta. Departure: the paper draws which answer won from the judge's probability; here it
+2410.23223). tau = 0 is IPO against pi_t at beta = eta; the minimum is the mirror-descent step, pi ~ pi_ref^(tau/eta)
+pi_t^(1 - tau/eta) exp(P(y beats pi_t)/eta). Departure: the paper draws which answer won from the judge's probability; here it
 is what the pairs say (the best and the worst of K, unless pairs are drawn otherwise).
 """
 
