@@ -62,7 +62,7 @@ def loads_with_plain_transformers(folder):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("objective", ["dpo", "ipo", "sft"])
+@pytest.mark.parametrize("objective", ["dpo", "ipo", "sft", "kto", "simpo", "orpo"])
 def test_other_objectives(tmp_path, objective):
     model = tiny.folder(tmp_path / "model")
     more = ["--train.objective", objective]

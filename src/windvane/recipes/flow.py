@@ -66,7 +66,7 @@ class Flow:
 
     def __init__(self, settings: Any, out: str, quiet: bool = False) -> None:
         self.objective = load_objective(settings.train.objective, settings.train.objective_args)
-        if settings.answers == "all" and self.objective.branches != "group":
+        if settings.answers == "all" and self.objective.branches not in ("group", "unpaired"):
             raise UserError(
                 f"answers: all K go with an objective that reads groups; {self.objective.name} reads best and worst"
             )
