@@ -205,9 +205,10 @@ def main() -> int:
     )
     parser.add_argument("--no-trl", dest="trl", action="store_false", help="our own sides alone")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--gpu-script", action="store_true", help="benchmarks/tree_gpu.py whatever the device")
     parser.add_argument("--shape", default="small", choices=["small", "tiny", "mistral-7b"])
     args = parser.parse_args()
-    if args.device == "cuda" or args.shape == "mistral-7b":
+    if args.device == "cuda" or args.shape == "mistral-7b" or args.gpu_script:
         import tree_gpu
 
         return tree_gpu.main(args)

@@ -57,6 +57,34 @@ class FlashCpu:
 
 
 @dataclass(frozen=True, slots=True)
+class FlashCuda:
+    """aten's FlashAttention-2 for CUDA, bfloat16 and float16; windows' edges, which it has no mask for, go through `Blocks`.
+
+    Unproven: written against the operators' schemas, held to the rows only by tests that need a GPU."""
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor, piece: Piece, scale: float) -> tuple[Tensor, Tensor]:
+        if piece.kind == "window":
+            return Blocks().forward(q, k, v, piece, scale)
+        found = aten._scaled_dot_product_flash_attention(
+            q.flatten(0, 1)[None], k[None, :, 0], v[None, :, 0], 0.0, piece.kind == "causal", False, scale=scale
+        )
+        return found[0][0].unflatten(0, q.shape[:2]), found[1][0].unflatten(0, q.shape[:2])[..., : q.shape[2]]
+
+    def backward(
+        self, grad: Tensor, q: Tensor, k: Tensor, v: Tensor, out: Tensor, lse: Tensor, piece: Piece, scale: float
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        if piece.kind == "window":
+            return Blocks().backward(grad, q, k, v, out, lse, piece, scale)
+        no_seed = torch.zeros(2, dtype=torch.uint64, device=q.device)  # there is no dropout to replay
+        grad, queries, out, lse = (x.flatten(0, 1)[None] for x in (grad, q, out, lse))
+        dq, dk, dv = aten._scaled_dot_product_flash_attention_backward(
+            grad.contiguous(), queries, k[None, :, 0], v[None, :, 0], out, lse.contiguous(), None, None, q.shape[2], k.shape[2],
+            0.0, piece.kind == "causal", no_seed, no_seed[:0], scale=scale,
+        )  # fmt: skip
+        return dq[0].unflatten(0, q.shape[:2]), dk[0][:, None], dv[0][:, None]
+
+
+@dataclass(frozen=True, slots=True)
 class Blocks:
     """Plain tensor operations on blocks of queries, any device and dtype; the only one with soft-capping (Gemma 2):
     scores become cap tanh(scores / cap). Scores are float32 and at most `rows` x keys exist at a time."""
@@ -109,12 +137,12 @@ class Blocks:
 
 
 def choose(q: Tensor, v: Tensor, softcap: float | None) -> Kernel:
-    """The kernel for these tensors."""
-    if (
-        softcap is None
-        and q.device.type == "cpu"
-        and q.dtype in (torch.float32, torch.bfloat16)
-        and q.shape[-1] == v.shape[-1]
-    ):
+    """The kernel for these tensors. The CPU's flash operators take float32 and bfloat16 at any head size; CUDA's bfloat16 and
+    float16, head sizes that are multiples of 8 up to 256. Everything else, soft-capping first of all, goes through `Blocks`."""
+    same = q.shape[-1] == v.shape[-1]
+    if softcap is None and same and q.device.type == "cpu" and q.dtype in (torch.float32, torch.bfloat16):
         return FlashCpu()
+    fits = q.shape[-1] % 8 == 0 and q.shape[-1] <= 256
+    if softcap is None and same and fits and q.device.type == "cuda" and q.dtype in (torch.bfloat16, torch.float16):
+        return FlashCuda()
     return Blocks(softcap)
