@@ -32,6 +32,33 @@ class PairJudge(Protocol):
     def judge(self, questions: Sequence[Question]) -> list[float | None]: ...
 
 
+@dataclass(frozen=True, slots=True)
+class RubricQuestion:
+    """One answer to be graded by `rubric`; `reference` is an answer that would deserve 5, where there is one."""
+
+    key: str
+    prompt: Prompt
+    response: Response
+    rubric: str
+    reference: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Grade:
+    """`score`: 1 (worst) to 5, None where the judge gave nothing usable and `reason` says why; the feedback is kept either way."""
+
+    key: str
+    score: int | None
+    feedback: str
+    reason: str | None = None
+
+
+class RubricJudge(Protocol):
+    """An absolute grade with feedback for each question, in the order asked."""
+
+    def grade(self, questions: Sequence[RubricQuestion]) -> list[Grade]: ...
+
+
 class Runner(Protocol):
     """Runs a data stage: each unit (a key and the fixed batch it names) through `work`, its rows kept as soon as they are done."""
 
