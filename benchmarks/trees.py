@@ -58,7 +58,6 @@ class Side:
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         self.process = subprocess.Popen(command, text=True, env=os.environ | env, **pipes)
         self.steps: list[dict[str, float]] = []
-        self._read()
 
     def _read(self) -> dict[str, float]:
         line = self.process.stdout.readline()
@@ -66,12 +65,15 @@ class Side:
             raise SystemExit(f"a side of the benchmark died:\n{self.process.stderr.read()[-3000:]}")
         return json.loads(line)
 
-    def step(self, last: bool) -> None:
+    def ready(self) -> Side:
+        """Wait until it asks for the next step."""
+        self._read()
+        return self
+
+    def step(self) -> None:
         self.process.stdin.write("step\n")
         self.process.stdin.flush()
         self.steps.append(self._read())
-        if not last:
-            self._read()
 
     def close(self) -> dict[str, float]:
         self.process.stdin.close()
@@ -83,22 +85,28 @@ class Side:
 
 def alternate(case: dict[str, Any], sides: list[str]) -> tuple[dict[str, dict[str, float]], float]:
     """Costs per side, steps taken in turn; and the median GEMM rate between them."""
-    running = {side: Side(side, case) for side in sides}
+    running = {side: Side(side, case) for side in sides}  # they start together and wait
     rates = []
     for i in range(case["steps"]):
+        if i == 0:
+            for side in running.values():
+                side.ready()
         for side in running.values():
             rates.append(gemm(case["bf16"]))
-            side.step(last=i == case["steps"] - 1)
+            side.step()
+            if i + 1 < case["steps"]:
+                side.ready()
     return {name: side.close() for name, side in running.items()}, statistics.median(rates)
 
 
-def live_memory(case: dict[str, Any], side: str) -> float:
+def live_memory(case: dict[str, Any], sides: list[str]) -> list[float]:
     """Peak over base with an allocator that gives back at once what is freed (glibc's threshold fixed at 1 MiB): what tensors
-    need, without what fragments of a small process's heap add on either side. Slow, hence a pass of its own."""
-    process = Side(side, case | {"steps": 2}, MALLOC_MMAP_THRESHOLD_=str(1 << 20))
-    for i in range(2):
-        process.step(last=i == 1)
-    return process.close()["memory"]
+    need, without what fragments of a small process's heap add on either side. Slow, hence a pass of its own, untimed."""
+    running = [Side(side, case | {"steps": 2}, MALLOC_MMAP_THRESHOLD_=str(1 << 20)) for side in sides]
+    for _ in range(2):
+        for side in running:
+            side.ready().step()
+    return [side.close()["memory"] for side in running]
 
 
 def compare(name: str, kind: str, size: list[int], trl: str, targets: dict[str, float], args: Any) -> dict[str, Any]:
@@ -130,7 +138,7 @@ def compare(name: str, kind: str, size: list[int], trl: str, targets: dict[str, 
         ratio = theirs["cpu"] / mine["cpu"]
         bounds = {n: padded_flops(batch.rows, shape, n) / tree_flops(batch.trees, shape, n) for n in (None, 32)}
         if size[0] <= 4096:  # beyond, a step takes minutes in that pass and fragments weigh little
-            mine["live_memory"], theirs["live_memory"] = (live_memory(case, side) for side in ("windvane", trl))
+            mine["live_memory"], theirs["live_memory"] = live_memory(case, ["windvane", trl])
         cell |= {
             "time_ratio": ratio,
             "memory_ratio": theirs.get("live_memory", theirs["memory"]) / mine.get("live_memory", mine["memory"]),

@@ -11,7 +11,7 @@ from windvane.modeling.logprobs import Scorer, rows_logps
 from windvane.modeling.packing import pack
 from windvane.modeling.tree import Tree
 
-needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU: the CUDA kernels are unproven here")
+no_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU: the CUDA kernel is unproven here")
 
 
 def trees():
@@ -80,7 +80,8 @@ def test_bfloat16_cpu(window):
     assert mine < 1.5 * plain
 
 
-@needs_gpu
+@pytest.mark.gpu
+@no_gpu
 @pytest.mark.parametrize("window", [None, 7])
 @pytest.mark.parametrize("heads, key_heads", [(4, 4), (4, 1)])
 def test_cuda(heads, key_heads, window):
@@ -91,7 +92,8 @@ def test_cuda(heads, key_heads, window):
     assert compare(packing, heads, key_heads, window, None, "cuda")[0] < 1e-5
 
 
-@needs_gpu
+@pytest.mark.gpu
+@no_gpu
 def test_model_on_cuda():
     model = tiny.model("mistral", scale=3.0).cuda()
     values = rows_logps(model, trees())

@@ -31,7 +31,8 @@ def token_logps(head: nn.Module, hidden: Tensor, rows: Tensor, targets: Tensor, 
         return hidden.new_zeros(0, dtype=torch.float32)
     states = hidden[rows]
     size = chunk_rows(config.vocab_size, hidden.device)
-    if type(head) is nn.Linear and head.bias is None and cap_logits(states, config) is states:
+    hooked = head._forward_hooks or head._forward_pre_hooks
+    if type(head) is nn.Linear and head.bias is None and not hooked and cap_logits(states, config) is states:
         weight = head.weight
         device = states.device.type
         if torch.is_autocast_enabled(device):
