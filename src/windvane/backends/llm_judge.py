@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from windvane.backends.asking import Ask, Asker, ServerAsker, Told, open_asker
-from windvane.backends.http_budget import Estimate
+from windvane.backends.http_budget import Account, Estimate
 from windvane.backends.http_spec import Server
 from windvane.prompts.pairwise import LABELS, label_probability, pairwise_messages, read_label
 from windvane.protocols import Question
@@ -36,6 +36,11 @@ class LlmJudge:
         if not isinstance(self.asker, ServerAsker):
             return None
         return self.asker.estimate(self._asks(questions), self.max_tokens, LABELS)
+
+    @property
+    def account(self) -> Account | None:
+        """What was spent, where the judge is a server's model."""
+        return self.asker.endpoint.account if isinstance(self.asker, ServerAsker) else None
 
     @staticmethod
     def _asks(questions: Sequence[Question]) -> list[Ask]:
