@@ -49,3 +49,29 @@ def padded_flops(rows: Sequence[Tree], shape: dict[str, int], layers: int | None
     per_row = (layers or shape["num_hidden_layers"]) * (longest * linear + pairs * pair)
     read = sum(len(pack([row]).targets) for row in rows)
     return 6 * (len(rows) * per_row + read * shape["hidden_size"] * shape["vocab_size"])
+
+
+def main() -> None:
+    """What sharing can give at Mistral-7B's widths, computed, not measured: FLOPs of rows over FLOPs of the tree."""
+    import tree_shapes as shapes
+
+    shape = shapes.MISTRAL_7B
+    print("| trunk | branches | rows / tree, same code | TRL's rows / tree |\n|---|---|---|---|")
+    for trunk, branches in (
+        (2048, [64] * 2), (8192, [64] * 2), (32768, [64] * 2), (2048, [512] * 2), (8192, [1024] * 2), (32768, [512] * 2),
+        (2048, [64] * 5), (200, [300, 350, 400, 450, 500]),
+    ):  # fmt: skip
+        batch = shapes.flat(trunk, branches, shape["vocab_size"])
+        work = tree_flops(batch.trees, shape)
+        alone = sum(tree_flops([row], shape) for row in batch.rows) / work
+        theirs = padded_flops(batch.rows, shape) / work
+        many = f"{len(branches)} x {branches[0]}" if len(set(branches)) == 1 else "/".join(map(str, branches))
+        print(f"| {trunk:,} | {many} | {alone:.2f} | {theirs:.2f} |")
+    batch = shapes.questions(8192, shape["vocab_size"])
+    work = tree_flops(batch.trees, shape)
+    alone = sum(tree_flops([row], shape) for row in batch.rows) / work
+    print(f"| 8,192 | 4 questions x 2 answers | {alone:.2f} | {padded_flops(batch.rows, shape) / work:.2f} |")
+
+
+if __name__ == "__main__":
+    main()

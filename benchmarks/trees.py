@@ -3,7 +3,8 @@
 Equality first; then, per cell, fresh processes that take steps in turn, medians of CPU time, peak memory over base (MiB), and
 the share of the FLOP bound that sharing reaches in our own code. `bound` = FLOPs of a row per response / FLOPs of the tree;
 `share` = (CPU time of the same rows as one-branch trees / CPU time of the tree) / bound. TRL's ratios stand beside it and are
-never used for the share. `--device cuda --shape mistral-7b` runs benchmarks/tree_gpu.py instead.
+never used for the share. `projected_32_layers` is what the same shape would give at 32 layers: the FLOPs of TRL's rows over the
+tree's there, times the share reached here (TRL taken at our rate, so that a small model's large head flatters nobody). `--device cuda --shape mistral-7b` runs benchmarks/tree_gpu.py instead.
 """
 
 from __future__ import annotations
@@ -144,7 +145,7 @@ def compare(name: str, kind: str, size: list[int], trl: str, targets: dict[str, 
             "memory_ratio": theirs.get("live_memory", theirs["memory"]) / mine.get("live_memory", mine["memory"]),
             "resident_ratio": theirs["memory"] / mine["memory"],
             "flops_ratio": bounds[None],
-            "projected_32_layers": ratio * bounds[32] / bounds[None],
+            "projected_32_layers": bounds[32] * min(1.0, cell["share"]),
             "trl": theirs | {"side": trl},
         }
     return cell
