@@ -4,7 +4,8 @@ Equality first; then, per cell, fresh processes that take steps in turn, medians
 the share of the FLOP bound that sharing reaches in our own code. `bound` = FLOPs of a row per response / FLOPs of the tree;
 `share` = (CPU time of the same rows as one-branch trees / CPU time of the tree) / bound. TRL's ratios stand beside it and are
 never used for the share. `projected_32_layers` is what the same shape would give at 32 layers: the FLOPs of TRL's rows over the
-tree's there, times the share reached here (TRL taken at our rate, so that a small model's large head flatters nobody). `--device cuda --shape mistral-7b` runs benchmarks/tree_gpu.py instead.
+tree's there, times the share reached here (TRL taken at our rate, so that a small model's large head flatters nobody).
+`--device cuda --shape mistral-7b` runs benchmarks/tree_gpu.py instead.
 """
 
 from __future__ import annotations
