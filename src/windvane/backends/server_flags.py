@@ -44,7 +44,7 @@ def server_of(options: argparse.Namespace) -> Server:
 
 def tell_estimate(judge: Any, questions: Sequence[Question], server: Server) -> None:
     """One line on standard error where the judge is a server's model."""
-    found = judge.estimate(questions) if hasattr(judge, "estimate") else None
+    found = judge.estimate(questions) if questions and hasattr(judge, "estimate") else None
     if found is not None:
         print(f"windvane: {found.told(server)}", file=sys.stderr)
 
