@@ -1,6 +1,7 @@
 """A journal loses at most the unit that was being written; publishing shows all of it or nothing."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -70,6 +71,31 @@ def test_runner_goes_on_where_it_stopped(tmp_path):
         HereRunner(run, quiet=True).run("s", [("1", "a"), ("2", "b")], work)
     assert calls == ["a", "stop", "b"]
     assert len(list(read_jsonl(tmp_path / "s.jsonl"))) == 4
+
+
+def test_what_a_kill_leaves_beside_a_published_file_goes(tmp_path):
+    """Killed between publishing and removing: the journal, or the old folder, is removed by the next start."""
+    with RunFolder(tmp_path) as run:
+        (tmp_path / "s.jsonl").write_text("")
+        (tmp_path / "s.journal").write_text("left over")
+        HereRunner(run, quiet=True).run("s", [("1", "a")], rows)
+    assert not (tmp_path / "s.journal").exists()
+    (tmp_path / "final.old").mkdir()
+    (tmp_path / "aside").mkdir()
+    publish_folder(tmp_path / "aside", tmp_path / "final")
+    assert not (tmp_path / "final.old").exists()
+
+
+def test_a_unit_is_synced_before_it_counts(tmp_path, monkeypatch):
+    synced = []
+    real = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(fd), real(fd))[1])
+    journal = Journal(tmp_path / "x.jsonl")
+    journal.add("a", rows("a"))
+    assert len(synced) == 1
+    write_atomic(tmp_path / "y", "text")
+    assert len(synced) == 3, "the file and its folder"
+    journal.close()
 
 
 def test_second_process_is_refused(tmp_path):

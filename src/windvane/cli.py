@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 
 from windvane.errors import UserError
@@ -40,14 +41,19 @@ def usage() -> str:
     return "\n".join(lines)
 
 
+def below(first: str) -> list[str]:
+    """The two-word verbs that begin with `first`."""
+    return [verb for verb in VERBS if verb.split()[0] == first and " " in verb]
+
+
 def find(argv: Sequence[str]) -> tuple[str, list[str]]:
     """The verb at the head of `argv` (one or two words) and the rest."""
     for words in (2, 1):
         verb = " ".join(argv[:words])
         if verb in VERBS:
             return verb, list(argv[words:])
-    second = [v.split()[1] for v in VERBS if v.split()[0] == argv[0] and " " in v]
-    if second and (len(argv) == 1 or argv[1] in ("-h", "--help")):
+    second = [verb.split()[1] for verb in below(argv[0])]
+    if second and len(argv) == 1:
         raise UserError(f"{argv[0]} what? One of: {', '.join(second)}")
     raise UserError(f"no verb '{' '.join(argv[: 2 if second else 1])}'; there are: {', '.join(VERBS)}")
 
@@ -64,23 +70,46 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"windvane {version('windvane')}")
         return 0
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    warnings.showwarning = _one_line
     try:
+        if len(argv) == 2 and argv[1] in ("-h", "--help") and argv[0] not in VERBS and below(argv[0]):
+            print("\n".join(f"{name}: {VERBS[name][1]}" for name in below(argv[0])))
+            return 0
         verb, rest = find(argv)
         module, _, function = VERBS[verb][0].partition(":")
         try:
             return getattr(importlib.import_module(module), function)(rest) or 0
-        except SystemExit as stop:  # --help of a verb
-            return int(stop.code or 0)
+        except SystemExit as stop:
+            if stop.code or not {"-h", "--help"} & set(rest):
+                raise UserError(
+                    f"{verb}: something called exit({stop.code!r}); what it should have done is not done"
+                ) from None
+            return 0
+        except Exception as error:
+            if type(error).__name__ == "SafetensorError":  # what safetensors could not read or write, a full disk say
+                raise UserError(f"weights could not be read or written: {error}") from None
+            raise
     except UserError as error:
         print(f"windvane: {error}", file=sys.stderr)
         return 2
     except OSError as error:
-        if isinstance(error, BrokenPipeError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 1
-        place = f"{error.filename}: " if error.filename else ""
-        print(f"windvane: {place}{error.strerror or error}", file=sys.stderr)
-        return 2
+        return _failed(error)
     except KeyboardInterrupt:
         print("windvane: interrupted; the same command goes on where this one stopped", file=sys.stderr)
         return 130
+
+
+def _failed(error: OSError) -> int:
+    """A file that could not be read or written, a full disk, a closed pipe: one line."""
+    if isinstance(error, BrokenPipeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    place = f"{error.filename}: " if error.filename else ""
+    print(f"windvane: {place}{error.strerror or error}", file=sys.stderr)
+    return 2
+
+
+def _one_line(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
+    """A warning as one line, its place left out; those for the programmers of libraries are not shown."""
+    if not issubclass(category, (DeprecationWarning, FutureWarning)):
+        print(f"windvane: note: {' '.join(str(message).split())[:300]}", file=sys.stderr)

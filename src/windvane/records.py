@@ -136,4 +136,5 @@ def by_prompt(responses: Iterable[Response]) -> dict[str, list[Response]]:
 def batches(prompts: Sequence[Prompt], size: int) -> list[tuple[str, list[Prompt]]]:
     """The units of a data stage: (key, prompts), `size` at a time in the order of their ids; a function of its input alone."""
     ordered = sorted(prompts, key=lambda p: p.id)
-    return [(f"{i // size:06d}", ordered[i : i + size]) for i in range(0, len(ordered), size)]
+    parts = [ordered[i : i + size] for i in range(0, len(ordered), size)]
+    return [(f"{n:06d}-{content_id([p.id for p in part])}", part) for n, part in enumerate(parts)]

@@ -50,7 +50,11 @@ def settle(path: Path, settings: Any) -> None:
     if not path.exists():
         write_atomic(path, text)
         return
-    changed = differences(tomllib.loads(path.read_text(encoding="utf-8")), tomllib.loads(text))
+    try:
+        held = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not valid TOML ({error}); put the run's settings back or use another --out") from None
+    changed = differences(held, tomllib.loads(text))
     if changed:
         raise UserError(
             f"{path}: this run was started with other settings ({'; '.join(changed[:5])}); use another --out"

@@ -59,9 +59,9 @@ def publish_folder(aside: Path, final: Path) -> None:
         with file.open("rb+") as handle:
             os.fsync(handle.fileno())
     fsync_folder(aside)
+    old = final.with_name(final.name + ".old")
+    shutil.rmtree(old, ignore_errors=True)  # a kill between the renames below leaves one
     if final.exists():
-        old = final.with_name(final.name + ".old")
-        shutil.rmtree(old, ignore_errors=True)
         final.rename(old)
         aside.rename(final)
         shutil.rmtree(old)
@@ -183,7 +183,7 @@ class RunFolder:
         return (self.path / name).exists()
 
     def status(self, stage: str, done: int, total: int) -> None:
-        """What is going on now, for `windvane status` and for whoever watches: not part of the manifest."""
+        """What is going on now, for whoever watches: not part of the manifest."""
         record = {"stage": stage, "done": done, "total": total, "pid": os.getpid(), "time": time.time()}
         aside = self.path / "status.json.tmp"
         aside.write_text(dumps(record))

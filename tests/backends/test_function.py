@@ -69,7 +69,7 @@ def test_only_probabilities_are_kept(value, kept):
         assert judge.judge(QUESTIONS) == [kept, kept]
         assert set(judge.reasons) == (set() if kept is not None else {"k-ab", "k-ba"})
     if isinstance(value, float) and kept is None:
-        assert judge.reasons["k-ab"] == f"judge returned {value} for k-ab: not a probability in [0, 1]"
+        assert judge.reasons["k-ab"] == f"the judge returned {value}: not a probability in [0, 1]"
 
 
 class _Fixed:

@@ -72,7 +72,7 @@ def test_adapter(tmp_path):
     data = ModelCard(text).data.to_dict()
     assert (data["library_name"], data["base_model_relation"]) == ("peft", "adapter")
     assert "A LoRA adapter for `mistralai/Mistral-7B-Instruct-v0.2`" in text
-    assert "AutoPeftModelForCausalLM" in text
+    assert 'PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained("BASE"), "THIS")' in text
 
 
 def test_an_unfinished_run(tmp_path):

@@ -73,6 +73,19 @@ FAULTS = {
     "wrong type": ({"more": ["--train.lr", "fast"]}, "--train.lr: could not convert string to float: 'fast'"),
     "unknown flag": ({"more": ["--train.learning-rate", "1"]}, "not known: --train.learning-rate"),
     "out of range": ({"more": ["--train.warmup", "1.5"]}, "train.warmup: 1.5; must be in [0, 1)"),
+    "judge twice, spelt otherwise": (
+        {"more": ["--judge", "world:styles", "--evaluate.judge", "world:styles:proxy"]},
+        "evaluate.judge: world:styles trains already",
+    ),
+    "negative seed": ({"more": ["--seed", "-1"]}, "seed: -1; must be 0 or more"),
+    "too many iterations": ({"more": ["--iterations", "100000000000"]}, "1000 at most"),
+    "too many answers": ({"more": ["--sampling.k", "3000000"]}, "4096 answers a prompt at most"),
+    "temperature": ({"more": ["--sampling.temperature", "nan"]}, "temperature nan"),
+    "all answers of pairs": (
+        {"more": ["--answers", "all", "--train.objective", "dpo"]},
+        "answers: all K go with an objective",
+    ),
+    "empty out": ({"out": ""}, "--out: is empty"),
     "no recipe": ({"more": ["--recipe", "nowhere.toml"]}, "nowhere.toml: no such file"),
 }
 
@@ -80,7 +93,12 @@ FAULTS = {
 @pytest.mark.parametrize("name", FAULTS)
 def test_one_line(tmp_path, capsys, model, prompts, name):
     given, expected = FAULTS[name]
-    code = run(given.get("model", model), given.get("prompts", prompts), tmp_path / "run", *given.get("more", []))
+    code = run(
+        given.get("model", model),
+        given.get("prompts", prompts),
+        given.get("out", tmp_path / "run"),
+        *given.get("more", []),
+    )
     assert expected in line(capsys) and code == 2
 
 
@@ -153,6 +171,43 @@ def test_a_judge_that_answers_nonsense_is_counted_not_scored(tmp_path, capsys, m
     assert "nothing to train on" in line(capsys)
     verdicts = [json.loads(row) for row in (tmp_path / "run/iter-1/verdicts.jsonl").read_text().splitlines()]
     assert verdicts and all(v["p"] is None and "7" in v["reason"] for v in verdicts)
+
+
+def test_a_failed_start_binds_nobody(tmp_path, capsys, model, prompts):
+    assert run("/nowhere/model", prompts, tmp_path / "run") == 2
+    assert "no such folder" in line(capsys)
+    assert run(model, prompts, tmp_path / "run", "--sampling.max-new-tokens", "300") == 2
+    assert "max_new_tokens is 300" in line(capsys)
+    assert run(model, "nowhere.jsonl", tmp_path / "run") == 2
+    assert "nowhere.jsonl: no such file" in line(capsys)
+
+
+def test_a_judge_that_exits(tmp_path, capsys, model, prompts, monkeypatch):
+    (tmp_path / "leaving.py").write_text("def f(prompt, a, b):\n    raise SystemExit(0)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert run(model, prompts, tmp_path / "run", "--judge", "py:leaving:f") == 2
+    assert "py:leaving:f" in line(capsys)
+
+
+def test_a_tokenizer_of_another_model(tmp_path, capsys, prompts):
+    folder = tiny.folder(tmp_path / "small", vocab=100)
+    assert run(folder, prompts, tmp_path / "run") == 2
+    assert "its vocabulary ends at 99" in line(capsys)
+
+
+def test_broken_recipe_toml(tmp_path, capsys, model, prompts):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "heldout.jsonl").write_text("")
+    (tmp_path / "run" / "recipe.toml").write_text("seed = ")
+    assert run(model, prompts, tmp_path / "run") == 2
+    assert "recipe.toml: not valid TOML" in line(capsys)
+
+
+def test_weights_that_training_ruins_are_not_published(tmp_path, capsys, model, prompts):
+    ruin = ["--train.lr", "1e30", "--train.schedule", "constant", "--train.warmup", "0", "--train.batch", "64"]
+    assert run(model, prompts, tmp_path / "run", *ruin, "--train.held-out", "0") == 2
+    assert "not finite" in line(capsys)
+    assert not (tmp_path / "run" / "iter-1" / "model").exists()
 
 
 @pytest.mark.parametrize(

@@ -144,3 +144,87 @@ def test_a_reward_model_judges_and_another_evaluates(tmp_path):
     rows = json.loads((tmp_path / "run" / "summary.json").read_text())["iterations"]
     assert rows[1]["win_rate"] is not None and rows[1]["disagreement"] == pytest.approx(0, abs=1e-6)
     assert rows[1]["cyclic_triples"] == 0, "a scalar reward knows no cycles"
+
+
+@pytest.mark.slow
+def test_held_out_prompts_are_never_trained_on(tmp_path, capfd):
+    """The same prompts in both files: they are held out, said so, and kept out of training."""
+    model, prompts = tiny.folder(tmp_path / "model"), write_prompts(tmp_path / "p.jsonl", 30)
+    held = tmp_path / "held.jsonl"
+    held.write_text("".join(prompts.read_text().splitlines(keepends=True)[:10]))
+    assert run(model, prompts, tmp_path / "run", "--evaluate.prompts", str(held), "--no-quiet") == 0
+    ids = [
+        {json.loads(r)["id"] for r in (tmp_path / "run" / n).read_text().splitlines()}
+        for n in ("heldout.jsonl", "iter-1/prompts.jsonl")
+    ]
+    assert len(ids[0]) == 10 and len(ids[1]) == 20 and not ids[0] & ids[1]
+    assert "10 prompts are held out and were kept out of training" in capfd.readouterr().err
+
+
+@pytest.mark.slow
+def test_kl_is_of_samples_at_temperature_1(tmp_path):
+    """Evaluation decodes at 0.7; KL has samples of its own at 1, and is that of an outside computation over them."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    model, prompts = tiny.folder(tmp_path / "model", scale=2.0), write_prompts(tmp_path / "p.jsonl", 20)
+    assert run(model, prompts, tmp_path / "run") == 0
+
+    def rows(name):
+        return [json.loads(r) for r in (tmp_path / "run" / name).read_text().splitlines()]
+
+    nets = [AutoModelForCausalLM.from_pretrained(p) for p in (tmp_path / "run" / "model", model)]
+    heads = {p["id"]: p["token_ids"] for p in rows("heldout.jsonl")}
+    told = {r["id"]: r["kl"] for r in rows("iter-1/evaluation.jsonl")}
+    samples = rows("iter-1/samples.jsonl")
+    assert len(samples) == len(told) > 0
+    for sample in samples:
+        ids = torch.tensor([heads[sample["prompt_id"]] + sample["token_ids"]])
+        with torch.no_grad():
+            now, start = (
+                torch.log_softmax(net(ids).logits[0, len(heads[sample["prompt_id"]]) - 1 : -1].double(), -1)
+                for net in nets
+            )
+        assert told[sample["prompt_id"]] == pytest.approx((now.exp() * (now - start)).sum().item(), rel=1e-3, abs=1e-6)
+
+
+@pytest.mark.slow
+def test_weights_changed_under_the_run(tmp_path, capsys):
+    model, prompts = tiny.folder(tmp_path / "model"), write_prompts(tmp_path / "p.jsonl", 20)
+    out = tmp_path / "run"
+    assert run(model, prompts, out) == 0
+    for name in ("manifest.json", "iter-1/reference.jsonl"):
+        (out / name).unlink()
+    tiny.model(seed=9).save_pretrained(model)
+    assert run(model, prompts, out) == 2
+    assert "the weights were changed under the run" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_lost_file_is_made_again(tmp_path):
+    model, prompts = tiny.folder(tmp_path / "model"), write_prompts(tmp_path / "p.jsonl", 20)
+    out = tmp_path / "run"
+    assert run(model, prompts, out) == 0
+    before = (out / "manifest.json").read_bytes()
+    for name in (
+        "summary.json",
+        "report.html",
+        "model/model.safetensors",
+        "iter-1/model/model.safetensors",
+        "iter-1/groups.jsonl",
+    ):
+        (out / name).unlink()
+        (out / "timings.jsonl").write_text('{"torn')
+        assert run(model, prompts, out) == 0
+        assert (out / "manifest.json").read_bytes() == before, name
+
+
+@pytest.mark.slow
+def test_an_adapter_of_another_rank(tmp_path, capsys):
+    model, prompts = tiny.folder(tmp_path / "model"), write_prompts(tmp_path / "p.jsonl", 20)
+    assert run(model, prompts, tmp_path / "run", "--train.lora-rank", "4") == 0
+    adapter = tmp_path / "run" / "model"
+    for rank in ("0", "8"):
+        assert run(adapter, prompts, tmp_path / f"rank{rank}", "--train.lora-rank", rank) == 2
+        assert "holds a LoRA adapter of rank 4; train it on with --train.lora-rank 4" in capsys.readouterr().err
+    assert run(adapter, prompts, tmp_path / "on", "--train.lora-rank", "4") == 0

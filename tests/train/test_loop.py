@@ -145,7 +145,7 @@ def test_nan_names_its_rows(tmp_path):
     found = with_cached(net, make_examples())
     bad = dataclasses.replace(found[11], p_win=(float("nan"), 0.2))
     found[11] = bad
-    with pytest.raises(UserError, match="loss is not finite for prompts e11; nothing was updated"):
+    with pytest.raises(UserError, match="before its update: the loss is not finite for prompts e11"):
         fit(tmp_path, net, found)
 
 

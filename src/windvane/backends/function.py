@@ -75,7 +75,7 @@ class FunctionJudge:
     def _ask(self, q: Question) -> float | None:
         try:
             value = self.function(q.prompt.text, q.first.text, q.second.text)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise UserError(f"py:{self.spec}: question {q.key}: {_told(error)}") from error
         return _probability(value, q.key, self.reasons)
 
@@ -94,7 +94,7 @@ class CheckedJudge:
         )
         try:
             values = list(self.inner.judge(questions))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise UserError(f"py:{self.spec}: {named}: {_told(error)}") from error
         if len(values) != len(keys):
             raise UserError(
@@ -117,8 +117,9 @@ def _probability(value: Any, key: str, reasons: dict[str, str]) -> float | None:
             number = None
     if number is not None and 0.0 <= number <= 1.0:
         return number
-    shown = repr(value) if number is None else repr(number)
-    reasons[key] = f"judge returned {shown[:80]} for {key}: not a probability in [0, 1]"
+    plain = value is None or isinstance(value, (str, int, bool))  # another object's repr may hold an address
+    shown = repr(number) if number is not None else repr(value)[:80] if plain else f"a {type(value).__name__}"
+    reasons[key] = f"the judge returned {shown}: not a probability in [0, 1]"
     return None
 
 

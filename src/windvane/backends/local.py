@@ -35,9 +35,11 @@ class Sampling:
     def __post_init__(self) -> None:
         if self.k < 1 or self.max_new_tokens < 1:
             raise UserError(f"sampling: k {self.k}, max_new_tokens {self.max_new_tokens}: both must be at least 1")
-        if self.temperature < 0 or not 0 < self.top_p <= 1:
+        if self.k > 4096:
+            raise UserError(f"sampling: k {self.k}; 4096 answers a prompt at most")
+        if not (self.temperature == 0 or 1e-3 <= self.temperature <= 1e3) or not 0 < self.top_p <= 1:
             raise UserError(
-                f"sampling: temperature {self.temperature}, top_p {self.top_p}: take temperature >= 0, 0 < top_p <= 1"
+                f"sampling: temperature {self.temperature}, top_p {self.top_p}: take 0 (greedy) or 0.001 to 1000, and 0 < top_p <= 1"
             )
 
 

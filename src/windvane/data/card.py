@@ -117,8 +117,8 @@ def _usage(adapter: bool, model: str) -> str:
         'tokenizer = AutoTokenizer.from_pretrained("THIS")',
     ]
     if adapter:
-        lines[0] = "from peft import AutoPeftModelForCausalLM\nfrom transformers import AutoTokenizer"
-        lines.append('model = AutoPeftModelForCausalLM.from_pretrained("THIS")')
+        lines[0] = "from peft import PeftModel\nfrom transformers import AutoModelForCausalLM, AutoTokenizer"
+        lines.append('model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained("BASE"), "THIS")')
     else:
         lines.append('model = AutoModelForCausalLM.from_pretrained("THIS")')
     lines += [
@@ -126,7 +126,7 @@ def _usage(adapter: bool, model: str) -> str:
         'ids = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_tensors="pt", return_dict=True)',
         'print(tokenizer.decode(model.generate(**ids, max_new_tokens=256)[0, ids["input_ids"].shape[1] :]))',
     ]
-    base = f"\n\nThe base model `{model}` is loaded by it." if adapter else ""
+    base = f" `BASE` is the base model, `{model}`." if adapter else ""
     return "```python\n" + "\n".join(lines) + f"\n```\n\n`THIS` is the folder or the hub name this card lies in.{base}"
 
 
@@ -151,6 +151,8 @@ def _measured(summary: Mapping[str, Any]) -> str:
     judge, proxy = summary.get("evaluation_judge"), summary.get("proxy_judge") or summary.get("judge")
     by = (
         f"Win rates are judged by `{_public(str(judge))}`, which training never saw"
+        if judge and any(i.get("win_rate") is not None for i in iterations)
+        else f"Win rates are not measured: `{_public(str(judge))}` gave no usable answer"
         if judge
         else "Win rates are not measured"
     )

@@ -97,7 +97,7 @@ def _world(name: str, column: str | None, split: str | None) -> list[Prompt]:
                 raise
     if prompts is None:
         raise UserError(f"{name}: the embedded world has no family '{family}' with prompts")
-    return list(prompts(None, split or named or "train", 0))
+    return list(prompts(None, named or split or "train", 0))
 
 
 def _distinct(prompts: list[Prompt], column: str | None) -> ReadPrompts:

@@ -32,8 +32,15 @@ class Sides:
     drift: Answers  # samples of the current policy at temperature 1
 
 
-def win_rates(judge: PairJudge | None, prompts: Sequence[Prompt], ours: Answers, theirs: Answers) -> list[float | None]:
-    """P(ours beats theirs) for each prompt, the mean over its answer pairs that were judged; None where none was."""
+def win_rates(
+    judge: PairJudge | None,
+    prompts: Sequence[Prompt],
+    ours: Answers,
+    theirs: Answers,
+    failed: dict[str, list[str]] | None = None,
+) -> list[float | None]:
+    """P(ours beats theirs) for each prompt, the mean over its answer pairs that were judged; None where none was. What could not be
+    judged goes into `failed`, prompt id -> reasons."""
     if judge is None:
         return [None] * len(prompts)
     pairs = [(p, a, b) for p in prompts for a, b in zip(ours[p.id], theirs[p.id], strict=True)]
@@ -41,6 +48,8 @@ def win_rates(judge: PairJudge | None, prompts: Sequence[Prompt], ours: Answers,
     for verdict in compare(judge, pairs):
         if verdict.p is not None:
             told.setdefault(verdict.prompt_id, []).append(verdict.p)
+        elif failed is not None:
+            failed.setdefault(verdict.prompt_id, []).append(verdict.reason or "")
     return [sum(told[p.id]) / len(told[p.id]) if p.id in told else None for p in prompts]
 
 
@@ -68,11 +77,12 @@ def run_evaluate(
     """Fill `stage`; `scorers` are the current policy's and the start's."""
 
     def work(batch: list[Prompt]) -> Iterable[dict[str, Any]]:
+        failed: dict[str, list[str]] = {}
         columns = {
-            "win_start": win_rates(true_judge, batch, sides.now, sides.start),
-            "win_previous": win_rates(true_judge, batch, sides.now, sides.previous),
-            "proxy_start": win_rates(proxy_judge, batch, sides.now, sides.start),
-            "proxy_previous": win_rates(proxy_judge, batch, sides.now, sides.previous),
+            "win_start": win_rates(true_judge, batch, sides.now, sides.start, failed),
+            "win_previous": win_rates(true_judge, batch, sides.now, sides.previous, failed),
+            "proxy_start": win_rates(proxy_judge, batch, sides.now, sides.start, failed),
+            "proxy_previous": win_rates(proxy_judge, batch, sides.now, sides.previous, failed),
         }
         kl = drift(*scorers, batch, sides.drift)
         rows = []
@@ -85,6 +95,8 @@ def run_evaluate(
                     "mean_length": sum(len(r.token_ids) for r in mine) / len(mine),
                     "kl": kl[i][0],
                     "kl_token": kl[i][1],
+                    "failed": len(failed.get(prompt.id, ())),
+                    "reasons": sorted(set(failed.get(prompt.id, ()))),
                     "finish_length_share": sum(r.finish == "length" for r in mine) / len(mine),
                 }
             )
@@ -93,8 +105,9 @@ def run_evaluate(
     runner.run(stage, batches(prompts, batch_prompts), work)
 
 
-def summarise(rows: Sequence[Mapping[str, Any]], seed: int) -> dict[str, Any]:
-    """The numbers of one iteration: win rates with 95% intervals over prompts, mean length in tokens, KL in nats."""
+def summarise(rows: Sequence[Mapping[str, Any]], seed: int, judged: bool = True) -> dict[str, Any]:
+    """The numbers of one iteration: win rates with 95% intervals over prompts, mean length in tokens, KL in nats. `judged`: whether
+    there was a true judge."""
 
     def interval(name: str) -> Interval | None:
         return bootstrap_mean([r[name] for r in rows if r[name] is not None], seed)
@@ -116,7 +129,6 @@ def summarise(rows: Sequence[Mapping[str, Any]], seed: int) -> dict[str, Any]:
         tail = "_previous" if column.endswith("previous") else ""
         low, high = f"{head}low{tail}", f"{head}high{tail}"
         record[low], record[high] = (found.low, found.high) if found else (None, None)
-    unjudged = sum(r["win_start"] is None for r in rows) if record["win_rate"] is not None else 0
     return {
         **record,
         "mean_length": mean("mean_length"),
@@ -124,5 +136,6 @@ def summarise(rows: Sequence[Mapping[str, Any]], seed: int) -> dict[str, Any]:
         "kl_token": mean("kl_token"),
         "finish_length_share": mean("finish_length_share"),
         "prompts": len(rows),
-        "unjudged": unjudged,
+        "unjudged": sum(r["win_start"] is None for r in rows) if judged else 0,
+        "failed_verdicts_evaluation": sum(r["failed"] for r in rows),
     }

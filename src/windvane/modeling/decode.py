@@ -200,7 +200,8 @@ def probe(decoder: Decoder, model: Any) -> tuple[float, float]:
             for row, logits in zip(rows, seen):
                 ids = torch.tensor([row], device=plain.device)
                 expected = plain(input_ids=ids, use_cache=False).logits[0, -1].float()
-                worst = max(worst, (logits - expected).abs().max().item())
+                gap = (logits - expected).abs().max().item()
+                worst = max(worst, gap if gap == gap else float("inf"))
                 largest = max(largest, expected.abs().max().item())
             if step == 2:
                 living = torch.tensor([i for i in range(len(rows)) if i != 1], device=plain.device)

@@ -5,6 +5,7 @@ In: a run folder whose iterations stand. Everything written here but the manifes
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
@@ -42,6 +43,14 @@ def summary(run: RunFolder, settings: Any) -> dict[str, Any]:
         )
     if s.model.startswith("world:"):
         notes.append(world(s.model).describe())
+    iterations = [
+        iteration(run, t, s.seed, s.train.keep, s.evaluate.judge is not None) for t in range(s.iterations + 1)
+    ]
+    if s.evaluate.judge and any(row["unjudged"] for row in iterations):
+        counts = ", ".join(
+            f"{row['unjudged']} of {row['prompts']} at iteration {row['iteration']}" for row in iterations
+        )
+        notes.append(f"The held-out judge gave no usable answer on some prompts, which no win rate counts: {counts}.")
     return {
         "recipe": type(settings).__name__.lower(),
         "objective": s.train.objective,
@@ -50,7 +59,7 @@ def summary(run: RunFolder, settings: Any) -> dict[str, Any]:
         "evaluation_judge": s.evaluate.judge,
         "proxy_judge": s.evaluate.proxy or s.judge,
         "prompts": s.prompts,
-        "iterations": [iteration(run, t, s.seed) for t in range(s.iterations + 1)],
+        "iterations": iterations,
         "report": "report.html",
         "notes": notes,
     }
@@ -61,17 +70,17 @@ def world(spec: str) -> Any:
     return importlib.import_module(f"windvane.world.{spec.removeprefix('world:').split(':')[0]}")
 
 
-def iteration(run: RunFolder, t: int, seed: int) -> dict[str, Any]:
-    """One entry: held-out figures, and from t = 1 what judging and training showed."""
+def iteration(run: RunFolder, t: int, seed: int, keep: str, judged: bool) -> dict[str, Any]:
+    """One entry: held-out figures, and from t = 1 what judging and training showed; log-ratios are those of the step that was kept."""
     folder = run / f"iter-{t}"
-    entry = {"iteration": t, **summarise([row for _, row in read_jsonl(folder / "evaluation.jsonl")], seed)}
+    entry = {"iteration": t, **summarise([row for _, row in read_jsonl(folder / "evaluation.jsonl")], seed, judged)}
     if t == 0:
         return entry
     groups = read_records(folder / "groups.jsonl", Group)
     gaps = [g.disagreement for g in groups if g.disagreement is not None]
     rows = [row for _, row in read_jsonl(folder / "train" / "metrics.jsonl")]
     measured = [r for r in rows if r["split"] == "held-out" and r["step"] > 0]
-    kept = min(measured, key=lambda r: r["loss"]) if measured else rows[-1]
+    kept = (min(measured, key=lambda r: r["loss"]) if keep == "best" else measured[-1]) if measured else rows[-1]
     return {
         **entry,
         "chosen_logps": kept.get("chosen_logratio"),
@@ -113,12 +122,21 @@ def moved_adapter(config: Path, folder: Path) -> str:
     return json.dumps(held, indent=2, sort_keys=True) + "\n"
 
 
+def whole_lines(path: Path) -> list[Any]:
+    """The rows of a file that a full disk or a kill may have torn (it is no part of the manifest); what is torn is no row."""
+    found = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else ():
+        with contextlib.suppress(json.JSONDecodeError):
+            found.append(json.loads(line))
+    return found
+
+
 def table(run: RunFolder) -> str:
     """Win rate against the start with its 95% interval, proxy, length, KL and seconds, an iteration a line."""
     held = json.loads((run / "summary.json").read_text(encoding="utf-8"))
     seconds: dict[str, float] = {}
     timings = run / "timings.jsonl"
-    for _, row in read_jsonl(timings) if timings.exists() else ():
+    for row in whole_lines(timings):
         stage, _, name = row["stage"].partition("/")
         name = "evaluate" if name in ("answers", "samples", "evaluation") else name
         for key in (stage, f"{stage}/{name}"):

@@ -5,9 +5,12 @@ In: a recipe's settings. Out: the run folder of design.md section 2. A recipe ca
 
 from __future__ import annotations
 
+import json
+import shutil
 import sys
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -61,6 +64,34 @@ class Evaluate:
         return Sampling(self.answers, self.temperature, self.top_p, self.max_new_tokens)
 
 
+# |log-prob when sampled - log-prob as reference| a token (nats), by bfloat16 or not: decoding and scoring round differently
+SAMPLED_TOLERANCE = {False: 1e-2, True: 0.3}
+
+
+def canonical(judge: str) -> str:
+    """One name for one judge: defaults filled in, folders resolved."""
+    kind, _, rest = judge.partition(":")
+    if kind == "world":
+        return judge if ":" in rest else f"{judge}:proxy"
+    folder = Path(rest).expanduser()
+    return f"{kind}:{folder.resolve()}" if folder.is_dir() else judge
+
+
+def mend(run: RunFolder) -> None:
+    """Where a finished run lost a file, forget that it was finished: what is missing is made again."""
+    manifest = run / "manifest.json"
+    if not manifest.exists():
+        return
+    missing = [name for name in json.loads(manifest.read_text(encoding="utf-8")) if not (run / name).exists()]
+    for name in missing:
+        folder = (run / name).parent
+        if "model" in Path(name).parts[:-1] and folder.exists():
+            shutil.rmtree(folder)
+    if missing:
+        manifest.unlink()
+        run.log("made again: files that the manifest names were missing", files=missing)
+
+
 class Flow:
     """`settings` is a recipe's dataclass with the fields of `windvane.recipes.sppo.Sppo`."""
 
@@ -79,7 +110,10 @@ class Flow:
     def __enter__(self) -> Flow:
         self.folder.__enter__()
         try:
+            if not self.folder.finished("heldout.jsonl"):  # nothing was made yet: a failed start binds nobody
+                (self.folder / "recipe.toml").unlink(missing_ok=True)
             settle(self.folder / "recipe.toml", self.s)
+            mend(self.folder)
             torch.set_num_threads(self.s.threads)
             if not self.folder.finished("manifest.json"):
                 assert self.judges  # a judge that cannot be had is found out now, not after hours of sampling
@@ -97,7 +131,7 @@ class Flow:
         s = self.s
         found: dict[str, PairJudge | None] = {}
         named = {"train": s.judge, "true": s.evaluate.judge, "proxy": s.evaluate.proxy or s.judge}
-        if s.evaluate.judge == s.judge:
+        if s.evaluate.judge and canonical(s.evaluate.judge) == canonical(s.judge):
             raise UserError(f"evaluate.judge: {s.judge} trains already; give another judge, or none")
         for role, spec in named.items():
             same = next((found[r] for r in found if named[r] == spec), None)
@@ -154,13 +188,21 @@ class Flow:
                 f"{s.prompts}: {len(pool)} prompts are left for training ({len(held)} held out, {read.duplicates} duplicates "
                 f"merged); {s.iterations} iterations of {each or 'at least 1'} need {max(1, each) * s.iterations}"
             )
-        parts = {"heldout.jsonl": held} | {n: pool[i * each : (i + 1) * each] for i, n in enumerate(names)}
+        parts = {n: pool[i * each : (i + 1) * each] for i, n in enumerate(names)}
         if s.prompts_per_iteration is None:
             parts[names[-1]] = pool[(s.iterations - 1) * each :]
+        parts["heldout.jsonl"] = held  # last: with it the run has begun, and its settings stand
         for name, part in parts.items():
             reach = (s.evaluate if name == "heldout.jsonl" else s.sampling).max_new_tokens
+            size = self.policy(0).vocabulary()
             source = s.evaluate.prompts or s.prompts if name == "heldout.jsonl" else s.prompts
             ready = sorted(prepare(part, tokenizer, limit, reach, source, s.system), key=lambda p: p.id)
+            beyond = next((p for p in ready if max(p.token_ids) >= size), None)
+            if beyond is not None:
+                raise UserError(
+                    f"model {s.model}: its tokenizer gives id {max(beyond.token_ids)} and its vocabulary ends at {size - 1}; they do not "
+                    "belong together"
+                )
             write_atomic(self.folder / name, "".join(dumps(p) + "\n" for p in ready))
 
     def generate(self, t: int) -> None:
@@ -188,7 +230,22 @@ class Flow:
         if self.objective.reference and not self.folder.finished(f"iter-{t}/reference.jsonl"):
             scorer, train = self.policy(t - 1).scorer(training=True), self.s.train
             bf16 = train.precision == "bfloat16"
-            run_reference(self.runner, f"iter-{t}/reference", scorer, self._examples(t), train.micro_tokens, bf16)
+            examples = self._examples(t)
+            run_reference(self.runner, f"iter-{t}/reference", scorer, examples, train.micro_tokens, bf16)
+            self._same_weights(t)
+
+    def _same_weights(self, t: int) -> None:
+        """What sampled and what is the reference are one model: their log-probs of the same answers agree, but for rounding."""
+        sampled = {r.id: r for r in self._responses(t)}
+        limit = SAMPLED_TOLERANCE[self.s.train.precision == "bfloat16"]
+        for row in read_records(self.folder / f"iter-{t}/reference.jsonl", Reference):
+            logps = sampled[row.id].logps if row.id in sampled else None  # KTO's mismatched answers were never sampled
+            if logps is not None and not abs(logps - row.logps) / row.tokens <= limit:
+                (self.folder / f"iter-{t}/reference.jsonl").unlink()
+                raise UserError(
+                    f"model {self.policy(t - 1).spec}: its log-prob of answer {row.id} is {row.logps:.3f}, and was {logps:.3f} when it was "
+                    "sampled: the weights were changed under the run; put them back or use another --out"
+                )
 
     def train(self, t: int) -> None:
         iteration = f"iter-{t}"
@@ -199,6 +256,8 @@ class Flow:
                 found = with_reference(found, {r.id: r.logps for r in cached})
             seed = seed_of(self.s.seed, "train", t)
             training, held = set_aside(found, self.s.train.held_out, seed)
+            if self.s.train.keep == "best" and not held:
+                self.tell(f"iteration {t}: no group is held out (train.held_out), so the last step's weights are kept")
             policy = self.policy(t - 1)
             scorer, tokenizer = policy.scorer(training=True), policy.tokenizer
             run_train(

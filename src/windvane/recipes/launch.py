@@ -71,6 +71,8 @@ def launch(
         prog,
         f"{description or ''}\n\n--recipe FILE starts from the settings of another run's recipe.toml.",
     )
+    if not made.out.strip():
+        raise UserError("--out: is empty; name the run's folder")
     run(keep_threads(made.settings, Path(made.out)), made.out, made.quiet)
     return 0
 

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from windvane.backends.local import LocalGenerator, Sampling, window
+from windvane.errors import UserError
 from windvane.modeling.load import load_model, load_tokenizer
 from windvane.modeling.logprobs import Scorer
 from windvane.modeling.lora import add_lora
@@ -24,7 +25,7 @@ class Policy:
 
     def __init__(self, spec: str, train: Train, device: str, seed: int) -> None:
         self.spec, self.train, self.device, self.seed = spec, train, device, seed
-        self._loaded: tuple[tuple[str, bool], Any] | None = None
+        self._loaded: tuple[tuple[str, bool, bool], Any] | None = None
         self._tokenizer: Any = None
         self._scorer: Scorer | None = None
 
@@ -47,14 +48,27 @@ class Policy:
         bf16 = self.train.precision == "bfloat16"
         adapter = training and self.train.lora_rank > 0
         dtype = "bfloat16" if bf16 and (adapter or not training) else "float32"
-        if self._loaded is None or self._loaded[0] != (dtype, adapter):
+        adapted = self._loaded is not None and hasattr(self._loaded[1], "peft_config")
+        key = (dtype, adapter, training and adapted)  # an adapter is opened for training when it is loaded
+        if self._loaded is None or self._loaded[0] != key:
             self.release()
             model = load_model(self.spec, dtype, self.device, trainable=training)
+            self._refuse_rank(model, training)
+            key = (dtype, adapter, training and hasattr(model, "peft_config"))
             if adapter and not hasattr(model, "peft_config"):
                 s = self.train
                 model = add_lora(model, s.lora_rank, s.lora_alpha, s.lora_dropout, seed=self.seed)
-            self._loaded = ((dtype, adapter), model)
+            self._loaded = (key, model)
         return self._loaded[1]
+
+    def _refuse_rank(self, model: Any, training: bool) -> None:
+        """An adapter is trained on at its own rank; to train all weights it must be merged first."""
+        held = getattr(model, "peft_config", None)
+        rank = next(iter(held.values())).r if held else None
+        if training and rank is not None and rank != self.train.lora_rank:
+            raise UserError(
+                f"model {self.spec}: holds a LoRA adapter of rank {rank}; train it on with --train.lora-rank {rank}, or merge it first"
+            )
 
     def generator(self, sampling: Sampling) -> LocalGenerator:
         return LocalGenerator(self.model(training=False), self.tokenizer, sampling)
@@ -64,6 +78,10 @@ class Policy:
         if self._scorer is None or self._scorer.model is not model:
             self._scorer = Scorer(model)
         return self._scorer
+
+    def vocabulary(self) -> int:
+        """Rows of the model's input embedding."""
+        return int(self.model(training=False).get_input_embeddings().weight.shape[0])
 
     def window(self) -> int:
         """Tokens that the model was made for, prompt and answer together (a model that names no limit has none)."""

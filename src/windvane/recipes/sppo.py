@@ -37,11 +37,11 @@ def paper_train() -> Train:
 
 @dataclass(frozen=True, slots=True)
 class Sppo:
-    """Every setting of a run. `model`: folder or hub id; `prompts`: file, folder or hub id; `judge`: see `windvane --help`."""
+    """Every setting of a run."""
 
-    model: str
-    prompts: str
-    judge: str
+    model: str  # a folder or a hub id of a decoder, or a PEFT adapter
+    prompts: str  # JSONL, JSON, CSV, Parquet, a data set's folder or hub id
+    judge: str  # reward:MODEL, py:module:object (f(prompt, a, b) -> P(a wins)) or world:FAMILY:NAME
     prompt_column: str | None = None
     iterations: int = 3  # section 5.1
     prompts_per_iteration: int | None = None  # None: equal parts, as the three portions of UltraFeedback
@@ -61,6 +61,10 @@ class Sppo:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UserError(f"{name}: {value}; must be at least 1")
+        if self.seed < 0:
+            raise UserError(f"seed: {self.seed}; must be 0 or more")
+        if self.iterations > 1000:
+            raise UserError(f"iterations: {self.iterations}; 1000 at most")
 
 
 def run(settings: Sppo, out: str, quiet: bool = False) -> None:

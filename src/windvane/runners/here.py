@@ -27,6 +27,7 @@ class HereRunner:
 
         final = self.folder / f"{stage}.jsonl"
         if final.exists():
+            final.with_suffix(".journal").unlink(missing_ok=True)  # left by a kill between publishing and removing
             return
         start, cpu = time.perf_counter(), time.process_time()
         journal = Journal(final)

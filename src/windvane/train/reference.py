@@ -13,7 +13,7 @@ import torch
 
 from windvane.modeling.logprobs import Scorer
 from windvane.protocols import Runner
-from windvane.records import Reference
+from windvane.records import Reference, content_id
 from windvane.schema import encode
 from windvane.train.batches import Example, micro_batches
 from windvane.train.lines import answer_sums
@@ -44,4 +44,6 @@ def run_reference(
     def work(batch: list[Example]) -> Iterable[dict[str, Any]]:
         return [encode(r) for r in reference_logps(scorer, batch, bf16)]
 
-    runner.run(stage, [(f"{i:06d}", batch) for i, batch in enumerate(batches)], work)
+    runner.run(
+        stage, [(f"{i:06d}-{content_id([e.id for e in batch])}", batch) for i, batch in enumerate(batches)], work
+    )
