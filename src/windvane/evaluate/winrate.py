@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from windvane.backends.local import Sampling
+from windvane.errors import UserError
 from windvane.evaluate.stats import Interval, bootstrap_mean
 from windvane.judge import compare
 from windvane.modeling.logprobs import Scorer
@@ -20,6 +22,32 @@ from windvane.protocols import PairJudge, Runner
 from windvane.records import Prompt, Response, batches
 
 Answers = Mapping[str, Sequence[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluate:
+    """How it is measured whether the model got better. Without a `judge` of its own the win rate is not measured: the judge that
+    trained would also evaluate; the proxy's figures are reported as such."""
+
+    judge: str | None = None
+    proxy: str | None = None  # the training judge, without its noise where it has any; None: the training judge
+    prompts: str | None = None  # None: `count` prompts are set aside (a fifth at most)
+    prompt_column: str | None = None
+    count: int = 256
+    answers: int = 1  # a prompt; answer i is compared with answer i
+    temperature: float = 0.7  # SPPO's AlpacaEval decoding
+    top_p: float = 0.9
+    max_new_tokens: int = 2048
+    batch_prompts: int = 8
+
+    def __post_init__(self) -> None:
+        for name in ("count", "answers", "batch_prompts"):
+            if getattr(self, name) < 1:
+                raise UserError(f"evaluate.{name}: {getattr(self, name)}; must be at least 1")
+
+    @property
+    def sampling(self) -> Sampling:
+        return Sampling(self.answers, self.temperature, self.top_p, self.max_new_tokens)
 
 
 @dataclass(frozen=True, slots=True)

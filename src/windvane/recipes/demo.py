@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from windvane.backends.local import Sampling
-from windvane.recipes.flow import Evaluate
+from windvane.evaluate.winrate import Evaluate
 from windvane.recipes.launch import launch
 from windvane.recipes.sppo import Sppo, run
 from windvane.train.loop import Train

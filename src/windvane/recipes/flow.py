@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -36,33 +36,6 @@ from windvane.store import RunFolder, read_records, write_atomic
 from windvane.train.batches import Example, examples, set_aside, with_reference
 from windvane.train.reference import run_reference
 from windvane.train.stage import clear_checkpoints, run_train
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluate:
-    """How it is measured whether the model got better. Without a `judge` of its own the win rate is not measured: the judge that
-    trained would also evaluate; the proxy's figures are reported as such."""
-
-    judge: str | None = None
-    proxy: str | None = None  # the training judge, without its noise where it has any; None: the training judge
-    prompts: str | None = None  # None: `count` prompts are set aside (a fifth at most)
-    prompt_column: str | None = None
-    count: int = 256
-    answers: int = 1  # a prompt; answer i is compared with answer i
-    temperature: float = 0.7  # SPPO's AlpacaEval decoding
-    top_p: float = 0.9
-    max_new_tokens: int = 2048
-    batch_prompts: int = 8
-
-    def __post_init__(self) -> None:
-        for name in ("count", "answers", "batch_prompts"):
-            if getattr(self, name) < 1:
-                raise UserError(f"evaluate.{name}: {getattr(self, name)}; must be at least 1")
-
-    @property
-    def sampling(self) -> Sampling:
-        return Sampling(self.answers, self.temperature, self.top_p, self.max_new_tokens)
-
 
 # |log-prob when sampled - log-prob as reference| a token (nats), by bfloat16 or not: decoding and scoring round differently
 SAMPLED_TOLERANCE = {False: 1e-2, True: 0.3}

@@ -13,7 +13,8 @@ from typing import Literal
 
 from windvane.backends.local import Sampling
 from windvane.errors import UserError
-from windvane.recipes.flow import Evaluate, Flow
+from windvane.evaluate.winrate import Evaluate
+from windvane.recipes.flow import Flow
 from windvane.recipes.launch import launch
 from windvane.train.loop import Train
 
