@@ -21,7 +21,8 @@ class Question:
 
 class Generator(Protocol):
     """Samples answers. Returns, for each prompt, its answers at the asked `indices` (index -> one sample, seeded by `seed`, the
-    prompt's id and the index alone, so that a resumed or reordered run samples the same)."""
+    prompt's id and the index alone, so that a resumed or reordered run samples the same). An answer that could not be had (a server's
+    refused call) is left out, with its reason under its response id in a `reasons` dict, where the generator has one."""
 
     def generate(self, prompts: Sequence[Prompt], indices: Sequence[int], seed: int) -> list[list[Response]]: ...
 

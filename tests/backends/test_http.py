@@ -184,6 +184,15 @@ def test_what_is_wrong_for_every_row_stops_at_once(reply, line):
         endpoint.close()
 
 
+def test_rows_that_all_fail_stop():
+    """A request that no row survives (say, a temperature that this model refuses) is not tried 10,000 times."""
+    with Scripted(lambda *_: (400, {}, {"error": "temperature 0 is not supported"})) as scripted:
+        endpoint = open_endpoint(scripted.spec, QUICK)
+        with pytest.raises(UserError, match=r"the first 2\d rows all failed, the last with: HTTP 400: temperature 0"):
+            endpoint.ask([call(str(i)) for i in range(200)])
+        assert sum(scripted.seen.values()) <= 20 + 8
+
+
 def test_no_server():
     with Scripted(lambda *_: ("cut",)) as gone:
         spec = gone.spec

@@ -16,9 +16,11 @@ from windvane.backends.http_generator import open_generator
 from windvane.backends.http_spec import Server
 from windvane.backends.local import Sampling
 from windvane.backends.local import open_generator as open_local
+from windvane.backends.names import resolve_judge
+from windvane.judge import compare
 from windvane.modeling.load import load_tokenizer
 from windvane.prompts.chat import render
-from windvane.records import Message, Prompt
+from windvane.records import Message, Prompt, Response
 
 pytestmark = [
     pytest.mark.slow,
@@ -71,6 +73,17 @@ def test_greedy_text_equals_our_own(served):
     for (a,), (b,) in zip(theirs, ours):
         assert (a.id, a.text, a.finish) == (b.id, b.text, b.finish)
         assert a.token_ids == () and a.logps is None, "this server offers no ids"
+
+
+def test_a_judge_without_log_probabilities_reads_the_text(served):
+    """This server ignores the wish for log-probabilities; what a random model says names no label, and is kept as such."""
+    spec, _ = served
+    prompt = Prompt.of((Message("user", "Name a fruit."),))
+    a, b = (Response(f"{prompt.id}-{i}", prompt.id, i, text, (), "stop") for i, text in enumerate(("Apple", "Stone")))
+    judge = resolve_judge(spec, server=Server(concurrency=2))
+    (verdict,) = compare(judge, [(prompt, a, b)])
+    assert judge.account.counts.answered == 2
+    assert (verdict.p is None) == ("the answer names" in (verdict.reason or ""))
 
 
 def test_sampling_is_counted(served):

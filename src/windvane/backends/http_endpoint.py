@@ -2,7 +2,8 @@
 
 In: calls. Out: for each an `Answer` or `Failed`, in the order asked. An answer is journaled by the thread that received it. A row is
 given up after `Server.retries` further attempts (or at once where the server says that the row itself is wrong); an account, an address
-or a server that is wrong for every row stops all with one line, after the calls under way have been received and kept.
+or a server that is wrong for every row stops all with one line, after the calls under way have been received and kept (an interrupt
+waits for them too: they may have been paid for).
 
 Waits between attempts: the server's Retry-After where it is longer, else backoff_seconds * 2^n, each times a random factor in [0.5, 1].
 """
@@ -22,6 +23,7 @@ from windvane.backends.http_client import Client, Trouble
 from windvane.backends.http_spec import Address, Server, address
 from windvane.errors import UserError
 
+HOPELESS = 20  # rows given up before any was answered: then the fault is no row's
 LONGEST_BACKOFF = 60.0  # seconds, where the server names no wait
 
 
@@ -142,6 +144,11 @@ class Endpoint:
         if self.calls is not None:
             self.calls.fail(key, failed)
         self.account.count(failed=1)
+        counts = self.account.counts
+        if counts.failed >= HOPELESS and not counts.answered + counts.reused:
+            raise UserError(
+                f"{self.place.name}: the first {counts.failed} rows all failed, the last with: {failed.reason}"
+            )
         return failed
 
 
