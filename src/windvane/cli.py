@@ -13,6 +13,7 @@ from windvane.errors import UserError
 VERBS = {
     "demo": ("windvane.recipes.demo:main", "SPPO, three iterations, on the embedded world: see it all work, offline"),
     "run sppo": ("windvane.recipes.sppo:main", "self-play preference optimization on your model and prompts"),
+    "judge": ("windvane.recipes.judge_verb:main", "judge a run's answers again, by another judge or by a person"),
     "eval list": ("windvane.evaluate.listing:main", "what can be evaluated, what it needs, whether it runs offline"),
     "eval alpaca": ("windvane.evaluate.alpaca:main", "AlpacaEval 2.0 figures from annotations, length-controlled too"),
     "eval arena-hard": ("windvane.evaluate.pairwise:main", "Bradley-Terry ratings from pairwise judgements"),
@@ -22,6 +23,10 @@ VERBS = {
     "eval infinitebench": (
         "windvane.evaluate.infinitebench:main",
         "InfiniteBench: score predictions, or make a model's",
+    ),
+    "eval judge": (
+        "windvane.evaluate.judge_card:main",
+        "a judge's card: accuracy, order flips, ties, null answers, length",
     ),
     "export": ("windvane.data.export:main", "a run's preference pairs for other trainers"),
     "report": ("windvane.report.page:main", "write a run's report again"),

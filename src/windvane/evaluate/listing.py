@@ -16,6 +16,11 @@ EVALUATIONS = {
     ),
     "arena-hard": ("Bradley-Terry ratings with intervals", "pairwise judgements of two games a question", True),
     "mt-bench": ("two-turn scores", "single-answer judgements", True),
+    "judge": (
+        "a judge itself: accuracy, order flips, cycles, ties, null answers, length slope",
+        "a judge; a preference file",
+        True,
+    ),
     "length": ("win rate at equal length, by regression", "a run folder, or annotations", True),
     "ruler": ("13 long-context tasks and key chains, effective length", "a model, or given answers", True),
     "infinitebench": ("12 tasks beyond 100K tokens", "predictions, or a model and the published task files", True),
