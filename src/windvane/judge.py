@@ -56,6 +56,6 @@ def run_judge(
     answers = by_prompt(responses)
 
     def work(batch: list[Prompt]) -> Iterable[dict[str, Any]]:
-        return [encode(v) for v in verdicts(judge, batch, [answers[p.id] for p in batch])]
+        return [encode(v) for v in verdicts(judge, batch, [answers.get(p.id, []) for p in batch])]
 
     runner.run(stage, batches(prompts, batch_prompts), work)

@@ -62,7 +62,7 @@ def _best_and_worst(members: list[Member], answers: Sequence[Response]) -> tuple
     worst = min(members, key=lambda m: (m.p_loo, m.index))
     if best.p_loo - worst.p_loo < TIE:
         return None, None, "tie"
-    tokens = {a.index: a.token_ids for a in answers}
+    tokens = {a.index: a.token_ids or a.text for a in answers}  # a server may give text alone
     if tokens[best.index] == tokens[worst.index]:
         return None, None, "same"
     return best.index, worst.index, "pair"
@@ -89,6 +89,6 @@ def run_pair(
         told.setdefault(verdict.prompt_id, []).append(verdict)
 
     def work(batch: Sequence[Prompt]) -> Iterable[dict[str, Any]]:
-        return [encode(group(p.id, answers[p.id], told.get(p.id, []))) for p in batch]
+        return [encode(group(p.id, answers.get(p.id, []), told.get(p.id, []))) for p in batch]
 
     runner.run(stage, [("all", prompts)], work)

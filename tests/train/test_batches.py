@@ -2,6 +2,7 @@
 
 import pytest
 
+from windvane.errors import UserError
 from windvane.records import Group, Member, Message, Prompt, Response
 from windvane.train.batches import examples, with_reference
 
@@ -44,3 +45,9 @@ def test_a_tie_trains_no_pair_but_all_answers():
 def test_reference_goes_to_its_own_answer():
     (e,) = with_reference(made(), {"p-0": -3.0, "p-1": -1.0, "p-2": -2.0})
     assert e.reference == (-1.0, -3.0)
+
+
+def test_text_alone_is_not_trained_on():
+    bare = {k: Response(r.id, r.prompt_id, r.index, "words", (), "stop") for k, r in ANSWERS.items()}
+    with pytest.raises(UserError, match="answer p-1: has no token ids"):
+        examples({"p": PROMPT}, bare, [GROUP], "pair")

@@ -127,7 +127,12 @@ def ask(
             make_prompt(prompt_ids(answerer.tokenizer, q.text, q.prefix, chat), q.text, q.prefix) for q in members
         ]
         answers = generators[budget].generate(prompts, [0], seed)
-        for q, (response,) in zip(members, answers):
+        for q, found in zip(members, answers):
+            if not found:
+                raise UserError(
+                    f"question {q.id}: the server gave no answer; the same command asks again for what is missing"
+                )
+            response = found[0]
             yield {"id": q.id, **q.facts, "prediction": response.text, "finish": response.finish}
 
     units: list[tuple[str, Sequence[Asked]]] = []

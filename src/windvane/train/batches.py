@@ -11,6 +11,7 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from windvane.errors import UserError
 from windvane.modeling.tree import Tree
 from windvane.records import Group, Prompt, Response, seed_of
 
@@ -104,6 +105,11 @@ def examples(
             continue
         kept = [members[i] for i in order]
         tokens = [responses[m.response_id].token_ids for m in kept]
+        if not all(tokens):
+            bare = next(m.response_id for m, ids in zip(kept, tokens) if not ids)
+            raise UserError(
+                f"answer {bare}: has no token ids (a server gave its text alone); training goes by the sampled ids"
+            )
         found.append(
             Example(
                 id=group.id,
