@@ -83,9 +83,7 @@ def windvane(case: dict[str, Any], out: Any) -> None:
             loss = loss_of(scorer.logps(trees))
         loss.backward()
 
-    meter = Meter(out, base)  # what the self-check left behind counts
-    for _ in range(case["steps"]):
-        meter.start()
+    def step() -> None:
         for batch in batches:
             if case["side"] == "windvane":
                 compute(batch.trees)
@@ -97,8 +95,32 @@ def windvane(case: dict[str, Any], out: Any) -> None:
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
+
+    meter = Meter(out, base)  # what the self-check left behind counts
+    for _ in range(case["steps"]):
+        meter.start()
+        step()
         meter.stop()
+    if case.get("profile"):
+        print(json.dumps(profile(step)), file=out, flush=True)
     assert scorer.mode == "trees", scorer.reason
+
+
+def profile(step: Any) -> dict[str, float]:
+    """Where one more step's time goes, as fractions: the flash operators, matrix products, everything else."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as seen:
+        step()
+    found = {"attention": 0.0, "gemm": 0.0, "rest": 0.0}
+    for event in seen.key_averages():
+        kind = (
+            "attention"
+            if "flash_attention" in event.key
+            else "gemm"
+            if event.key in ("aten::mm", "aten::addmm_")
+            else "rest"
+        )
+        found[kind] += event.self_cpu_time_total
+    return {kind: time / sum(found.values()) for kind, time in found.items()}
 
 
 def trainer(case: dict[str, Any], pairs: list[tuple[list[int], list[int], list[int]]], callbacks: list[Any]) -> Any:

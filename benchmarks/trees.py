@@ -60,6 +60,7 @@ class Side:
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         self.process = subprocess.Popen(command, text=True, env=os.environ | env, **pipes)
         self.steps: list[dict[str, float]] = []
+        self.profiled = case.get("profile", False)
 
     def _read(self) -> dict[str, float]:
         line = self.process.stdout.readline()
@@ -77,12 +78,13 @@ class Side:
         self.process.stdin.flush()
         self.steps.append(self._read())
 
-    def close(self) -> dict[str, float]:
+    def close(self) -> dict[str, Any]:
+        found = {"profile": self._read()} if self.profiled else {}
         self.process.stdin.close()
         self.process.wait()
         warm = self.steps[1:] or self.steps
         cost = {k: statistics.median(s[k] for s in warm) for k in ("cpu", "wall")}
-        return cost | {"memory": max(s["peak"] for s in self.steps) - self.steps[0]["base"], "steps": len(warm)}
+        return cost | found | {"memory": max(s["peak"] for s in self.steps) - self.steps[0]["base"], "steps": len(warm)}
 
 
 def alternate(case: dict[str, Any], sides: list[str]) -> tuple[dict[str, dict[str, float]], float]:
@@ -184,8 +186,8 @@ def mixed(args: Any) -> dict[str, Any]:
     return cell
 
 
-def own(trunk: int, shape: dict[str, int], bf16: bool, steps: int, args: Any) -> dict[str, Any]:
-    """Our own step alone: its FLOPs per CPU-second beside this core's float32 GEMM rate."""
+def own(trunk: int, shape: dict[str, int], bf16: bool, steps: int, args: Any, profile: bool = False) -> dict[str, Any]:
+    """Our own step alone: its FLOPs per CPU-second beside this core's float32 GEMM rate, and where its time goes."""
     case = {
         "kind": "flat",
         "size": [trunk, 64, 64],
@@ -193,6 +195,7 @@ def own(trunk: int, shape: dict[str, int], bf16: bool, steps: int, args: Any) ->
         "threads": args.threads,
         "bf16": bf16,
         "shape": shape,
+        "profile": profile,
     }
     costs, _ = alternate(case, ["windvane"])
     rate, work = gemm(), tree_flops(build(case)[0].trees, shape) / 1e9
@@ -200,6 +203,7 @@ def own(trunk: int, shape: dict[str, int], bf16: bool, steps: int, args: Any) ->
     return {
         "trunk": trunk, "head": shape["head_dim"], "bf16": bf16, "cpu": cpu, "gflop": work,
         "peak_share": work / cpu / rate, "memory": costs["windvane"]["memory"],
+        **({"profile": costs["windvane"]["profile"]} if profile else {}),
     }  # fmt: skip
 
 
@@ -247,7 +251,7 @@ def main() -> int:
         say(json.dumps(found["cells"][-1]))
     if not args.quick and only in (None, "peaks"):
         wide = {32: args.model, 128: shapes.WIDE_HEADS} if args.shape == "small" else {32: args.model, 128: args.model}
-        found["peaks"] = [own(4096, wide[d], bf16, (steps or 3) + 1, args) for d, bf16 in PEAKS]
+        found["peaks"] = [own(4096, wide[d], bf16, (steps or 3) + 1, args, profile=True) for d, bf16 in PEAKS]
         say(json.dumps(found["peaks"]))
     if not args.quick and only in (None, "growth"):
         found["growth"] = [own(n, args.model, False, 2 if n <= 8192 else 1, args) for n in GROWTH]
