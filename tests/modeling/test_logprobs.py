@@ -229,12 +229,14 @@ def test_packing_order_does_not_matter():
 
 
 @pytest.mark.parametrize("size", [1, 7, 1000])
-def test_head_in_chunks(size, monkeypatch):
+@pytest.mark.parametrize("keep", [0, 1 << 20])
+def test_head_in_chunks(size, keep, monkeypatch):
     """The fused head (bare linear) and the checkpointed one (soft-capped) against one cross-entropy over all logits."""
     generator = torch.Generator().manual_seed(0)
     hidden = torch.randn(20, 8, generator=generator, requires_grad=True)
     rows, targets = torch.randint(0, 20, (33,), generator=generator), torch.randint(0, 50, (33,), generator=generator)
     monkeypatch.setattr(head, "chunk_rows", lambda vocabulary, device: size)
+    monkeypatch.setattr(head, "KEEP", keep)
     for cap in (None, 2.0):
         linear = torch.nn.Linear(8, 50, bias=False)
         config = SimpleNamespace(vocab_size=50, final_logit_softcapping=cap)

@@ -1,8 +1,8 @@
 """The head: hidden states -> log-probabilities of given tokens, a chunk of logits at a time.
 
-The [tokens, vocabulary] matrix never exists whole: a chunk is computed, read and dropped, and computed again in the backward (a single
-chunk is kept instead). A bare linear head has a fused path, which overwrites the logits by their log-softmax and by their gradient; a head
-with LoRA, a bias or soft-capping goes through checkpointed autograd.
+The logits of all tokens never exist at once: a chunk is computed, read and dropped, and computed again in the backward; only where
+few tokens are read do their log-probs stay. A bare linear head has a fused path, which overwrites the logits by their log-softmax and
+by their gradient; a head with LoRA, a bias or soft-capping goes through checkpointed autograd.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from torch.utils.checkpoint import checkpoint
 from windvane.modeling.support import cap_logits
 
 CHUNK = {"cpu": 1 << 21, "cuda": 1 << 26}  # logits in a chunk: 8 MiB in float32, 256 MiB where GEMMs want many rows
+KEEP = 1 << 24  # log-probs of at most this many logits stay for the backward: 64 MiB, a batch of short answers
 FEWEST = 64  # tokens: below this a chunk's GEMM waits for the head's weight
 
 
@@ -61,27 +62,29 @@ class _LinearLogps(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, states: Tensor, weight: Tensor, targets: Tensor, size: int) -> Tensor:
-        picked, last = [], None
+        picked, kept = [], []
+        keep = any(ctx.needs_input_grad[:2]) and len(states) * len(weight) <= KEEP
         for i in range(0, len(states), size):
-            last = _log_softmax(states[i : i + size], weight)
-            picked.append(last.gather(1, targets[i : i + size, None])[:, 0])
-        kept = last if len(picked) == 1 and any(ctx.needs_input_grad[:2]) else None
-        ctx.save_for_backward(states, weight, targets, kept)
+            logps = _log_softmax(states[i : i + size], weight)
+            picked.append(logps.gather(1, targets[i : i + size, None])[:, 0])
+            if keep:
+                kept.append(logps)
+        ctx.save_for_backward(states, weight, targets, *kept)
         ctx.size = size
         return torch.cat(picked)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        states, weight, targets, kept = ctx.saved_tensors
+        states, weight, targets, *kept = ctx.saved_tensors
         need_states, need_weight = ctx.needs_input_grad[:2]
         d_states = torch.empty_like(states) if need_states else None
         d_weight = None
-        for i in range(0, len(states), ctx.size):
+        for chunk, i in enumerate(range(0, len(states), ctx.size)):
             at = slice(i, i + ctx.size)
-            logps = _log_softmax(states[at], weight) if kept is None else kept.clone()
+            p = kept[chunk].exp() if kept else _log_softmax(states[at], weight).exp_()
             g = grad[at, None]
-            d_logits = logps.exp_().mul_(-g).scatter_add_(1, targets[at, None], g).to(states.dtype)
+            d_logits = p.mul_(-g).scatter_add_(1, targets[at, None], g).to(states.dtype)
             if d_states is not None:
                 torch.mm(d_logits, weight, out=d_states[at])
             if need_weight:
