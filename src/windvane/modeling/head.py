@@ -17,7 +17,7 @@ from torch.utils.checkpoint import checkpoint
 from windvane.modeling.support import cap_logits
 
 CHUNK = {"cpu": 1 << 21, "cuda": 1 << 26}  # logits in a chunk: 8 MiB in float32, 256 MiB where GEMMs want many rows
-KEEP = 1 << 24  # log-probs of at most this many logits stay for the backward: 64 MiB, a batch of short answers
+KEEP = 10 << 20  # log-probs of at most this many logits stay for the backward: 40 MiB, a batch of short answers
 FEWEST = 64  # tokens: below this a chunk's GEMM waits for the head's weight
 
 
