@@ -38,7 +38,9 @@ def choose(
     """One token id a row and its log-probability at temperature 1. `logits_RV` float32; `uniform_R` in [0, 1); temperature 0 takes
     the largest logit."""
     if not torch.isfinite(logits_RV.amax(-1)).all():
-        raise UserError("the model's logits are not finite: its weights are broken; load them again or take an earlier iteration")
+        raise UserError(
+            "the model's logits are not finite: its weights are broken; load them again or take an earlier iteration"
+        )
     if temperature == 0:
         tokens = logits_RV.argmax(-1)
     else:
