@@ -58,8 +58,8 @@ def main(argv: Sequence[str]) -> int:
     shas = {f"iter-{t}/responses.jsonl": file_sha256(source / f"iter-{t}" / "responses.jsonl") for t in iterations}
     with RunFolder(out) as folder:
         settle(folder / "judge.toml", Judging(options.judge, options.pairs, batch, shas))
-        todo = {t: chosen_pairs(source / f"iter-{t}", options.pairs) for t in iterations}
-        left = {t: pairs for t, pairs in todo.items() if not folder.finished(f"iter-{t}/verdicts.jsonl")}
+        wanted = {t: chosen_pairs(source / f"iter-{t}", options.pairs) for t in iterations}
+        left = {t: pairs for t, pairs in wanted.items() if not folder.finished(f"iter-{t}/verdicts.jsonl")}
         judge = (
             resolve_judge(options.judge, device=options.device, server=server, calls=out / "calls.jsonl")
             if left

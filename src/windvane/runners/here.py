@@ -31,12 +31,12 @@ class HereRunner:
             return
         start, cpu = time.perf_counter(), time.process_time()
         journal = Journal(final)
-        todo = [u for u in units if u[0] not in journal.done]
+        left = [u for u in units if u[0] not in journal.done]
         bar = tqdm(
-            total=len(units), initial=len(units) - len(todo), desc=stage, unit="batch", disable=self.quiet or None
+            total=len(units), initial=len(units) - len(left), desc=stage, unit="batch", disable=self.quiet or None
         )
         try:
-            for key, payload in todo:
+            for key, payload in left:
                 self.folder.status(stage, len(journal.done), len(units))
                 journal.add(key, work(payload))
                 bar.update()
@@ -44,4 +44,4 @@ class HereRunner:
             bar.close()
             journal.close()
         journal.finish([key for key, _ in units])
-        self.folder.timing(stage, time.perf_counter() - start, time.process_time() - cpu, len(todo))
+        self.folder.timing(stage, time.perf_counter() - start, time.process_time() - cpu, len(left))
