@@ -2,20 +2,18 @@
 
     pip install alpaca_eval==0.6.6 'scikit-learn<1.10'
 
-The package imports `pkg_resources`, which newer setuptools left out, for two helpers not used here; an empty module stands in for it.
 Its download from the hub is pointed at the files beside the project.
 """
 
 import importlib.util
 import json
-import sys
-import types
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.official import alpaca_eval
 from windvane.evaluate.annotations import read_annotations
 from windvane.evaluate.length_control import fit, read_gamed
 
@@ -33,9 +31,7 @@ def official():
     import sklearn
 
     before = sklearn.get_config()["enable_metadata_routing"]
-    if importlib.util.find_spec("pkg_resources") is None:
-        sys.modules.setdefault("pkg_resources", types.ModuleType("pkg_resources"))
-    from alpaca_eval.metrics import glm_winrate
+    glm_winrate = alpaca_eval("metrics.glm_winrate")
 
     files = {
         "df_gamed.csv": "df_gamed_surrogate.csv",

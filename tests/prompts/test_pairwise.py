@@ -2,11 +2,10 @@
 
 import importlib.util
 import math
-import sys
-import types
 
 import pytest
 
+from tests.official import alpaca_eval
 from windvane.prompts.pairwise import label_probability, pairwise_messages, read_label
 from windvane.records import Message, Prompt
 
@@ -25,11 +24,7 @@ def test_two_labels():
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("alpaca_eval") is None, reason="alpaca_eval 0.6.6 is not installed")
 def test_as_alpaca_eval_reads_them():
-    """It imports `pkg_resources`, which newer setuptools left out, for helpers not used here; an empty module stands in for it."""
-    if importlib.util.find_spec("pkg_resources") is None:
-        sys.modules.setdefault("pkg_resources", types.ModuleType("pkg_resources"))
-    from alpaca_eval.completion_parsers import logprob_parser
-
+    logprob_parser = alpaca_eval("completion_parsers").logprob_parser
     for top in (
         {"m": -0.3, "M": -1.4, "x": -5.0},
         {"M": -0.01, "m": -4.7},
