@@ -15,6 +15,17 @@ from windvane.protocols import PairJudge, Question, Runner
 from windvane.records import Prompt, Response, Verdict, batches, by_prompt
 from windvane.schema import encode
 
+Pair = tuple[Prompt, Response, Response]
+
+
+def questions(pairs: Sequence[Pair]) -> list[Question]:
+    """Two questions a pair, one in each order, in the order of `pairs`; their keys name pair and order."""
+    found = []
+    for prompt, a, b in pairs:
+        key = f"{prompt.id}-{a.index}-{b.index}"
+        found += [Question(f"{key}-ab", prompt, a, b), Question(f"{key}-ba", prompt, b, a)]
+    return found
+
 
 def verdicts(judge: PairJudge, prompts: Sequence[Prompt], answers: Sequence[Sequence[Response]]) -> list[Verdict]:
     """All K(K-1)/2 verdicts of each prompt; `answers[i]` are the K answers to `prompts[i]`."""
@@ -22,20 +33,18 @@ def verdicts(judge: PairJudge, prompts: Sequence[Prompt], answers: Sequence[Sequ
     return compare(judge, pairs)
 
 
-def compare(judge: PairJudge, pairs: Sequence[tuple[Prompt, Response, Response]]) -> list[Verdict]:
+def compare(judge: PairJudge, pairs: Sequence[Pair]) -> list[Verdict]:
     """One verdict a pair, whatever its indices: P(first of the pair wins), both orders asked."""
-    ids = [f"{p.id}-{a.index}-{b.index}" for p, a, b in pairs]
-    questions = []
-    for key, (prompt, a, b) in zip(ids, pairs):
-        questions += [Question(f"{key}-ab", prompt, a, b), Question(f"{key}-ba", prompt, b, a)]
-    told = judge.judge(questions)
-    assert len(told) == len(questions), "a judge answers every question once"
+    asked = questions(pairs)
+    told = judge.judge(asked)
+    assert len(told) == len(asked), "a judge answers every question once"
     reasons = getattr(judge, "reasons", {})
     found = []
-    for i, (key, (prompt, a, b)) in enumerate(zip(ids, pairs)):
+    for i, (prompt, a, b) in enumerate(pairs):
+        key = asked[2 * i].key.removesuffix("-ab")
         p_ab, p_ba = told[2 * i], told[2 * i + 1]
         if p_ab is None or p_ba is None:
-            bad = [q.key for q, p in zip(questions[2 * i : 2 * i + 2], (p_ab, p_ba)) if p is None]
+            bad = [q.key for q, p in zip(asked[2 * i : 2 * i + 2], (p_ab, p_ba)) if p is None]
             reason = "; ".join(reasons.get(k, f"no usable answer to {k}") for k in bad)
             found.append(Verdict(key, prompt.id, a.index, b.index, p_ab, p_ba, None, None, reason))
         else:

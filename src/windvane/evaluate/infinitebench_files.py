@@ -12,16 +12,15 @@ row with `prediction` the other way round. (YaRN-Mistral's En.Sum file has both,
 from __future__ import annotations
 
 import json
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from windvane.errors import UserError
+from windvane.evaluate.prediction_rows import read_lines
 
 LABELS = ("ground_truth", "label", "labels", "references", "reference", "answers", "answer", "target")
 PREDICTIONS = ("prediction", "pred", "predict", "output", "response", "generated_text", "completion")
-MODELS = ("model", "model_name", "generator")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,27 +88,7 @@ def _parse(task: str, value: Any, line: int) -> Row | str:
 
 def read_predictions(path: Path, task: str) -> Loaded:
     """Raises `UserError` where the file cannot be read, holds rows of two models, or has no row to score."""
-    rows: list[Row] = []
-    left_out: Counter[str] = Counter()
-    models: Counter[str] = Counter()
-    try:
-        text = path.read_text(encoding="utf-8-sig", errors="replace")
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    for number, line in enumerate(text.split("\n"), 1):  # not splitlines: predictions hold U+2028 and form feeds
-        if not line.strip():
-            continue
-        try:
-            value = json.loads(line)
-        except ValueError:
-            left_out["not valid JSON"] += 1
-            continue
-        row = _parse(task, value, number)
-        if isinstance(row, str):
-            left_out[row] += 1
-            continue
-        rows.append(row)
-        models.update(str(value[k]) for k in MODELS if k in value)
+    rows, left_out, models = read_lines([path], lambda value, _, number: _parse(task, value, number))
     if len(models) > 1:
         found = ", ".join(f"{name} ({count} rows)" for name, count in models.most_common(3))
         raise UserError(f"{path}: rows of {len(models)} models in one file: {found}; split it into one file a model")

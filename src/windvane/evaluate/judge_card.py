@@ -28,15 +28,12 @@ from windvane.backends.server_flags import add_server_flags, server_of, spending
 from windvane.errors import UserError
 from windvane.evaluate.judge_items import Item, read_items
 from windvane.evaluate.judge_measures import measure
-from windvane.judge import compare
-from windvane.protocols import Question
-from windvane.records import Prompt, Response, Verdict, seed_of
+from windvane.judge import Pair, compare, questions
+from windvane.records import Response, Verdict, seed_of
 from windvane.runners.here import HereRunner
 from windvane.schema import encode
 from windvane.settings import settle
 from windvane.store import RunFolder, file_sha256, read_jsonl, read_records, write_atomic
-
-Pair = tuple[Prompt, Response, Response]
 
 NULLS = (
     "I am sorry, but I cannot help with that.",
@@ -76,7 +73,7 @@ def main(argv: Sequence[str]) -> int:
             )
         stages = {"verdicts": pairs_of(items), "null": [] if options.no_null else null_pairs(items)}
         left = [pair for name, pairs in stages.items() if not folder.finished(f"{name}.jsonl") for pair in pairs]
-        tell_estimate(judge, questions_of(left), server)
+        tell_estimate(judge, questions(left), server)
         runner = HereRunner(folder, quiet=options.quiet or options.judge == "human")
         batch = 1 if options.judge == "human" else options.batch_pairs
 
@@ -123,15 +120,6 @@ def null_pairs(items: Sequence[Item]) -> list[Pair]:
         index, id = len(item.answers), item.prompt.id
         null = Response(f"{id}-{index}", id, index, NULLS[number % len(NULLS)], (), "stop")
         found.append((item.prompt, null, item.answers[0]))
-    return found
-
-
-def questions_of(pairs: Sequence[Pair]) -> list[Question]:
-    """As `windvane.judge.compare` puts them: the estimate looks into the journal by these keys."""
-    found = []
-    for prompt, a, b in pairs:
-        key = f"{prompt.id}-{a.index}-{b.index}"
-        found += [Question(f"{key}-ab", prompt, a, b), Question(f"{key}-ba", prompt, b, a)]
     return found
 
 

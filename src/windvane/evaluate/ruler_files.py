@@ -7,19 +7,17 @@ file's name, the length from the folder's or `--length`). A prediction that is n
 
 from __future__ import annotations
 
-import json
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from windvane.errors import UserError
+from windvane.evaluate.prediction_rows import read_lines
 from windvane.evaluate.ruler_score import Row
 from windvane.evaluate.ruler_tasks import TASKS
 
 REFERENCES = ("references", "outputs", "answers", "ground_truth", "label")
 PREDICTIONS = ("prediction", "pred", "response", "output")
 LENGTHS = ("length_target", "max_length", "length")
-MODELS = ("model", "model_name", "generator")
 
 
 def read_rows(path: Path, length: int | None = None) -> tuple[list[Row], dict[str, int], int]:
@@ -28,28 +26,7 @@ def read_rows(path: Path, length: int | None = None) -> tuple[list[Row], dict[st
     Raises `UserError` where nothing can be scored or where one file holds two models' rows.
     """
     files = sorted(path.rglob("*.jsonl")) if path.is_dir() else [path]
-    rows: list[Row] = []
-    left_out: Counter[str] = Counter()
-    models: Counter[str] = Counter()
-    for file in files:
-        try:
-            text = file.read_text(encoding="utf-8-sig", errors="replace")
-        except OSError as error:
-            raise UserError(f"{file}: cannot be read ({error.strerror})") from None
-        for number, line in enumerate(text.split("\n"), 1):
-            if not line.strip():
-                continue
-            try:
-                value = json.loads(line)
-            except ValueError:
-                left_out["not valid JSON"] += 1
-                continue
-            row = _parse(value, file, number, length)
-            if isinstance(row, str):
-                left_out[row] += 1
-                continue
-            rows.append(row)
-            models.update(str(value[k]) for k in MODELS if k in value)
+    rows, left_out, models = read_lines(files, lambda value, file, number: _parse(value, file, number, length))
     if len(models) > 1:
         raise UserError(f"{path}: rows of {len(models)} models: {', '.join(sorted(models)[:3])}; give one model's rows")
     if not rows:

@@ -89,7 +89,7 @@ class Flow:
             mend(self.folder)
             torch.set_num_threads(self.s.threads)
             if not self.folder.finished("manifest.json"):
-                assert self.judges  # a judge that cannot be had is found out now, not after hours of sampling
+                _ = self.judges  # a judge that cannot be had is found out now, not after hours of sampling
         except BaseException:
             self.folder.__exit__()
             raise

@@ -22,16 +22,14 @@ from windvane.arguments import Parser
 from windvane.backends.names import resolve_judge
 from windvane.backends.server_flags import add_server_flags, server_of, spending, tell_estimate
 from windvane.errors import UserError
-from windvane.judge import compare
+from windvane.judge import Pair, compare, questions
 from windvane.pair import TIE, group
-from windvane.protocols import PairJudge, Question
+from windvane.protocols import PairJudge
 from windvane.records import Prompt, Response, Verdict, by_prompt, seed_of
 from windvane.runners.here import HereRunner
 from windvane.schema import encode
 from windvane.settings import settle
 from windvane.store import RunFolder, file_sha256, read_records, write_atomic
-
-Pair = tuple[Prompt, Response, Response]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +64,7 @@ def main(argv: Sequence[str]) -> int:
             else None
         )
         if judge is not None:
-            tell_estimate(judge, [q for pairs in left.values() for q in _questions(pairs)], server)
+            tell_estimate(judge, [q for pairs in left.values() for q in questions(pairs)], server)
             runner = HereRunner(folder, quiet=options.quiet or human)
             for t, pairs in left.items():
                 _run(runner, f"iter-{t}/verdicts", judge, pairs, batch)
@@ -121,15 +119,6 @@ def chosen_pairs(iteration: Path, count: int | None) -> list[Pair]:
     if count is None or count >= len(pairs):
         return pairs
     return sorted(pairs, key=lambda x: seed_of("judge", x[0].id, x[1].index, x[2].index))[:count]
-
-
-def _questions(pairs: Sequence[Pair]) -> list[Question]:
-    """As `windvane.judge.compare` puts them: the estimate looks into the journal by these keys."""
-    found = []
-    for prompt, a, b in pairs:
-        key = f"{prompt.id}-{a.index}-{b.index}"
-        found += [Question(f"{key}-ab", prompt, a, b), Question(f"{key}-ba", prompt, b, a)]
-    return found
 
 
 def _run(runner: HereRunner, stage: str, judge: PairJudge, pairs: Sequence[Pair], batch: int) -> None:

@@ -1,0 +1,48 @@
+"""Files of predictions, line by line: what can be read is kept, the rest is counted by reason.
+
+In: JSONL files and how one benchmark makes a row of a line. Out: its rows, reason -> lines left out, and model -> rows that name it (one
+mean over two models' rows would be nobody's score: the caller refuses them in its own words).
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from windvane.errors import UserError
+
+R = TypeVar("R")
+MODELS = ("model", "model_name", "generator")
+
+
+def read_lines(
+    files: Iterable[Path], parse: Callable[[Any, Path, int], R | str]
+) -> tuple[list[R], Counter[str], Counter[str]]:
+    """(rows, left out, models). `parse(value, file, line number)` gives a row, or the reason why there is none. A file that cannot be
+    read is a `UserError`."""
+    rows: list[R] = []
+    left_out: Counter[str] = Counter()
+    models: Counter[str] = Counter()
+    for file in files:
+        try:
+            text = file.read_text(encoding="utf-8-sig", errors="replace")
+        except OSError as error:
+            raise UserError(f"{file}: cannot be read ({error.strerror})") from None
+        for number, line in enumerate(text.split("\n"), 1):  # not splitlines: predictions hold U+2028 and form feeds
+            if not line.strip():
+                continue
+            try:
+                value = json.loads(line)
+            except ValueError:
+                left_out["not valid JSON"] += 1
+                continue
+            row = parse(value, file, number)
+            if isinstance(row, str):
+                left_out[row] += 1
+                continue
+            rows.append(row)
+            models.update(str(value[k]) for k in MODELS if k in value)
+    return rows, left_out, models
