@@ -24,6 +24,10 @@ VERBS = {
         "windvane.evaluate.infinitebench:main",
         "InfiniteBench: score predictions, or make a model's",
     ),
+    "eval harness": (
+        "windvane.evaluate.harness:main",
+        "the papers' short-context suites, through lm-evaluation-harness",
+    ),
     "eval judge": (
         "windvane.evaluate.judge_card:main",
         "a judge's card: accuracy, order flips, ties, null answers, length",
