@@ -4,10 +4,14 @@ import pytest
 import torch
 
 from tests.modeling import tiny
+from windvane.errors import UserError
 from windvane.modeling import attention
 from windvane.modeling.attention import attend
-from windvane.modeling.kernels import Blocks, FlashCpu, FlashCuda, choose
+from windvane.modeling.choice import VARIABLE, backend, candidates, measure
+from windvane.modeling.flex import Flex
+from windvane.modeling.kernels import Blocks, FlashCpu
 from windvane.modeling.logprobs import Scorer, rows_logps
+from windvane.modeling.merge import Pieces
 from windvane.modeling.packing import pack
 from windvane.modeling.tree import Tree
 
@@ -66,11 +70,11 @@ def compare(packing, heads, key_heads, window, softcap, device="cpu", dtype=torc
 def test_cpu(heads, key_heads, window, softcap, monkeypatch):
     monkeypatch.setattr("windvane.modeling.packing.BLOCK", 4)
     packing = pack(trees())
-    kernel = choose(*tensors(packing, heads, key_heads)[::2], softcap)
-    assert kernel == (FlashCpu() if softcap is None else Blocks(softcap))
+    q, _, v = tensors(packing, heads, key_heads)
+    assert backend(q, v[0], softcap) == Pieces(FlashCpu() if softcap is None else Blocks(softcap))
     assert compare(packing, heads, key_heads, window, softcap)[0] < 2e-6
     if softcap is None:  # the blocked kernel is the second implementation of every piece
-        monkeypatch.setattr(attention, "choose", lambda *_: Blocks(rows=5))
+        monkeypatch.setattr(attention, "backend", lambda *_: Pieces(Blocks(rows=5)))
         assert compare(packing, heads, key_heads, window, softcap)[0] < 2e-6
 
 
@@ -80,16 +84,71 @@ def test_bfloat16_cpu(window):
     assert mine < 1.5 * plain
 
 
+@pytest.mark.parametrize("window", [None, 7])
+@pytest.mark.parametrize("softcap", [None, 2.0])
+@pytest.mark.parametrize("kept", [False, True])
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
+def test_flex_attention_forward(window, softcap, kept):
+    """FlexAttention's mask of the whole row is the tree's, also for some of the queries; its backward needs a GPU."""
+    packing = pack(trees())
+    plan = packing.plan.kept([(3, 20), (60, 71), (90, 110)]) if kept else packing.plan
+    q, k, v = (x.detach() for x in tensors(packing, 4, 2))
+    whole = attend(q, k, v, packing.plan, 0.3, window, softcap)
+    grouped = q[0, :, plan.asked()].unflatten(0, (2, 2))
+    out = Flex(softcap)(grouped, k[0], v[0], plan, 0.3, window).flatten(0, 1).transpose(0, 1)
+    assert tiny.gap(out, whole[0, plan.asked()]) < 2e-6
+    assert len(plan.masks) == 1  # made once
+
+
+def test_candidates_and_the_users_word(monkeypatch):
+    q, v = torch.zeros(2, 2, 5, 16), torch.zeros(2, 5, 16)
+    assert list(candidates(q, v, None)) == ["flash", "blocks"]
+    assert list(candidates(q, v, 30.0)) == ["blocks"]
+    monkeypatch.setenv(VARIABLE, "blocks")
+    assert backend(q, v, None) == Pieces(Blocks())
+    monkeypatch.setenv(VARIABLE, "flex")
+    with pytest.raises(UserError, match=r"=flex: on cpu in .* there are: flash, blocks"):
+        backend(q, v, None)
+
+
+def test_a_backend_that_fails_or_errs_is_named_and_left_out():
+    q, v = torch.zeros(1, 2, 5, 16), torch.zeros(1, 5, 16)
+    right = Pieces(FlashCpu())
+
+    def fails(*_):
+        raise RuntimeError("no such kernel")
+
+    def errs(*given):
+        return right(*given) * 1.01
+
+    found = {"fails": fails, "errs": errs, "flash": right, "blocks": Pieces(Blocks())}
+    with pytest.warns(UserWarning) as told:
+        seconds = measure(found, q, v)
+    assert list(seconds) == ["flash", "blocks"] and min(seconds.values()) > 0
+    assert "fails does not work here (RuntimeError: no such kernel)" in str(told[0].message)
+    assert "errs is off by 2.0e-02" in str(told[1].message)
+
+
 @pytest.mark.gpu
 @no_gpu
+@pytest.mark.parametrize("name", ["flash", "flex"])
 @pytest.mark.parametrize("window", [None, 7])
 @pytest.mark.parametrize("heads, key_heads", [(4, 4), (4, 1)])
-def test_cuda(heads, key_heads, window):
+def test_cuda(name, heads, key_heads, window, monkeypatch):
+    monkeypatch.setenv(VARIABLE, name)
     packing = pack(trees(), "cuda")
-    assert choose(*tensors(packing, 4, 4, "cuda", torch.bfloat16)[::2], None) == FlashCuda()
     mine, plain = compare(packing, heads, key_heads, window, None, "cuda", torch.bfloat16)
     assert mine < 1.5 * plain
+    monkeypatch.setenv(VARIABLE, "blocks")
     assert compare(packing, heads, key_heads, window, None, "cuda")[0] < 1e-5
+
+
+@pytest.mark.gpu
+@no_gpu
+def test_every_cuda_backend_is_measured():
+    q = torch.zeros(2, 4, 5, 64, dtype=torch.bfloat16, device="cuda")
+    found = candidates(q, q[:, 0], None)
+    assert list(found) == ["flash", "flex", "blocks"] == list(measure(found, q, q[:, 0]))
 
 
 @pytest.mark.gpu

@@ -134,15 +134,3 @@ class Blocks:
             dq.append((ds @ k.float()).to(q.dtype))
             dk += ds.mT @ queries
         return torch.cat(dq, 2), dk.to(k.dtype), dv.to(v.dtype)
-
-
-def choose(q: Tensor, v: Tensor, softcap: float | None) -> Kernel:
-    """The kernel for these tensors. The CPU's flash operators take float32 and bfloat16 at any head size; CUDA's bfloat16 and
-    float16, head sizes that are multiples of 8 up to 256. Everything else, soft-capping first of all, goes through `Blocks`."""
-    same = q.shape[-1] == v.shape[-1]
-    if softcap is None and same and q.device.type == "cpu" and q.dtype in (torch.float32, torch.bfloat16):
-        return FlashCpu()
-    fits = q.shape[-1] % 8 == 0 and q.shape[-1] <= 256
-    if softcap is None and same and fits and q.device.type == "cuda" and q.dtype in (torch.bfloat16, torch.float16):
-        return FlashCuda()
-    return Blocks(softcap)

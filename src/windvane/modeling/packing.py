@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain as concatenate
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -53,6 +54,7 @@ class Plan:
     size: int
     longest: int  # positions
     runs: list[tuple[int, int]] | None = None
+    masks: dict[Any, Any] = field(default_factory=dict)  # what a backend made of this plan, to be made once
     _pieces: dict[int | None, list[Piece]] = field(default_factory=dict)
 
     @property
@@ -66,6 +68,23 @@ class Plan:
         if window not in self._pieces:
             self._pieces[window] = self._whole() if window is None else self._windowed(window)
         return self._pieces[window]
+
+    def sight(self) -> tuple[Tensor, Tensor]:
+        """(until, position) [S] of each token of the row: a query at i sees the key at j where j <= i < until[j], for what hangs from a
+        node is contiguous and behind it."""
+        until = torch.zeros(self.size, dtype=torch.long)
+        position = torch.zeros(self.size, dtype=torch.long)
+        for c in self.chains:
+            until[c.start : c.end] = c.end
+            position[c.start : c.end] = torch.arange(c.position, c.position + c.end - c.start)
+        for _, q1, k0, k1 in self.forks:
+            until[k0:k1].clamp_(min=q1)
+        return until, position
+
+    def asked(self) -> Tensor:
+        """[queries] where in the row each asked-for query lies."""
+        runs = [(0, self.size)] if self.runs is None else self.runs
+        return torch.cat([torch.arange(a, b) for a, b in runs]) if runs else torch.zeros(0, dtype=torch.long)
 
     def kept(self, runs: list[tuple[int, int]]) -> Plan:
         """The same plan for the queries of `runs` alone."""
