@@ -1,0 +1,185 @@
+"""`windvane train reward`: a Bradley-Terry reward model or a general preference model (GPM) from preference pairs, on trees.
+
+    windvane train reward --kind bt --model M --data PAIRS --out DIR
+    windvane train reward --kind gpm --model M --mixture a.jsonl=0.72 b.jsonl=0.14 c.jsonl=0.14 --samples 66000 --out DIR
+
+In: a language model (or a reward model, to train it on), pairs in TRL's layouts. Out: DIR/model, a plain transformers classifier that
+`--judge reward:DIR/model` (or gpm:) opens; DIR/train/metrics.jsonl; DIR/summary.json with the accuracy on held-out prompts;
+DIR/manifest.json. The same command goes on where it was killed; on CPU it ends in the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from windvane.data.preference_pairs import PreferencePair, read_pairs
+from windvane.errors import UserError
+from windvane.modeling.load import load_tokenizer
+from windvane.modeling.preference_heads import HeadShape
+from windvane.modeling.preference_model import PreferenceModel, save_preference_model, start_preference_model
+from windvane.recipes.launch import launch
+from windvane.schema import dumps
+from windvane.settings import settle
+from windvane.store import RunFolder, file_sha256, publish_folder, write_atomic
+from windvane.train.preference_batches import PreferenceExample, hold_out, mixed, preference_example
+from windvane.train.preference_loop import PreferenceTrain, PreferenceTrainer
+
+
+@dataclass(frozen=True, slots=True)
+class TrainReward:
+    """Every setting. One of `data` and `mixture` is given."""
+
+    kind: Literal["bt", "gpm"]  # bt: one number an answer; gpm: an embedding, which can hold cycles (arXiv 2410.02197)
+    model: str  # a folder or hub id of a language model or adapter; or of a reward model or GPM, to train it on
+    data: str | None = (
+        None  # JSONL, JSON, CSV, Parquet, a data set's folder or hub id: chosen, rejected, perhaps prompt
+    )
+    mixture: tuple[str, ...] = ()  # FILE=WEIGHT of each source, WEIGHT a probability up to a common factor
+    samples: int | None = None  # pairs of an epoch; None: until every source was gone through once
+    split: str | None = None  # of the data sets
+    dim: int = 8  # of the GPM's embedding, 2k
+    gate: bool = True  # the GPM's prompt scales its k blocks
+    temperature: float | None = None  # None: 1 for bt, 0.1 for gpm (the released scripts')
+    seed: int = 42  # released scripts
+    train: PreferenceTrain = field(default_factory=PreferenceTrain)
+    device: str = "auto"
+    threads: int | None = None  # CPU threads; None: what PyTorch takes here. Written down, and kept on resume
+
+    def __post_init__(self) -> None:
+        if (self.data is None) == (not self.mixture):
+            raise UserError("--data PAIRS or --mixture FILE=WEIGHT ...: give one of them")
+        for name in ("samples", "threads"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UserError(f"{name}: {value}; must be at least 1")
+        if self.seed < 0:
+            raise UserError(f"seed: {self.seed}; must be 0 or more")
+        _ = self.sources, self.shape  # checked as soon as they are given
+
+    @property
+    def sources(self) -> list[tuple[str, float]]:
+        """(file, weight) in the order given."""
+        return [(self.data, 1.0)] if self.data is not None else [_weighted(item) for item in self.mixture]
+
+    @property
+    def shape(self) -> HeadShape:
+        return HeadShape.of(self.kind, self.dim, self.gate, self.temperature)
+
+
+@dataclass(frozen=True, slots=True)
+class _Inputs:
+    """SHA-256 of each file of pairs: what must be the same when the command is given again."""
+
+    files: dict[str, str]
+
+
+def run(settings: TrainReward, out: str, quiet: bool = False) -> None:
+    """Read, hold out, train, save, measure; what is finished is not done again."""
+    with RunFolder(out) as folder:
+        settle(folder / "recipe.toml", settings)
+        names = [name for name, _ in settings.sources]
+        settle(folder / "data.toml", _Inputs({n: file_sha256(Path(n)) for n in names if Path(n).is_file()}))
+        if not folder.finished("summary.json") or not folder.finished("model"):
+            _train(settings, folder, [read_pairs(name, settings.split) for name in names], quiet)
+        shutil.rmtree(folder / "train" / "checkpoints", ignore_errors=True)
+        folder.write_manifest()
+        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    print(_told(summary, out))
+
+
+def main(argv: Sequence[str]) -> int:
+    """`windvane train reward --kind bt|gpm --model M --data PAIRS --out DIR`."""
+    return launch(TrainReward, run, argv, "windvane train reward", __doc__)
+
+
+def _train(s: TrainReward, folder: RunFolder, sources: list[list[PreferencePair]], quiet: bool) -> None:
+    if s.threads is not None:
+        torch.set_num_threads(s.threads)
+    start, cpu = time.perf_counter(), time.process_time()
+    tokenizer = load_tokenizer(s.model)
+    training, held_pairs = hold_out(sources, s.train.held_out, s.seed)
+    model = _opened(s, tokenizer)
+    made = [[preference_example(model, tokenizer, p) for p in pairs] for pairs in training]
+    found = mixed(made, [weight for _, weight in s.sources], s.seed, s.samples)
+    held = [preference_example(model, tokenizer, p) for p in held_pairs]
+    trainer, bar = _trainer(s, folder, model, quiet)
+    try:
+        metrics = trainer.fit(found, held)
+    finally:
+        bar.close()
+    write_atomic(folder / "train/metrics.jsonl", "".join(dumps(row) + "\n" for row in metrics))
+    summary = {
+        "kind": s.kind,
+        "model": s.model,
+        "pairs": {name: len(pairs) for (name, _), pairs in zip(s.sources, sources)},
+        "drawn": len(found),
+        "held_out": {"pairs": len(held), **(trainer.measure(held) if held else {})},
+        "computed_as": trainer.pooler.mode,
+        "tokens": {"trees": sum(e.tokens for e in found), "rows": sum(_row_tokens(e) for e in found)},
+    }
+    aside = folder / "model.tmp"
+    shutil.rmtree(aside, ignore_errors=True)
+    if s.train.precision == "bfloat16" and not s.train.lora_rank:
+        model.to(torch.bfloat16)
+    save_preference_model(model, tokenizer, aside, s.model)
+    publish_folder(aside, folder / "model")
+    write_atomic(folder / "summary.json", json.dumps(summary, indent=1, allow_nan=False) + "\n")
+    folder.timing("train", time.perf_counter() - start, time.process_time() - cpu, len(metrics))
+
+
+def _opened(s: TrainReward, tokenizer: Any) -> PreferenceModel:
+    """In the base's own precision under LoRA, in float32 where all weights are trained."""
+    dtype = "bfloat16" if s.train.precision == "bfloat16" and s.train.lora_rank else "float32"
+    model = start_preference_model(s.model, tokenizer, s.shape, dtype, s.device, s.seed)
+    if s.train.lora_rank:
+        model.add_lora(s.train.lora_rank, s.train.lora_alpha, s.train.lora_dropout, s.seed)
+    return model
+
+
+def _trainer(s: TrainReward, folder: RunFolder, model: PreferenceModel, quiet: bool) -> tuple[PreferenceTrainer, Any]:
+    from tqdm import tqdm
+
+    bar = tqdm(desc="train", unit="step", disable=quiet or None)
+
+    def report(step: int, total: int, row: dict[str, Any]) -> None:
+        bar.total = total
+        bar.update(step - bar.n)
+        bar.set_postfix(loss=f"{row['loss']:.4g}")
+        folder.status("train", step, total)
+        folder.log("step", stage="train", step=step, **row)
+
+    return PreferenceTrainer(model, s.train, folder / "train/checkpoints", s.seed, report), bar
+
+
+def _row_tokens(e: PreferenceExample) -> int:
+    return sum(len(e.tree.row(leaf)) for leaf in e.tree.leaves[:2])
+
+
+def _weighted(item: str) -> tuple[str, float]:
+    name, equals, weight = item.rpartition("=")
+    try:
+        return (name, float(weight)) if equals and name else _no_weight(item)
+    except ValueError:
+        return _no_weight(item)
+
+
+def _no_weight(item: str) -> tuple[str, float]:
+    raise UserError(f"--mixture {item}: write FILE=WEIGHT, the weight a number above 0")
+
+
+def _told(summary: dict[str, Any], out: str) -> str:
+    held, judge = summary["held_out"], {"bt": "reward", "gpm": "gpm"}[summary["kind"]]
+    measured = (
+        f"held-out accuracy {held['accuracy']:.3f} on {held['pairs']} pairs of prompts never trained on"
+        if "accuracy" in held
+        else "no pairs were held out, so nothing was measured"
+    )
+    return f"{measured}\nmodel: {Path(out) / 'model'}   (as a judge: {judge}:{Path(out) / 'model'})"
