@@ -47,8 +47,8 @@ def test_a_folder_is_written_with_its_card(tmp_path, monkeypatch, capsys):
 
 
 def test_an_unknown_family_is_named(tmp_path):
-    with pytest.raises(UserError, match="no family 'facts'; there are: styles"):
-        build.build("facts", tmp_path, 0)
+    with pytest.raises(UserError, match="no family 'nowhere'; there are: styles, facts"):
+        build.build("nowhere", tmp_path, 0)
 
 
 @pytest.mark.slow

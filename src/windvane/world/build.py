@@ -1,8 +1,8 @@
 """Learn an embedded model from scratch: `windvane world build`.
 
-In: a family's lessons (chats) and a seed. Out: a folder in Hugging Face format (safetensors, fast tokenizer, chat template) with
-`card.json`: command, seed, SHA-256 of the weights, measured skill. Plain next-token training on the answers and, at a tenth of the
-weight, on the questions. One thread and one seed: the same machine makes the same bytes, any machine the same skill.
+In: a family's lessons and a seed. Out: a folder in Hugging Face format (safetensors, fast tokenizer, chat template) with `card.json`:
+command, seed, SHA-256 of the weights, measured skill. Plain next-token training, each token with a weight of its own. One thread and one
+seed: the same machine makes the same bytes, any machine the same skill.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,7 +23,7 @@ from transformers import GenerationConfig, MistralConfig, MistralForCausalLM, Pr
 from windvane.errors import UserError
 from windvane.records import Prompt
 from windvane.store import file_sha256, write_atomic
-from windvane.world import styles
+from windvane.world import fact_lessons, fact_skill, facts, styles
 from windvane.world.tokenizer import word_tokenizer
 
 
@@ -32,36 +32,77 @@ class Family(Protocol):
 
     WINDOW: int
 
-    def lesson(self, rng: random.Random) -> list[dict[str, str]]: ...
     def texts(self) -> list[str]: ...
+
+
+class Chats(Family, Protocol):
+    """A family whose lessons are chats of a question and an answer, graded by one reply at temperature 1 to each prompt."""
+
+    def lesson(self, rng: random.Random) -> list[dict[str, str]]: ...
     def prompts(self, n: int | None, split: str, seed: int) -> list[Prompt]: ...
     def skill(self, prompts: Sequence[str], replies: Sequence[str]) -> dict[str, float]: ...
 
 
-FAMILIES: dict[str, Family] = {styles.NAME: styles}
+class Course(Protocol):
+    """The lessons in their order: `batch()` gives token ids [B, T], right-padded, and the weight of each as a target [B, T]; `note` is
+    told the losses [B, T - 1] of what it gave."""
 
-STEPS, BATCH, LEARNING_RATE, WARMUP = 800, 64, 6e-3, 20
+    def batch(self) -> tuple[torch.Tensor, torch.Tensor]: ...
+    def note(self, losses_BT: torch.Tensor) -> None: ...
+
+
+@dataclass(frozen=True)
+class Teaching:
+    """How a family's model is made. The learning rate warms up linearly, holds, then falls linearly to `floor` of itself."""
+
+    family: Family
+    course: Callable[[PreTrainedTokenizerFast, int], Course]
+    measure: Callable[[Any, PreTrainedTokenizerFast], dict[str, float]]
+    measured: Callable[[], str]  # how, for the card
+    shape: Mapping[str, Any]  # of the Mistral
+    steps: Callable[[], int]
+    learning_rate: float
+    warmup: int
+    hold: float  # share of the steps before the learning rate falls
+    floor: float
+    beta2: float
+
+
+STEPS, BATCH = 800, 64  # of the styles family
 QUESTION_WEIGHT = 0.1
 SKILL_PROMPTS, SKILL_SEED = 480, 7
 
 
-def new_model(vocabulary: int, window: int, seed: int) -> MistralForCausalLM:
-    """A Mistral of about 0.1 million parameters: 2 layers of width 64, 4 query heads sharing 2 key-value heads."""
+class ChatCourse:
+    """Chats of a family, `BATCH` at a time; the questions at `QUESTION_WEIGHT`. What was learnt changes nothing."""
+
+    def __init__(self, family: Chats, tokenizer: PreTrainedTokenizerFast, seed: int) -> None:
+        self.family, self.tokenizer, self.rng = family, tokenizer, random.Random(seed)
+
+    def batch(self) -> tuple[torch.Tensor, torch.Tensor]:
+        chats, tokenizer = [self.family.lesson(self.rng) for _ in range(BATCH)], self.tokenizer
+        asked = tokenizer(tokenizer.apply_chat_template([chat[:-1] for chat in chats], tokenize=False)).input_ids
+        whole = tokenizer(tokenizer.apply_chat_template(chats, tokenize=False)).input_ids
+        rows = [(w, [QUESTION_WEIGHT] * len(a) + [1.0] * (len(w) - len(a))) for a, w in zip(asked, whole)]
+        longest = max(len(ids) for ids, _ in rows)
+        ids_BT = torch.tensor([ids + [0] * (longest - len(ids)) for ids, _ in rows])
+        weights_BT = torch.tensor([weights + [0.0] * (longest - len(weights)) for _, weights in rows])
+        return ids_BT, weights_BT
+
+    def note(self, losses_BT: torch.Tensor) -> None:
+        pass
+
+
+def new_model(shape: Mapping[str, Any], vocabulary: int, window: int, seed: int) -> MistralForCausalLM:
+    """A freshly drawn Mistral of a family's shape."""
     config = MistralConfig(
         vocab_size=vocabulary,
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=16,
         max_position_embeddings=window,
         sliding_window=None,
-        tie_word_embeddings=True,
-        initializer_range=0.05,
         pad_token_id=0,
         bos_token_id=1,
         eos_token_id=2,
+        **shape,
     )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -70,28 +111,16 @@ def new_model(vocabulary: int, window: int, seed: int) -> MistralForCausalLM:
     return model
 
 
-def _batch(family: Family, tokenizer: PreTrainedTokenizerFast, rng: random.Random) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids [BATCH, T] and the weight of each as a target [BATCH, T]; right-padded with 0."""
-    chats = [family.lesson(rng) for _ in range(BATCH)]
-    asked = tokenizer(tokenizer.apply_chat_template([chat[:-1] for chat in chats], tokenize=False)).input_ids
-    whole = tokenizer(tokenizer.apply_chat_template(chats, tokenize=False)).input_ids
-    rows = [(w, [QUESTION_WEIGHT] * len(a) + [1.0] * (len(w) - len(a))) for a, w in zip(asked, whole)]
-    longest = max(len(ids) for ids, _ in rows)
-    ids_BT = torch.tensor([ids + [0] * (longest - len(ids)) for ids, _ in rows])
-    weights_BT = torch.tensor([weights + [0.0] * (longest - len(weights)) for _, weights in rows])
-    return ids_BT, weights_BT
-
-
-def learn(family: Family, model: MistralForCausalLM, tokenizer: PreTrainedTokenizerFast, seed: int) -> None:
-    """AdamW, linear warm-up, constant to the middle, then linear to 5%."""
-    rng = random.Random(seed)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.95))
+def learn(teaching: Teaching, model: MistralForCausalLM, tokenizer: PreTrainedTokenizerFast, seed: int) -> None:
+    """AdamW on the mean of the targets' losses by their weights; gradients clipped at norm 1."""
+    course, steps, lr = teaching.course(tokenizer, seed), teaching.steps(), teaching.learning_rate
+    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, betas=(0.9, teaching.beta2))
     model.train()
-    for step in range(STEPS):
-        progress = step / STEPS
+    for step in range(steps):
+        fall = (1 - step / steps) / (1 - teaching.hold)
         for group in optimizer.param_groups:
-            group["lr"] = LEARNING_RATE * min(1.0, (step + 1) / WARMUP, max(0.05, 2 * (1 - progress)))
-        ids_BT, weights_BT = _batch(family, tokenizer, rng)
+            group["lr"] = lr * min(1.0, (step + 1) / teaching.warmup, max(teaching.floor, fall))
+        ids_BT, weights_BT = course.batch()
         logits = model(input_ids=ids_BT).logits[:, :-1]
         losses = F.cross_entropy(logits.flatten(0, 1), ids_BT[:, 1:].flatten(), reduction="none")
         weights = weights_BT[:, 1:].flatten()
@@ -100,6 +129,7 @@ def learn(family: Family, model: MistralForCausalLM, tokenizer: PreTrainedTokeni
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
+        course.note(losses.detach().view(len(ids_BT), -1))
     model.eval()
 
 
@@ -118,26 +148,65 @@ def sample_replies(model: Any, tokenizer: PreTrainedTokenizerFast, prompts: Sequ
     return texts
 
 
-def measure(family: Family, model: Any, tokenizer: PreTrainedTokenizerFast) -> dict[str, float]:
-    """The family's skill figures over `SKILL_PROMPTS` held-out prompts."""
+def measure(family: Chats, model: Any, tokenizer: PreTrainedTokenizerFast) -> dict[str, float]:
+    """The figures of a family of chats over `SKILL_PROMPTS` held-out prompts."""
     prompts = family.prompts(SKILL_PROMPTS, "held-out", SKILL_SEED)
     replies = sample_replies(model, tokenizer, prompts, SKILL_SEED)
     return {name: round(value, 4) for name, value in family.skill([p.text for p in prompts], replies).items()}
+
+
+FAMILIES = {
+    styles.NAME: Teaching(
+        family=styles,
+        course=lambda tokenizer, seed: ChatCourse(styles, tokenizer, seed),
+        measure=lambda model, tokenizer: measure(styles, model, tokenizer),
+        measured=lambda: f"one reply at temperature 1 to each of {SKILL_PROMPTS} held-out prompts, seed {SKILL_SEED}",
+        shape={  # about 0.1 million parameters
+            "hidden_size": 64,
+            "intermediate_size": 128,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 2,
+            "head_dim": 16,
+            "tie_word_embeddings": True,
+            "initializer_range": 0.05,
+        },
+        steps=lambda: STEPS,
+        learning_rate=6e-3,
+        warmup=20,
+        hold=0.5,
+        floor=0.05,
+        beta2=0.95,
+    ),
+    facts.NAME: Teaching(
+        family=facts,
+        course=fact_lessons.Course,
+        measure=fact_skill.measure,
+        measured=lambda: fact_skill.MEASURED,
+        shape=fact_lessons.SHAPE,
+        steps=lambda: fact_lessons.STEPS,
+        learning_rate=3e-3,
+        warmup=100,
+        hold=0.65,
+        floor=0.02,
+        beta2=0.98,
+    ),
+}
 
 
 def build(family: str, out: Path, seed: int) -> dict[str, Any]:
     """Learn the family's model, write it to `out` and return its card. `UserError` for an unknown family."""
     if family not in FAMILIES:
         raise UserError(f"world build: no family '{family}'; there are: {', '.join(FAMILIES)}")
-    world = FAMILIES[family]
+    teaching = FAMILIES[family]
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     start = time.process_time()
     try:
-        tokenizer = word_tokenizer(world.texts(), world.WINDOW)
-        model = new_model(len(tokenizer), world.WINDOW, seed)
-        learn(world, model, tokenizer, seed)
-        measured = measure(world, model, tokenizer)
+        tokenizer = word_tokenizer(teaching.family.texts(), teaching.family.WINDOW)
+        model = new_model(teaching.shape, len(tokenizer), teaching.family.WINDOW, seed)
+        learn(teaching, model, tokenizer, seed)
+        measured = teaching.measure(model, tokenizer)
     finally:
         torch.set_num_threads(threads)
     out.mkdir(parents=True, exist_ok=True)
@@ -151,7 +220,7 @@ def build(family: str, out: Path, seed: int) -> dict[str, Any]:
         "parameters": model.num_parameters(),
         "sha256": {name: file_sha256(out / name) for name in ("model.safetensors", "tokenizer.json")},
         "skill": measured,
-        "skill_measured": f"one reply at temperature 1 to each of {SKILL_PROMPTS} held-out prompts, seed {SKILL_SEED}",
+        "skill_measured": teaching.measured(),
         "cpu_seconds": round(time.process_time() - start),
         "torch": torch.__version__,
     }
@@ -164,12 +233,12 @@ class Arguments:
     """Learn an embedded model from scratch and measure its skill."""
 
     out: Path  # the folder to write
-    family: str = styles.NAME  # which world: styles
+    family: str = styles.NAME  # which world: styles or facts
     seed: int = 0
 
 
 def main(argv: Sequence[str]) -> int:
-    """`windvane world build --out DIR [--family styles] [--seed 0]`: prints the card."""
+    """`windvane world build --out DIR [--family styles|facts] [--seed 0]`: prints the card."""
     arguments = tyro.cli(Arguments, args=list(argv), prog="windvane world build")
     print(json.dumps(build(arguments.family, arguments.out, arguments.seed), indent=1))
     return 0
