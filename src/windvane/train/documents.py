@@ -19,7 +19,8 @@ from windvane.train.batches import Example, Span
 class Turn:
     """`prompt_ids`: what stands before the answers in the long row: in a conversation what has come since the turn before
     (the first turn: template, document and question), else all of it. `short_ids`: the whole prompt with the question's own chunk in
-    the document's place. `chosen`, `rejected`: the ids of the two responses."""
+    the document's place. `chosen`, `rejected`: the ids of the two responses. `closing_ids`: what the template ends an answer with, put
+    before `prompt_ids` where the answer of the turn before is `open`: cut at its longest, it has no closing token of its own."""
 
     prompt_ids: tuple[int, ...]
     short_ids: tuple[int, ...]
@@ -27,12 +28,13 @@ class Turn:
     rejected_ids: tuple[int, ...]
     chosen: str
     rejected: str
+    closing_ids: tuple[int, ...] = ()
+    open: tuple[bool, bool] = (False, False)  # chosen, rejected
 
 
 def conversation(id: str, turns: Sequence[Turn]) -> Example:
     """All turns as one comparison: the two conversations are the rows, an answer is what was said in all its turns."""
-    chosen, chosen_spans = _row([(t.prompt_ids, t.chosen_ids) for t in turns])
-    rejected, rejected_spans = _row([(t.prompt_ids, t.rejected_ids) for t in turns])
+    (chosen, chosen_spans), (rejected, rejected_spans) = (_row(turns, side) for side in (0, 1))
     start = len(turns[0].prompt_ids)
     return Example(
         id=id,
@@ -80,12 +82,56 @@ def short_contexts(turns: Sequence[Turn]) -> list[Example]:
     ]
 
 
-def _row(parts: Sequence[tuple[tuple[int, ...], tuple[int, ...]]]) -> tuple[tuple[int, ...], tuple[Span, ...]]:
-    """The tokens of a conversation, and where its answers lie in them."""
+def supervised(id: str, turns: Sequence[Turn], history: bool, whole: bool) -> Example:
+    """The chosen answers alone, for SFT: one conversation with `history`, else each question on its own. `whole`: every token counts that
+    something comes before, document and questions too."""
+    parts = [turns] if history else [[t] for t in turns]
+    rows = [_row(part, 0) for part in parts]
+    spans = tuple(((1, len(ids)),) if whole else where for ids, where in rows)
+    return Example(
+        id=id,
+        tree=Tree.of_rows([(ids, where[0][0]) for (ids, _), where in zip(rows, spans)]),
+        response_ids=tuple(f"{id}:{part[0].chosen}" for part in parts),
+        p_win=(1.0,) * len(rows),
+        lengths=tuple(sum(stop - start for start, stop in where) for where in spans),
+        chosen=0,
+        rejected=None,
+        comparisons=tuple((i,) for i in range(len(rows))),
+        spans=spans,
+    )
+
+
+def aligned(id: str, turns: Sequence[Turn]) -> Example:
+    """For SoLoPO, a comparison a question: chosen and rejected after the short prompt, and the chosen one after the long prompt."""
+    rows = []
+    for t in turns:
+        for before, answer in (
+            (t.short_ids, t.chosen_ids),
+            (t.short_ids, t.rejected_ids),
+            (t.prompt_ids, t.chosen_ids),
+        ):
+            rows.append((before + answer, len(before)))
+    return Example(
+        id=id,
+        tree=Tree.of_rows(rows),
+        response_ids=tuple(r for t in turns for r in (t.chosen, t.rejected, f"{t.chosen}@long")),
+        p_win=(1.0, 0.0, 1.0) * len(turns),
+        lengths=tuple(len(ids) - start for ids, start in rows),
+        chosen=0,
+        rejected=1,
+        comparisons=tuple((3 * i, 3 * i + 1, 3 * i + 2) for i in range(len(turns))),
+    )
+
+
+def _row(turns: Sequence[Turn], side: int) -> tuple[tuple[int, ...], tuple[Span, ...]]:
+    """The tokens of a conversation, chosen (0) or rejected (1), and where its answers lie in them."""
     ids: tuple[int, ...] = ()
     spans = []
-    for prompt, answer in parts:
-        ids += prompt
+    unclosed = False
+    for turn in turns:
+        answer = turn.rejected_ids if side else turn.chosen_ids
+        ids += (turn.closing_ids if unclosed else ()) + turn.prompt_ids
         spans.append((len(ids), len(ids) + len(answer)))
         ids += answer
+        unclosed = turn.open[side]
     return ids, tuple(spans)

@@ -1,0 +1,326 @@
+"""The verbs of a LongPO run on one run folder, each a call that does nothing where its files stand.
+
+In: settings. Out: RUN/documents.jsonl and documents/, and a round: iter-t/documents, questions, chosen, rejected, turns, reference,
+kl-start, train, model, kl. Policies are read back from disk, one in memory at a time (two where they are compared).
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+
+from windvane.backends.local import Sampling, stop_ids
+from windvane.errors import UserError
+from windvane.modeling.load import save_model
+from windvane.prompts.chat import check_template
+from windvane.recipes.flow import mend
+from windvane.recipes.long_answers import CHOSEN, REJECTED, Prompts, run_long_answers, run_short_answers
+from windvane.recipes.long_arms import ARMS, objective_of
+from windvane.recipes.long_cost import estimate, measure_rate, shape_of
+from windvane.recipes.long_data import link_file, take_data
+from windvane.recipes.long_decode import TrunkReader
+from windvane.recipes.long_documents import (
+    Cut,
+    Held,
+    Texts,
+    choose_documents,
+    document_units,
+    gather_documents,
+    read_cuts,
+    run_chunks,
+)
+from windvane.recipes.long_finish import finish
+from windvane.recipes.long_kl import run_kl
+from windvane.recipes.long_questions import Question, run_questions
+from windvane.recipes.long_settings import LongPO
+from windvane.recipes.long_theta import ReachingPolicy
+from windvane.recipes.long_turns import DocumentExamples, Turns, TurnsOf, example_of, on_the_long_input, run_turns
+from windvane.recipes.policy import Policy
+from windvane.records import Reference, Response, seed_of
+from windvane.runners.here import HereRunner
+from windvane.schema import encode
+from windvane.settings import settle
+from windvane.store import RunFolder, publish_folder, read_records
+from windvane.train.batches import Example, micro_batches, set_aside, with_reference
+from windvane.train.documents import short_contexts
+from windvane.train.reference import reference_logps
+from windvane.train.stage import clear_checkpoints, run_train
+
+BEFORE, AFTER = 2, 3  # indices of the answers on which the short-to-long KL is measured
+
+
+class LongFlow:
+    """A recipe calls the methods in the order of the paper."""
+
+    def __init__(self, settings: LongPO, out: str, quiet: bool = False) -> None:
+        self.arm, self.objective = ARMS[settings.arm], objective_of(settings)
+        self.s, self.quiet = settings, quiet
+        self.folder = RunFolder(out)
+        self.runner = HereRunner(self.folder, quiet)
+        self.policies: dict[tuple[int, int], ReachingPolicy] = {}
+        self._prompts: tuple[int, Prompts] | None = None
+
+    def __enter__(self) -> LongFlow:
+        self.folder.__enter__()
+        try:
+            if not self.folder.finished("documents.jsonl"):  # nothing was made yet: a failed start binds nobody
+                (self.folder / "recipe.toml").unlink(missing_ok=True)
+            settle(self.folder / "recipe.toml", self.s)
+            mend(self.folder)
+            torch.set_num_threads(self.s.threads or torch.get_num_threads())
+            if self.s.data is not None and not self.folder.finished("manifest.json"):
+                take_data(self.folder, self.s, Path(self.s.data))
+        except BaseException:
+            self.folder.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.folder.__exit__(*error)
+
+    # Policies: (round that made the weights, round whose reach they are given); a round's own model has its own reach.
+
+    def policy(self, made: int, reach: int, beside: bool = False) -> ReachingPolicy:
+        """What round `made` made (0: the model that was given), its theta and window those of round `reach` (0: as it was given). The
+        weights of all others are let go unless it is wanted `beside` them."""
+        key = (made, reach)
+        if key not in self.policies:
+            spec = self.s.model if made == 0 else str(self.folder / f"iter-{made}" / "model")
+            policy = Policy(spec, self.s.train, self.s.device, seed_of(self.s.seed, "adapter"))
+            theta, length = (self.s.theta_of(reach), self.s.targets[reach - 1]) if reach else (0.0, None)
+            self.policies[key] = ReachingPolicy(policy, theta, length)
+        for other, policy in self.policies.items():
+            if other != key and not beside:
+                policy.release()
+        return self.policies[key]
+
+    def short(self, t: int, beside: bool = False) -> ReachingPolicy:
+        """pi_S of round t: it keeps its own theta."""
+        start = self.s.start_of(t)
+        return self.policy(start, start, beside)
+
+    def long(self, t: int, beside: bool = False) -> ReachingPolicy:
+        """Where round t's policy starts: the same weights, theta raised."""
+        return self.policy(self.s.start_of(t), t, beside)
+
+    def tell(self, text: str) -> None:
+        """A line that the user should see, on standard error and in log.jsonl."""
+        self.folder.log(text)
+        if not self.quiet:
+            print(f"windvane: {text}", file=sys.stderr)
+
+    # Files of a round
+
+    def missing(self, t: int, name: str) -> bool:
+        return not self.folder.finished(f"iter-{t}/{name}.jsonl")
+
+    def records(self, t: int, name: str, cls: Any) -> list[Any]:
+        return read_records(self.folder / f"iter-{t}/{name}.jsonl", cls)
+
+    def cuts(self, t: int) -> list[Cut]:
+        return read_cuts(self.folder / f"iter-{t}/documents.jsonl")
+
+    def prompts(self, t: int) -> Prompts:
+        """What both sides of round t read; the last round's are kept."""
+        if self._prompts is None or self._prompts[0] != t:
+            tokenizer = self.policy(0, 0, beside=True).tokenizer
+            asked = self.records(t, "questions", Question)
+            self._prompts = t, Prompts(self.s, tokenizer, self.texts, self.cuts(t), asked)
+        return self._prompts[1]
+
+    @property
+    def texts(self) -> Texts:
+        return Texts(self.folder / "documents")
+
+    def _answers(self, t: int, name: str) -> dict[str, Response]:
+        return {r.prompt_id: r for r in self.records(t, name, Response)}
+
+    # Stages
+
+    def gather(self) -> None:
+        """Documents of every length."""
+        if not self.folder.finished("documents.jsonl"):
+            policy = self.policy(0, 0)
+            for warning in check_template(policy.tokenizer, stop_ids(policy.model(), policy.tokenizer)):
+                self.tell(f"{self.s.model}: {warning}")
+            gather_documents(self.folder, self.s, policy.tokenizer, self.quiet)
+
+    def chunk(self, t: int) -> None:
+        """Round t's documents and the chunks drawn from them."""
+        if self.missing(t, "documents"):
+            held = read_records(self.folder / "documents.jsonl", Held)
+            found = choose_documents(self.s, held, t)
+            run_chunks(self.runner, f"iter-{t}/documents", self.s, t, found, self.texts, self.policy(0, 0).tokenizer)
+        if self.missing(t, "rejected"):
+            cuts, model = self.cuts(t), self.short(t).model()
+            if not any(c.chunks for c in cuts):
+                raise UserError(
+                    f"round {t}: none of its {len(cuts)} documents has a chunk of {self.s.least_chunk} to {self.s.chunks.tokens} tokens; "
+                    " lower --chunks.min-chunk or raise --chunks.tokens"
+                )
+            self.tell(estimate(shape_of(model), measure_rate(model, self.s.targets[t - 1]), cuts, self.s, t))
+
+    def ask(self, t: int) -> None:
+        """Questions by pi_S from each chunk alone."""
+        if self.missing(t, "questions"):
+            short = self.short(t)
+            generator = short.generator(self.s.ask.sampling)
+            stage, cuts = f"iter-{t}/questions", self.cuts(t)
+            run_questions(self.runner, stage, generator, self.s, t, cuts, self.texts, short.window())
+            found = self.records(t, "questions", Question)
+            if not any(q.text for q in found):
+                reasons = sorted({q.reason or "" for q in found})
+                raise UserError(
+                    f"round {t}: none of {len(found)} chunks has a usable question ({', '.join(reasons)}); look at "
+                    f"iter-{t}/questions.jsonl; --ask.attempts, --ask.prompt and --ask.grounding can change it"
+                )
+
+    def choose(self, t: int) -> None:
+        """y_S ~ pi_S(.|chunk, question)."""
+        self._short_answers(t, "chosen", CHOSEN)
+
+    def reject(self, t: int) -> None:
+        """y_L ~ pi_S(.|document, question), theta raised; a placebo's is another answer from the chunk."""
+        if self.arm.placebo:
+            self._short_answers(t, "rejected", REJECTED)
+        elif self.missing(t, "rejected"):
+            generator = self.long(t).generator(self.s.answer.sampling)
+            run_long_answers(self.runner, f"iter-{t}/rejected", generator, self.s, t, self.prompts(t), REJECTED)
+
+    def _short_answers(self, t: int, name: str, index: int) -> None:
+        if self.missing(t, name):
+            short = self.short(t)
+            generator, window = short.generator(self.s.answer.sampling), short.window()
+            run_short_answers(self.runner, f"iter-{t}/{name}", generator, self.s, t, self.prompts(t), index, window)
+
+    def filter(self, t: int) -> None:
+        """What is trained on; every drop with its reason."""
+        if self.missing(t, "turns"):
+            answers = self._answers(t, "chosen"), self._answers(t, "rejected")
+            run_turns(self.runner, f"iter-{t}/turns", self.s, self.prompts(t), *answers, self.short(t).window())
+
+    def reference(self, t: int) -> None:
+        """log pi_S(y|chunk, question) of both answers, once, without history; or, in arms whose reference reads the long input, the
+        policy's start there."""
+        if self.arm.reference is None or not self.missing(t, "reference"):
+            return
+        long, train = self.arm.reference == "long", self.s.train
+        scorer = (self.long(t) if long else self.short(t)).scorer(training=True)
+        turns_of = self._turns_of(t, scorer.model)
+        build = self._example(t, turns_of)
+
+        def work(batch: Sequence[Turns]) -> list[dict[str, Any]]:
+            found: list[Example] = []
+            for row in batch:
+                found += [build(row)] if long else short_contexts(turns_of(row, False))
+            bf16 = train.precision == "bfloat16"
+            return [
+                encode(r)
+                for part in micro_batches(found, train.micro_tokens)
+                for r in reference_logps(scorer, part, bf16)
+            ]
+
+        self.runner.run(f"iter-{t}/reference", document_units(self._trained_on(t), self.s.batch_documents), work)
+
+    def train(self, t: int) -> None:
+        """The arm's loss; pi_t."""
+        iteration = f"iter-{t}"
+        if not self.folder.finished(f"{iteration}/model"):
+            policy = self.long(t)
+            if self.objective is None:
+                self._publish_untrained(t)
+                return
+            scorer = policy.scorer(training=True)
+            training, held = self._split(t)
+            build = self._example(t, self._turns_of(t, scorer.model))
+            logps = {r.id: r.logps for r in self.records(t, "reference", Reference)} if self.arm.reference else None
+
+            def referenced(row: Turns) -> Example:
+                example = build(row)
+                return with_reference([example], logps)[0] if logps is not None else example
+
+            run_train(
+                self.folder, iteration, scorer, policy.tokenizer, self.objective, self.s.train,
+                DocumentExamples(training, referenced), DocumentExamples(held, referenced), seed_of(self.s.seed, "train", t), self.s.model,
+                self.quiet,
+            )  # fmt: skip
+            policy.release()
+        clear_checkpoints(self.folder, iteration)
+
+    def _publish_untrained(self, t: int) -> None:
+        """Theta raised and nothing else."""
+        policy, aside = self.long(t), self.folder / f"iter-{t}" / "model.tmp"
+        self.folder.status(f"iter-{t}/train", 0, 1)
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir(parents=True)
+        save_model(policy.model(), policy.tokenizer, aside, self.s.model)
+        publish_folder(aside, self.folder / f"iter-{t}" / "model")
+
+    def measure(self, t: int) -> None:
+        """KL(pi(.|document) || pi_S(.|chunk)) before and after the round, on held-out documents where there are any."""
+        if not self.s.kl_documents or self.missing(t, "questions"):
+            return
+        for stage, index in (("kl-start", BEFORE), ("kl", AFTER)):
+            if self.missing(t, stage):
+                training, held = self._split(t)
+                rows = sorted(held or training, key=lambda r: seed_of(self.s.seed, "kl", r.id))[: self.s.kl_documents]
+                cuts = [self.prompts(t).cuts[r.id] for r in rows]
+                policy = self.long(t) if index == BEFORE else self.policy(t, t)
+                generator = policy.generator(Sampling(1, 1.0, 1.0, self.s.answer.max_new_tokens))
+                reader = TrunkReader(generator.model, generator.stops, generator.sampling)
+                scorers = policy.scorer(training=False), self.short(t, beside=True).scorer(training=False)
+                seed, target = seed_of(self.s.seed, "kl", t), self.s.targets[t - 1]
+                run_kl(
+                    self.runner, f"iter-{t}/{stage}", reader, *scorers, self.prompts(t), cuts, index, seed, target, self.s.batch_documents
+                )  # fmt: skip
+
+    def report(self) -> None:
+        """Summary, final model with its card, manifest; then the table on the terminal."""
+        finish(self.folder, self.s, self._final_model)
+
+    def _final_model(self, aside: Path) -> None:
+        """The last round's model, whole: an adapter is merged, because its base alone has another theta."""
+        last = self.s.rounds
+        source = self.folder / f"iter-{last}" / "model"
+        if (source / "adapter_config.json").exists():
+            policy = self.policy(last, last)
+            save_model(policy.model().merge_and_unload(), policy.tokenizer, aside, self.s.model)
+            policy.release()
+            return
+        for file in sorted(source.iterdir()):
+            link_file(file, aside / file.name)
+
+    # What training reads
+
+    def _turns_of(self, t: int, model: Any) -> TurnsOf:
+        prompts = self.prompts(t)
+        stops = stop_ids(model, prompts.tokenizer)
+        return TurnsOf(self.s, prompts, stops, self._answers(t, "chosen"), self._answers(t, "rejected"))
+
+    def _example(self, t: int, turns_of: TurnsOf) -> Callable[[Turns], Example]:
+        history, long = self.s.turns == "history", self.arm.reference == "long"
+
+        def build(row: Turns) -> Example:
+            example = example_of(self.arm.view, row, turns_of, history)
+            return on_the_long_input(example) if long else example
+
+        return build
+
+    def _trained_on(self, t: int) -> list[Turns]:
+        found = [row for row in self.records(t, "turns", Turns) if row.turns]
+        if not found:
+            raise UserError(
+                f"round {t}: every question was dropped; iter-{t}/turns.jsonl has the reasons, filters.* and answer.* can change them"
+            )
+        return found
+
+    def _split(self, t: int) -> tuple[list[Turns], list[Turns]]:
+        """(trained on, held out)."""
+        found = cast(Any, self._trained_on(t))
+        training, held = set_aside(found, self.s.train.held_out, seed_of(self.s.seed, "train", t))
+        return cast(Any, training), cast(Any, held)
