@@ -17,6 +17,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import skip_init
 
 from windvane.errors import UserError
 
@@ -25,12 +26,12 @@ Kind = Literal["bt", "gpm"]
 
 @dataclass(frozen=True, slots=True)
 class HeadShape:
-    """`dim` = 2k and `gate` are the GPM's. `temperature`: of the scores, unit as they are."""
+    """`dim` = 2k and `gate` are the GPM's (1 and False for the other). `temperature`: of the scores, unit as they are."""
 
-    kind: Kind = "bt"
-    dim: int = 8
-    gate: bool = True
-    temperature: float = 0.1
+    kind: Kind
+    dim: int
+    gate: bool
+    temperature: float
 
     def __post_init__(self) -> None:
         if self.kind == "gpm" and (self.dim < 2 or self.dim % 2):
@@ -54,8 +55,8 @@ class PreferenceHead(nn.Module):
         super().__init__()
         self.shape = shape
         generator = torch.Generator().manual_seed(seed)
-        self.score = nn.Linear(hidden, shape.dim, bias=False)
-        self.gate = nn.Linear(hidden, shape.dim // 2, bias=False) if shape.gate else None
+        self.score = skip_init(nn.Linear, hidden, shape.dim, bias=False)
+        self.gate = skip_init(nn.Linear, hidden, shape.dim // 2, bias=False) if shape.gate else None
         for layer in (self.score, self.gate):
             if layer is not None:
                 nn.init.normal_(layer.weight, std=1.0 / (hidden + 1), generator=generator)

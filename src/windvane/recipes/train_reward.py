@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from windvane.errors import UserError
 from windvane.modeling.load import load_tokenizer
 from windvane.modeling.preference_heads import HeadShape
 from windvane.modeling.preference_model import PreferenceModel, save_preference_model, start_preference_model
+from windvane.prompts.chat import screen
 from windvane.recipes.launch import launch
 from windvane.schema import dumps
 from windvane.settings import settle
@@ -105,6 +107,8 @@ def _train(s: TrainReward, folder: RunFolder, sources: list[list[PreferencePair]
         torch.set_num_threads(s.threads)
     start, cpu = time.perf_counter(), time.process_time()
     tokenizer = load_tokenizer(s.model)
+    system = [p.prompt for pairs in sources for p in pairs if p.prompt.messages[0].role == "system"]
+    screen(system[:1], tokenizer, sys.maxsize, 0)  # a template that would leave every system message out is refused
     training, held_pairs = hold_out(sources, s.train.held_out, s.seed)
     model = _opened(s, tokenizer)
     made = [[preference_example(model, tokenizer, p) for p in pairs] for pairs in training]
