@@ -9,6 +9,8 @@ An objective is one file here (or a user's `module:object`, the object being a m
     SEQUENCE   how an answer's tokens count: "sum" or "mean" (over its length); left out, it is "sum"
     READS      what else of the batch it reads, of `READS` below; left out, nothing
     loss(batch, *, beta=...) -> Tensor [B], one value a comparison; keyword arguments are its settings
+    target(batch, *, ...) -> Tensor [B, K], the log-ratio (nats) that the loss pulls each answer to, by the same settings; left out
+               where it pulls at differences alone
 A new one is one file and no other edit.
 """
 
@@ -89,6 +91,7 @@ class Objective:
     loss: Callable[[Batch], Tensor]
     sequence: str = "sum"
     reads: tuple[str, ...] = ()
+    target: Callable[[Batch], Tensor] | None = None
 
 
 def names() -> list[str]:
@@ -134,4 +137,5 @@ def load_objective(name: str, arguments: Mapping[str, float], gives: Collection[
             raise UserError(f"objective {name}: no setting '{key}'; it has {', '.join(known) or 'none'}")
     told = {**known, **arguments}
     loss, sequence = partial(found.loss, **told), getattr(found, "SEQUENCE", "sum")
-    return Objective(name, found.BRANCHES, found.REFERENCE, found.REDUCTION, told, loss, sequence, reads)
+    target = partial(found.target, **told) if hasattr(found, "target") else None
+    return Objective(name, found.BRANCHES, found.REFERENCE, found.REDUCTION, told, loss, sequence, reads, target)

@@ -18,4 +18,9 @@ SEQUENCE = "sum"
 
 def loss(batch: Batch, *, eta: float = 1e3, baseline: float = 0.5) -> Tensor:
     """[B]; `eta` in nats per unit of win probability."""
-    return batch.mean((batch.logratio - eta * (batch.p_win - baseline)).square())
+    return batch.mean((batch.logratio - target(batch, eta=eta, baseline=baseline)).square())
+
+
+def target(batch: Batch, *, eta: float, baseline: float) -> Tensor:
+    """[B, K] nats: eta (P - baseline)."""
+    return eta * (batch.p_win - baseline)

@@ -17,3 +17,8 @@ def loss(batch: Batch, *, beta: float = 1e-3) -> Tensor:
     """[B]; beta in 1/nats."""
     chosen, rejected = batch.logratio.unbind(1)
     return (chosen - 0.5 / beta).square() + (rejected + 0.5 / beta).square()
+
+
+def target(batch: Batch, *, beta: float) -> Tensor:
+    """[B, 2] nats: 1/(2 beta) up for the chosen, down for the rejected."""
+    return batch.logratio.new_tensor([0.5 / beta, -0.5 / beta]).expand_as(batch.logratio)
