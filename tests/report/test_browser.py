@@ -75,7 +75,7 @@ def test_fits_and_is_quiet(open_page, width, scheme):
     assert (found["page"], found["nodes"]) == (0, [])
     assert width == 768 or found["boxes"] == 0  # between phone and desk the wide tables scroll in their own box
     assert page.locator("h1").inner_text() == "Better than the start"
-    assert page.locator("figure svg[role=img]").count() == 13
+    assert page.locator("figure svg[role=img]").count() == 14
     dark = page.evaluate(BACKGROUND) == "rgb(17, 20, 24)"
     assert dark == (scheme == "dark")
     page.locator("#theme").click()

@@ -3,7 +3,8 @@
 In: a file of predictions and a task; or a model and a task, generated or read from the published file. Out: one result: the score in
 percent, its standard error and 95% interval, how many rows there were and how many were left out and why. With a second file: the
 paired difference over the rows that both have. A model's rows are written to OUT/infinitebench/TASK.jsonl (`id`, `prediction`,
-`ground_truth`, ...), so that anyone can score them again.
+`ground_truth`, ...), so that anyone can score them again; the result to OUT/result.json and OUT/plot.svg, task by task, which a run's
+report shows where OUT is RUN/evaluations/NAME.
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ from windvane.arguments import Parser
 from windvane.errors import UserError
 from windvane.evaluate.infinitebench_files import Row, read_predictions
 from windvane.evaluate.infinitebench_generate import SIZES
+from windvane.evaluate.infinitebench_plot import bars
 from windvane.evaluate.infinitebench_score import FIRST_RELEASE, SCORERS, correct_prefix
 from windvane.evaluate.infinitebench_tasks import TASKS, read_task_file
 from windvane.evaluate.intervals import paired_difference
 from windvane.evaluate.ruler_interval import interval
 from windvane.schema import encode
-from windvane.store import RunFolder
+from windvane.store import RunFolder, write_atomic
 
 PROG = "windvane eval infinitebench"
 
@@ -106,7 +108,11 @@ def parser() -> Parser:
     p.add_argument("--skip-first", action="store_true", help="math_calc: drop each answer's first number (GPT-4's row)")
     p.add_argument("--model", help="generate with this model instead (a path, a hub id or a backend's name)")
     p.add_argument("--tokenizer", help="whose tokens count, where the model is behind a server")
-    p.add_argument("--out", type=Path, help="with --model: the folder for its rows; the same command resumes")
+    p.add_argument(
+        "--out",
+        type=Path,
+        help="folder for result.json, plot.svg and with --model the rows (the same command resumes); tasks add up",
+    )
     p.add_argument("--samples", type=int, help="with --model: how many examples (default: as many as published)")
     p.add_argument("--size", type=int, help=f"with --model: size of generated contexts (default: {SIZES})")
     p.add_argument(
@@ -143,11 +149,41 @@ def main(argv: Sequence[str]) -> int:
         if a.against:
             result["comparison"] = compare_files(path, a.against, task, a.skip_first, clusters)
         results.append(result)
+    if a.out:
+        _keep(a.out, results, a.model or a.file.name)
     if a.json:
         print(json.dumps(results[0] if len(results) == 1 else results, ensure_ascii=False))
     else:
         print("\n".join(map(_line, results)))
     return 0
+
+
+def _keep(out: Path, results: Sequence[Mapping[str, Any]], whose: str) -> None:
+    """OUT/result.json and plot.svg; tasks of the same model, or of other files, that were scored there before stay."""
+    path, tasks = out / "result.json", {}
+    if path.exists():
+        try:
+            before = json.loads(path.read_text(encoding="utf-8"))
+            tasks = {
+                row["task"]: row
+                for row in before["tasks"]
+                if before["name"] == "infinitebench" and row["task"] in TASKS
+            }
+        except (ValueError, KeyError, TypeError):
+            raise UserError(f"{path}: not a result of {PROG}; remove it or use another --out") from None
+    tasks |= {row["task"]: {"task": row["task"], "of": whose, **row} for row in results}
+    ordered = [tasks[task] for task in TASKS if task in tasks]
+    owners = sorted({row["of"] for row in ordered})
+    mean = sum(row["score"] for row in ordered) / len(ordered)
+    first = ordered[0]
+    said = (
+        f"{first['score']:.1f}% on {TASKS[first['task']].title} ({first['low']:.1f} to {first['high']:.1f})"
+        if len(ordered) == 1
+        else f"{mean:.1f}%: the mean of {len(ordered)} of the {len(TASKS)} tasks"
+    )
+    kept = {"name": "infinitebench", "headline": said, "of": owners, "mean": mean, "tasks": ordered}
+    write_atomic(path, json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
+    write_atomic(out / "plot.svg", bars(ordered, f"InfiniteBench, {', '.join(owners)}"[:90]))
 
 
 def _generate(a: argparse.Namespace, tasks: Sequence[str]) -> dict[str, Path]:

@@ -2,7 +2,8 @@
 
 In: a model and lengths; or a file of answers. Out: one result that leads with the effective length and keeps the groups (locating,
 tracing, aggregation, question answering, key chains) apart; a depth x length heat map; with a second file the paired differences. Rows
-go to OUT/ruler/TASK-LENGTH.jsonl with references and depths, so that anyone can score them again.
+go to OUT/ruler/TASK-LENGTH.jsonl with references and depths, so that anyone can score them again; the result to OUT/result.json and
+OUT/plot.svg, which a run's report shows where OUT is RUN/evaluations/NAME.
 """
 
 from __future__ import annotations
@@ -47,16 +48,20 @@ def compare(rows: Sequence[Row], others: Sequence[Row], name: str) -> dict[str, 
     return out
 
 
+def headline(result: dict[str, Any]) -> str:
+    """The effective length in words, or why there is none."""
+    reached, sure = result["effective_length"], result["effective_length_95"]
+    if missing := [note for note in result["notes"] if note.startswith("no effective length")]:
+        return str(missing[0])
+    if reached is None:
+        return f"effective length: below the shortest tested (threshold {result['threshold']})"
+    also = f"with 95% confidence: {tokens_label(sure)}" if sure else "with 95% confidence: none of those tested"
+    return f"effective length: {tokens_label(reached)} (threshold {result['threshold']}; {also})"
+
+
 def table(result: dict[str, Any]) -> str:
     """For people: the effective length first, then groups by length."""
-    reached, sure = result["effective_length"], result["effective_length_95"]
-    if any(note.startswith("no effective length") for note in result["notes"]):
-        lines = []
-    elif reached is None:
-        lines = [f"effective length: below the shortest tested (threshold {result['threshold']})"]
-    else:
-        also = f"with 95% confidence: {tokens_label(sure)}" if sure else "with 95% confidence: none of those tested"
-        lines = [f"effective length: {tokens_label(reached)} (threshold {result['threshold']}; {also})"]
+    lines = [] if headline(result).startswith("no effective length") else [headline(result)]
     lengths = list(result["lengths"])
     lines.append(f"{'':14}" + "".join(f"{tokens_label(int(k)):>18}" for k in lengths))
     for group in result["groups"]:
@@ -83,7 +88,11 @@ def parser() -> Parser:
         "--tasks", default=",".join(PUBLISHED), help=f"default: the published 13; all there are: {','.join(TASKS)}"
     )
     p.add_argument("--samples", type=int, default=500, help="questions per task and length (published: 500)")
-    p.add_argument("--out", type=Path, help="with --model: the folder for its rows; the same command resumes")
+    p.add_argument(
+        "--out",
+        type=Path,
+        help="folder for result.json, plot.svg and with --model the rows (the same command resumes)",
+    )
     p.add_argument("--seed", type=int, default=42)
     p.add_argument("--batch", type=int, default=1, help="questions a batch")
     p.add_argument("--haystack", type=Path, help="a text file, or a folder of them, to hide needles in")
@@ -111,8 +120,18 @@ def main(argv: Sequence[str]) -> int:
     result |= {"unreadable": sum(left_out.values()), "left_out": left_out, "duplicate_ids": duplicates}
     if a.against:
         result["comparison"] = compare(rows, read_rows(a.against, a.length)[0], a.against.name)
+    said = (
+        headline(result)
+        if result["effective_length"] is not None
+        else "no effective length: not all 13 tasks, or none reached"
+    )
+    plot = heat_map(rows, f"RULER: found by depth and length, {a.model or path.name}", result["effective_length"], said)
     if a.plot:
-        write_atomic(a.plot, heat_map(rows, f"RULER: found by depth and length, {a.model or path.name}"))
+        write_atomic(a.plot, plot)
+    if a.out:
+        kept = {"name": "ruler", "model": a.model or path.name, "headline": headline(result), **result}
+        write_atomic(a.out / "result.json", json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
+        write_atomic(a.out / "plot.svg", plot)
     print(json.dumps(result, ensure_ascii=False) if a.json else table(result))
     return 0
 

@@ -19,6 +19,7 @@ LEFT, RIGHT, TOP, BOTTOM = 46, 350, 16, 194  # the plotting area
 MARKERS = {
     "true": "circle", "proxy": "diamond", "train": "none", "heldout": "circle", "chosen": "circle", "rejected": "square",
     "chosen-train": "none", "rejected-train": "none", "plain": "circle",
+    "noise": "square",
 }  # fmt: skip
 
 

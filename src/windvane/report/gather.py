@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from windvane.errors import UserError
+from windvane.report.cycles import Cycles, cycles
 from windvane.store import read_jsonl
 
 CURVE_POINTS = 240  # a longer training curve is drawn as the means of this many equal stretches
@@ -68,6 +69,7 @@ class Gathered:
     wins: dict[int, Quantiles] = field(
         default_factory=dict
     )  # held-out judge's P(beats the start), over held-out prompts
+    cycles: Cycles = field(default_factory=Cycles)  # how intransitive the training judge was
 
 
 def gather(run: Path) -> Gathered:
@@ -95,6 +97,7 @@ def gather(run: Path) -> Gathered:
                 values = [row[name] for row in rows if row.get(name) is not None]
                 if values:
                     kept[number] = quantiles(values)
+    found.cycles = cycles(run, iteration_numbers(run))
     return found
 
 

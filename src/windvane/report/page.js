@@ -1,5 +1,6 @@
 "use strict";
-// The page's two moving parts: the theme button and the browser of prompts. Text from models reaches the page as textContent only.
+// The page's moving parts: the theme button, which evaluations' drawings follow, and the browser of prompts. Text from models reaches
+// the page as textContent only.
 (() => {
   const $ = (id) => document.getElementById(id);
   const make = (tag, className, text) => {
@@ -18,8 +19,19 @@
     button.textContent = isDark() ? "Light" : "Dark";
     button.setAttribute("aria-label", "Switch to " + (isDark() ? "light" : "dark") + " colours");
   };
+  const night = []; // the drawings' own style rules for dark screens
+  for (const host of document.querySelectorAll(".drawing")) {
+    for (const sheet of host.shadowRoot ? host.shadowRoot.styleSheets : []) {
+      for (const rule of sheet.cssRules) if (rule.media && /prefers-color-scheme:\s*dark/.test(rule.media.mediaText)) night.push(rule);
+    }
+  }
+  const follow = () => { for (const rule of night) rule.media.mediaText = isDark() ? "all" : "not all"; };
   button.hidden = false;
-  button.addEventListener("click", () => { root.dataset.theme = isDark() ? "light" : "dark"; label(); });
+  button.addEventListener("click", () => { root.dataset.theme = isDark() ? "light" : "dark"; label(); follow(); });
+  system.addEventListener("change", follow);
+  addEventListener("beforeprint", () => { for (const rule of night) rule.media.mediaText = "not all"; }); // paper is light
+  addEventListener("afterprint", follow);
+  follow();
   system.addEventListener("change", label);
   label();
 

@@ -21,6 +21,7 @@ from markupsafe import Markup
 from windvane.arguments import Parser
 from windvane.report.answer import answer
 from windvane.report.browse import browse
+from windvane.report.evaluations import evaluations
 from windvane.report.gather import gather
 from windvane.report.panels import panels
 from windvane.report.tables import tables
@@ -33,6 +34,7 @@ SECTIONS = (
     ("training", "Training"),
     ("drift", "Drift"),
     ("judge", "Judge"),
+    ("evaluations", "Evaluations"),
     ("browse", "Answers"),
     ("settings", "Settings"),
 )
@@ -78,6 +80,8 @@ def render(run: Path) -> str:
         evaluated=bool(found.iterations),
         panels=panels(found),
         tables=tables(found),
+        cycles=found.cycles.overall,
+        evaluations=evaluations(run),
         settings=found.settings,
         sets=sets,
     )

@@ -202,6 +202,14 @@ def _drift(found: Gathered) -> dict[str, Panel]:
     }  # fmt: skip
 
 
+def _share(found: Gathered, name: str, kind: str, key: str, nudge: float) -> Series:
+    points = []
+    for n, result in sorted(found.cycles.by_iteration.items()):
+        mean, low, high = (result[key][end] for end in ("mean", "low", "high"))
+        points.append(Point(n, mean, low, high, tip=f"{name}, iteration {n}: {percent(mean)} ({interval(low, high)})"))
+    return Series(name, kind, (tuple(points),), nudge)
+
+
 def _judge(found: Gathered) -> dict[str, Panel]:
     x = _iterations(found)
     disagreement = {n: j.disagreement for n, j in found.judged.items() if j.disagreement}
@@ -209,7 +217,17 @@ def _judge(found: Gathered) -> dict[str, Panel]:
     shares = [(n, j.cyclic_triples, j.triples) for n, j in sorted(found.judged.items()) if j.triples]
     cycles = [Point(n, c / t, tip=f"Iteration {n}: {c:,} of {t:,} triples") for n, c, t in shares]
     unit, empty = (0.0, 1.0), "Nothing has been judged yet."
+    unexplained = [
+        _share(found, "The judge", "plain", "share", -3.0),
+        _share(found, "Its noise alone", "noise", "null", 3.0),
+    ]
     return {
+        "intransitivity": _panel(
+            "intransitivity", "What no scalar score explains",
+            "Share of the judge’s log-odds. Bars: 95% over prompts; of noise alone, 95% of a transitive judge’s draws.",
+            "iter-*/verdicts.jsonl", unexplained, x, Axis("Share", "percent", (0.0, 0.05), unit),
+            empty="Nothing has been judged in a circle yet." if found.judged else empty,
+        ),
         "disagreement": _panel(
             "disagreement", "Order disagreement", f"{SPREAD} of judged pairs.", "iter-*/verdicts.jsonl",
             [_spread(disagreement, "Order disagreement", lambda v: f"{v:.3f}")], x,

@@ -23,8 +23,14 @@ class Table:
 
 
 def tables(found: Gathered) -> dict[str, Table]:
-    """The tables by name: wins, drift, judge, reasons."""
-    return {"wins": _wins(found), "drift": _drift(found), "judge": _judge(found), "reasons": _reasons(found)}
+    """The tables by name: wins, drift, judge, cycles, reasons."""
+    return {
+        "wins": _wins(found),
+        "drift": _drift(found),
+        "judge": _judge(found),
+        "cycles": _cycles(found),
+        "reasons": _reasons(found),
+    }
 
 
 def number(value: float | None, places: int = 2) -> str:
@@ -98,6 +104,30 @@ def _judge(found: Gathered) -> Table:
         rows.append(cells)
     title = "What the judge said of the training answers, and what became of the prompts"
     return Table(title, "iter-*/groups.jsonl, iter-*/verdicts.jsonl", head, rows)
+
+
+def _cycles(found: Gathered) -> Table:
+    head = [
+        "Iteration",
+        "Prompts",
+        "No scalar score explains",
+        "Noise alone",
+        "Beyond noise",
+        "Cyclic triples, noise alone",
+    ]
+    rows = []
+    for n, result in sorted(found.cycles.by_iteration.items()):
+        rows.append(
+            [
+                str(n),
+                number(result["prompts"], 0),
+                _rate(result["share"], "mean", "low", "high"),
+                percent(result["null"]["mean"]),
+                _rate(result["beyond_noise"], "mean", "low", "high"),
+                percent(result["cyclic_triples"]["null"]["mean"]),
+            ]
+        )
+    return Table("How intransitive the judge is", "iter-*/verdicts.jsonl", head, rows)
 
 
 def _reasons(found: Gathered) -> Table:

@@ -1,0 +1,204 @@
+"""What was evaluated: RUN/evaluations/NAME/result.json and plot.svg, as `windvane eval NAME ... --out RUN/evaluations/NAME` leaves them.
+
+In: a run folder. Out: an `Evaluation` a folder, in the order of names: the number that counts first, with its interval and its name, then
+the other numbers, the notes and the drawing. What is missing, broken or too large is one line. result.json is a table with "name" and,
+where it knows best, "headline" (a sentence); the numbers that count are known by name in COUNTS, else it is the file's first number.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from windvane.errors import UserError
+from windvane.report.gather import shorten
+from windvane.report.svg import clean
+
+LARGEST = 20_000_000  # bytes of result.json
+NUMBERS = 16  # plain numbers shown
+ROWS = 30  # rows of a table shown
+
+# name -> what counts, the first that is there: (path, what it is, form, path of the low end, of the high end)
+Count = tuple[str, str, str, str, str]
+ADJUSTED = "length_adjusted_win_rate"
+COUNTS: dict[str, tuple[Count, ...]] = {
+    "alpaca": (
+        ("length_controlled_winrate", "length-controlled win rate", "%", "lc_low", "lc_high"),
+        (f"{ADJUSTED}.win_rate", "win rate at equal length", "share", f"{ADJUSTED}.low", f"{ADJUSTED}.high"),
+        ("win_rate", "win rate", "%", "low", "high"),
+    ),
+    "length": ((ADJUSTED, "win rate at equal length", "share", "low", "high"),),
+    "ruler": (
+        ("effective_length", "effective length", "tokens", "", ""),
+        ("average", "mean over lengths and tasks", "%", "", ""),
+    ),
+    "infinitebench": (("mean", "mean score of the tasks below", "%", "", ""),),
+    "mt-bench": (("models.0.average", "MT-Bench average, of 10", "number", "", ""),),
+    "arena-hard": (("models.0.score", "win rate", "%", "models.0.score_low", "models.0.score_high"),),
+    "intransitivity": (
+        ("beyond_noise.mean", "of the judge’s preferences beyond any score and noise", "share", "beyond_noise.low", "beyond_noise.high"),
+    ),
+    "judge": (("accuracy.mean", "accuracy", "share", "accuracy.low", "accuracy.high"),),
+}  # fmt: skip
+
+
+@dataclass(slots=True)
+class Evaluation:
+    """`value` and `what`: the number that counts and its name; `problem`: why there is none."""
+
+    key: str
+    name: str
+    file: str
+    value: str = ""
+    what: str = ""
+    sentence: str = ""
+    numbers: list[tuple[str, str]] = field(default_factory=list)
+    head: list[str] = field(default_factory=list)
+    rows: list[list[str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    svg: Markup | None = None
+    problems: list[str] = field(default_factory=list)
+
+
+def evaluations(run: Path) -> list[Evaluation]:
+    """Every folder under RUN/evaluations; never an exception for what stands in one."""
+    folder = run / "evaluations"
+    if not folder.is_dir():
+        return []
+    return [_one(path, n) for n, path in enumerate(sorted(p for p in folder.iterdir() if p.is_dir()))]
+
+
+def _one(path: Path, number: int) -> Evaluation:
+    found = Evaluation(f"evaluation-{number}", path.name, f"evaluations/{path.name}/result.json")
+    try:
+        result = _result(path / "result.json")
+    except UserError as error:
+        found.problems.append(f"result.json: {error}.")
+    else:
+        _read(found, shorten(result))
+    plot = path / "plot.svg"
+    if not plot.is_file():
+        found.problems.append("plot.svg is not there.")
+        return found
+    try:
+        found.svg = clean(plot.read_text(encoding="utf-8"))
+    except UserError as error:
+        found.problems.append(f"plot.svg is not shown: {error}.")
+    except (OSError, UnicodeDecodeError) as error:
+        found.problems.append(f"plot.svg cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8'}.")
+    return found
+
+
+def _result(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise UserError("is not there; the evaluation has not finished, or gave no result")
+    try:
+        if path.stat().st_size > LARGEST:
+            raise UserError(f"is {path.stat().st_size:,} bytes; at most {LARGEST:,} are read")
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise UserError(f"not valid JSON ({error.msg} at line {error.lineno}); run the evaluation again") from None
+    except (OSError, UnicodeDecodeError, RecursionError) as error:
+        raise UserError(f"cannot be read ({getattr(error, 'strerror', None) or type(error).__name__})") from None
+    if not isinstance(data, dict):
+        raise UserError("expected a table of results; run the evaluation again")
+    return data
+
+
+def _read(found: Evaluation, result: Mapping[str, Any]) -> None:
+    kind = result.get("name")
+    if isinstance(kind, str) and kind and kind != found.name:
+        found.name = f"{found.name} ({kind})"
+    known = COUNTS.get(str(kind), COUNTS.get(found.file.split("/")[1], ()))
+    for place, what, form, low, high in known:
+        value = number_at(result, place)
+        if value is None:
+            continue
+        found.value, found.what = written(value, form), what
+        ends = [number_at(result, end) if end else None for end in (low, high)]
+        if ends[0] is not None and ends[1] is not None:
+            found.what += f" (95% interval {written(ends[0], form)} to {written(ends[1], form)})"
+        if place.startswith(("models.0.", "tasks.0.")):
+            row = result[place.split(".")[0]][0]
+            found.what += f", {row.get('model', row.get('task', 'the first row'))}"
+        break
+    if isinstance(result.get("headline"), str):
+        found.sentence = result["headline"]
+    plain = [(key, value) for key, value in result.items() if _finite(value)]
+    if not found.value and not found.sentence and plain:
+        found.value, found.what = written(plain[0][1], "number"), words(plain[0][0])
+    if not found.value and not found.sentence:
+        found.problems.append("result.json holds no number to show.")
+    texts = [
+        (key, value)
+        for key, value in result.items()
+        if isinstance(value, str) and key not in ("name", "headline", "sentence")
+    ]
+    found.numbers = [(words(key), written(value, "number")) for key, value in plain[:NUMBERS]]
+    found.numbers += [(words(key), value) for key, value in texts if len(value) <= 200][:NUMBERS]
+    notes = result.get("notes")
+    found.notes = [str(note) for note in notes if isinstance(note, str)] if isinstance(notes, list) else []
+    _table(found, result)
+
+
+def _table(found: Evaluation, result: Mapping[str, Any]) -> None:
+    """The first list of tables in the result (models, tasks, iterations) as rows."""
+    lists = [v for v in result.values() if isinstance(v, list) and v and all(isinstance(row, dict) for row in v)]
+    if not lists:
+        return
+    kept = lists[0][:ROWS]
+    head = [key for key, value in kept[0].items() if isinstance(value, str) or _finite(value) or value is None][:8]
+    head.sort(key=lambda key: not isinstance(kept[0][key], str))  # what it is, before its numbers
+    found.head = [words(key) for key in head]
+    for row in kept:
+        cells = [row.get(key) for key in head]
+        found.rows.append(
+            [written(v, "number") if _finite(v) else str(v)[:80] if isinstance(v, str) else "–" for v in cells]
+        )
+    if len(lists[0]) > ROWS:
+        found.notes.append(f"{len(lists[0]) - ROWS} more rows are in the file.")
+
+
+def number_at(result: Any, place: str) -> float | None:
+    """The finite number at a dotted path (a number names a list's place), None where there is none."""
+    for part in place.split("."):
+        if isinstance(result, Mapping):
+            result = result.get(part)
+        elif (
+            isinstance(result, Sequence) and not isinstance(result, str) and part.isdigit() and int(part) < len(result)
+        ):
+            result = result[int(part)]
+        else:
+            return None
+    return result if _finite(result) else None
+
+
+def _finite(value: Any) -> bool:
+    return (
+        isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e300 and math.isfinite(value)
+    )
+
+
+def written(value: float, form: str) -> str:
+    """A number as people read it: "%" is percent already, "share" a fraction, "tokens" a length."""
+    if form == "%":
+        text = f"{value:.1f}%"
+    elif form == "share":
+        text = f"{round(100 * value, 1) + 0.0:.1f}%"
+    elif form == "tokens":
+        text = f"{value / 1024:.0f}K tokens" if value % 1024 == 0 else f"{value:,.0f} tokens"
+    elif isinstance(value, int) or (value == int(value) and abs(value) < 1e15):
+        text = f"{value:,.0f}"
+    else:
+        text = f"{value:,.4g}" if abs(value) < 1e6 else f"{value:.4g}"
+    return text.replace("-", "−")
+
+
+def words(key: str) -> str:
+    return str(key).replace("_", " ")[:80]
