@@ -152,5 +152,5 @@ def test_broken_columns(tmp_path, kind):
 
 
 def test_no_such_file(tmp_path):
-    with pytest.raises(UserError, match="nowhere.jsonl: no such file; check the path"):
+    with pytest.raises(UserError, match=r"nowhere.jsonl: no such file; check the path"):
         read_pairs(tmp_path / "nowhere.jsonl")

@@ -109,8 +109,8 @@ def test_resume_is_bit_identical(base, tmp_path, lora):
 
 def test_gradient_checkpointing_changes_nothing(base, tmp_path):
     pairs = planted("cycle", 8, 5)
-    plain, ours = fit(tmp_path / "a", made(base), pairs, epochs=1)
-    again, theirs = fit(tmp_path / "b", made(base), pairs, epochs=1, gradient_checkpointing=True)
+    plain, _ = fit(tmp_path / "a", made(base), pairs, epochs=1)
+    again, _ = fit(tmp_path / "b", made(base), pairs, epochs=1, gradient_checkpointing=True)
     assert again[0]["loss"] == pytest.approx(plain[0]["loss"], rel=1e-5)
     assert again[0]["grad_norm"] == pytest.approx(plain[0]["grad_norm"], rel=1e-4)
 
@@ -172,11 +172,11 @@ def test_mixture_is_that_of_datasets():
         mixed([sources[0], []], [1, 1], seed=1)
 
 
-PLANT = {"lr": 1e-3, "epochs": 3, "batch": 16, "evaluate_every": 15, "keep": "best", "schedule": "linear"}
+PLANT = {"lr": 1e-3, "epochs": 2, "batch": 16, "evaluate_every": 15, "keep": "best", "schedule": "linear"}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", range(5))
 def test_the_planted_cycle(base, tmp_path, seed):
     """A scalar can be right on two thirds of a cycle's pairs at best; an embedding on all. Where there is an order, both are."""
     found = {}
