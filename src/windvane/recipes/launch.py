@@ -6,11 +6,12 @@ In: the settings class (or a default instance of it), the argument list. Out: th
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import re
 import tomllib
-from collections.abc import Callable, Sequence
-from dataclasses import field, make_dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, make_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,6 +19,14 @@ import tyro
 
 from windvane.errors import UserError
 from windvane.settings import from_toml
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """`told`: one line with the source; `values`: dotted setting -> value."""
+
+    told: str
+    values: Mapping[str, Any]
 
 
 def parse(cls: Any, argv: Sequence[str], prog: str, description: str) -> Any:
@@ -51,11 +60,17 @@ def launch(
     description: str | None,
     default: Any = None,
     out: str | None = None,
+    presets: Mapping[str, Preset] | None = None,
 ) -> int:
     """Parse `argv` over `default` (None: the class's own defaults, its required fields asked for) and run."""
     given, rest = taken(argv, "--recipe")
     if given is not None:
         default = from_toml(cls, Path(given))
+    told = f"{description or ''}\n\n--recipe FILE starts from the settings of another run's recipe.toml."
+    if presets:
+        default, rest = with_presets(cls, default, rest, presets)
+        lines = "\n".join(f"  {name}: {preset.told}" for name, preset in presets.items())
+        told += f"\n\n--preset NAME (more than one may be given) starts from:\n\n{lines}"
     where = "The run folder; the same command goes on with what is there."
     fields: list[Any] = [
         ("settings", Annotated[cls, tyro.conf.arg(name="")]),
@@ -69,12 +84,39 @@ def launch(
         make_dataclass("Command", fields, kw_only=True),
         rest,
         prog,
-        f"{description or ''}\n\n--recipe FILE starts from the settings of another run's recipe.toml.",
+        told,
     )
     if not made.out.strip():
         raise UserError("--out: is empty; name the run's folder")
     run(keep_threads(made.settings, Path(made.out)), made.out, made.quiet)
     return 0
+
+
+def with_presets(
+    cls: Any, default: Any, argv: Sequence[str], presets: Mapping[str, Preset]
+) -> tuple[Any, list[str]]:
+    """`default` (None: what `cls` has, required fields still to be given) under every `--preset` of `argv`, and the other arguments."""
+    name, rest = taken(argv, "--preset")
+    while name is not None:
+        if name not in presets:
+            raise UserError(f"--preset {name}: there are {', '.join(presets)}")
+        if default is None:
+            required = [
+                f.name
+                for f in dataclasses.fields(cls)
+                if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+            ]
+            default = cls(**dict.fromkeys(required, tyro.MISSING))
+        for path, value in presets[name].values.items():
+            default = changed(default, path.split("."), value)
+        name, rest = taken(rest, "--preset")
+    return default, rest
+
+
+def changed(settings: Any, path: Sequence[str], value: Any) -> Any:
+    """The same settings with one leaf replaced."""
+    inner = changed(getattr(settings, path[0]), path[1:], value) if len(path) > 1 else value
+    return replace(settings, **{path[0]: inner})
 
 
 def taken(argv: Sequence[str], flag: str) -> tuple[str | None, list[str]]:
@@ -84,7 +126,7 @@ def taken(argv: Sequence[str], flag: str) -> tuple[str | None, list[str]]:
         if word == flag or word.startswith(f"{flag}="):
             value = word[len(flag) + 1 :] if "=" in word else rest[i + 1] if i + 1 < len(rest) else ""
             if not value:
-                raise UserError(f"{flag}: give a file")
+                raise UserError(f"{flag}: give a {'file' if flag == '--recipe' else 'name'}")
             return value, rest[:i] + rest[i + (1 if "=" in word else 2) :]
     return None, rest
 

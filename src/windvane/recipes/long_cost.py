@@ -96,10 +96,10 @@ def estimate(shape: Shape, rate: Rate, cuts: Sequence[Cut], s: LongPO, t: int) -
     """One line for people."""
     lengths = [cut.tokens for cut in cuts if cut.chunks]
     parts = ", ".join(f"{name} {said(value)}" for name, value in hours(shape, rate, cuts, s).items())
+    chunks = sum(len(c.chunks) for c in cuts)
     return (
-        f"round {t}: {len(lengths)} documents, {sum(lengths)} tokens (the longest {max(lengths, default=0)}), "
-        f"{sum(len(c.chunks) for c in cuts)} chunks; at the {rate.operations:.2g} operations a second of a {rate.tokens}-token probe here about: "
-        f"{parts}"
+        f"round {t}: {len(lengths)} documents, {sum(lengths)} tokens (the longest {max(lengths, default=0)}), {chunks} chunks; at the "
+        f"{rate.operations:.2g} operations a second of a {rate.tokens}-token probe here about: {parts}"
     )
 
 

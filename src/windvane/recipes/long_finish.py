@@ -122,11 +122,13 @@ def card(found: dict[str, Any]) -> str:
     last = found["rounds"][-1]
     theta = f", its RoPE theta is {last['theta']:g}" if last["theta"] else ""
     name = found["model"].rstrip("/").split("/")[-1]
+    rounds = len(found["rounds"])
     return (
-        f"---\nlibrary_name: transformers\ntags:\n- windvane\n- longpo\n---\n\n# {name}, {last['length']} tokens\n\n"
-        f"Made from `{name}` by Windvane's recipe `longpo`, arm `{found['arm']}` (arXiv 2502.13922), in {len(found['rounds'])} rounds on its own "
-        f"answers about long documents. The last round's length is {last['length']} tokens{theta}; both are in config.json.\n\n"
-        f"```\n{table(found)}\n```\n"
+        "---\nlibrary_name: transformers\ntags:\n- windvane\n- longpo\n---\n\n"
+        f"# {name}, {last['length']} tokens\n\n"
+        f"Made from `{name}` by Windvane's recipe `longpo`, arm `{found['arm']}` (arXiv 2502.13922), in {rounds} "
+        f"round{'s' if rounds > 1 else ''} on its own answers about long documents. The last round's length is "
+        f"{last['length']} tokens{theta}; both are in config.json.\n\n```\n{table(found)}\n```\n"
     )
 
 
