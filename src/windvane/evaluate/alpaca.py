@@ -1,11 +1,13 @@
-"""`windvane eval alpaca`: AlpacaEval 2.0's figures from files of annotations, on the command line.
+"""`windvane eval alpaca`: AlpacaEval 2.0's figures from files of annotations, or from a model and a judge, on the command line.
 
     windvane eval alpaca ANNOTATIONS.json --difficulty instruction_difficulty.csv --gamed df_gamed.csv --json
     windvane eval alpaca OURS.json --against THEIRS.json --gamed df_gamed.csv      two models, paired
     windvane eval alpaca --coefficients glm_weights.csv --difficulty FILE --model NAME
+    windvane eval alpaca --model M --instructions FILE --baseline OUTPUTS --judge J --out DIR      alpaca_live.py
+    windvane eval alpaca --rejudge ANNOTATIONS.json ... --judge J --out DIR                        alpaca_rejudge.py
 
-In: files alone; `--download` fetches the two published CSV files (checked by their SHA-256) where there is a network. Out: with
-`--json` one JSON object on standard output; else a short table. Figures in percent (alpaca_score.py says which and how).
+In: files, or a model and a judge; `--download` fetches the two published CSV files (checked by their SHA-256) where there is a network.
+Out: with `--json` one JSON object on standard output; else a short table. Figures in percent (alpaca_score.py says which and how).
 """
 
 from __future__ import annotations
@@ -21,8 +23,9 @@ from windvane.arguments import Parser
 from windvane.errors import UserError
 from windvane.evaluate.alpaca_score import compare, filler, from_weights, score, series
 from windvane.evaluate.annotations import read_annotations
-from windvane.evaluate.length_control import SHA256, read_difficulty, read_gamed
+from windvane.evaluate.length_control import SHA256, Gamed, read_difficulty, read_gamed
 from windvane.evaluate.length_plot import length_plot
+from windvane.evaluate.live_flags import add_live_flags
 from windvane.store import file_sha256, write_atomic
 
 
@@ -41,13 +44,19 @@ def main(argv: list[str]) -> int:
         result = _lookup(options, difficulty)
         print(json.dumps(result) if options.json else _looked_up(result))
         return 0
-    if options.annotations is None:
-        raise UserError("eval alpaca: name a file of annotations, or --coefficients FILE with --model and --difficulty")
     gamed = read_gamed(gamed_path) if gamed_path else None
+    if options.rejudge or options.judge or options.instructions:
+        return _live(options, gamed)
+    if len(options.annotations) != 1:
+        raise UserError(
+            "eval alpaca: name a file of annotations (one); or --coefficients FILE with --model and --difficulty; or --model, "
+            "--instructions, --judge and --out; or --rejudge with files, --judge and --out"
+        )
+    (path,) = options.annotations
     fill = filler(options.outputs, options.baseline)
-    found = read_annotations(options.annotations, options.model, options.annotator, fill)
+    found = read_annotations(path, options.model, options.annotator, fill)
     result = score(found, gamed, options.C, options.bootstrap, options.seed)
-    result["model"] = result["model"] or options.annotations.stem
+    result["model"] = result["model"] or path.stem
     if difficulty:
         listed = read_difficulty(difficulty)
         apart = 0.0 if gamed is None else float(np.abs(listed - gamed.difficulty).max())
@@ -87,8 +96,41 @@ def download(name: str) -> Path:
     return path
 
 
+def _live(options: argparse.Namespace, gamed: Gamed | None) -> int:
+    """Judge, print; the rows and the result are in --out."""
+    from windvane.evaluate import (  # torch: only where something is asked
+        alpaca_live,
+        alpaca_rejudge,
+        alpaca_rejudge_table,
+    )
+
+    if options.rejudge:
+        if options.model or options.instructions or options.outputs:
+            raise UserError(
+                "--rejudge: judges published answers again; leave --model, --outputs and --instructions out"
+            )
+        result, spent = alpaca_rejudge.run_rejudge(options)
+        text = alpaca_rejudge_table.rejudge_table(result)
+    else:
+        if options.annotations:
+            raise UserError(
+                f"{options.annotations[0]}: a file of annotations is scored, or judged again with --rejudge"
+            )
+        if options.model is None and options.outputs is None:
+            raise UserError(
+                "eval alpaca: --judge also needs --model M (or --outputs FILE), --instructions FILE and --out DIR"
+            )
+        result, spent = alpaca_live.run_live(options, gamed)
+        text = f"{result['label']}\n{_table(result)}\nrows: {options.out}/annotations.json"
+    if options.json:
+        print(json.dumps({**result, "out": str(options.out), "spent": spent}, allow_nan=False))
+    else:
+        print(text)
+    return 0
+
+
 def _lookup(options: argparse.Namespace, difficulty: Path | None) -> dict[str, Any]:
-    if options.annotations or options.against:
+    if options.annotations or options.against or options.judge:
         raise UserError("--coefficients: looks a published model up; leave the annotations out")
     if difficulty is None or options.model is None:
         raise UserError("--coefficients: also needs --model NAME and --difficulty FILE (or --download)")
@@ -150,13 +192,16 @@ def _table(r: dict[str, Any]) -> str:
 def _parser() -> Parser:
     parser = Parser("windvane eval alpaca", description="AlpacaEval 2.0 from files; figures in percent")
     add = parser.add_argument
-    add("annotations", nargs="?", type=Path, help="annotations.json: preference 1 = baseline ... 2 = model")
+    add("annotations", nargs="*", type=Path, help="annotations.json: preference 1 = baseline ... 2 = model")
+    add("--rejudge", action="store_true", help="judge the answers of published annotations again, by --judge")
+    add("--instructions", type=Path, metavar="FILE", help="what --model is asked: rows with `instruction`")
     add("--difficulty", type=Path, metavar="FILE", help="instruction_difficulty.csv")
     add("--gamed", type=Path, metavar="FILE", help="df_gamed.csv: the length-controlled fit needs it")
     add("--download", action="store_true", help="fetch those two where they are not given")
     add("--json", action="store_true", help="print one JSON object")
     add("--plot", type=Path, metavar="FILE", help="write win rate against length as SVG")
-    add("--model", metavar="NAME", help="which generator_2, where a file holds several")
+    add("--model", metavar="NAME", help="which generator_2, where a file holds several; with --judge: the model to ask")
+    add("--name", metavar="NAME", help="with --judge: what the model is called in rows (default: --model)")
     add(
         "--annotator",
         metavar="NAME",
@@ -169,5 +214,6 @@ def _parser() -> Parser:
     add("--baseline-model", metavar="NAME", help="with --coefficients: against this model instead of gpt4_1106_preview")
     add("--C", type=float, help="fix the fit's inverse penalty instead of cross-validating it")
     add("--bootstrap", type=int, default=200, metavar="N", help="refits for the interval of LC; 0: none (default 200)")
-    add("--seed", type=int, default=0, help="of the resampling")
+    add("--seed", type=int, default=0, help="of the resampling, and of the model's answers")
+    add_live_flags(parser, several=False, temperature=0.7, top_p=0.9, max_new_tokens=2048)
     return parser

@@ -1,18 +1,21 @@
-"""`windvane eval mt-bench`: two-turn scores from a file of single-answer judgements.
+"""`windvane eval mt-bench`: two-turn scores from a file of single-answer judgements, or from models and a judge.
 
     windvane eval mt-bench gpt-4_single.jsonl --json
+    windvane eval mt-bench --model M ... --questions FILE --judge J --out DIR      mt_bench_live.py
 
 In: JSON lines of lm-sys/FastChat's form: `question_id`, `model`, `turn` (1 or 2), `score` (1 to 10; -1 where the judge gave none). Out:
 per model the mean of each turn and of all rows, as published (show_result.py drops -1), with standard errors clustered by question (a
-question's two turns are not independent), and each pair of models compared on the turns that both have. Pairwise files (`g1_winner`)
-go through `windvane eval arena-hard`.
+question's two turns are not independent), the same by category where rows or `--questions` name it, and each pair of models compared on the
+turns that both have. Pairwise files (`g1_winner`) go through `windvane eval arena-hard`.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections import Counter
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -20,22 +23,27 @@ from typing import Any
 from windvane.arguments import Parser
 from windvane.errors import UserError
 from windvane.evaluate.annotations import read_tables
-from windvane.evaluate.intervals import paired_difference
+from windvane.evaluate.chat_questions import read_questions
+from windvane.evaluate.intervals import Difference, paired_difference
+from windvane.evaluate.live_flags import add_live_flags
 
 Key = tuple[str, int]  # (question, turn)
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """`models`: the score of each (question, turn) by model; several judgements of one are averaged."""
+    """`models`: the score of each (question, turn) by model; several judgements of one are averaged. `categories`: of questions, where
+    they are known."""
 
     models: dict[str, dict[Key, float]]
     left_out: dict[str, int]
     notes: list[str]
+    categories: dict[str, str] = field(default_factory=dict)
 
 
-def read_scores(path: Path) -> Scores:
-    """Raises `UserError` where no row can be used; the rest is counted by reason."""
+def read_scores(path: Path, categories: Mapping[str, str] | None = None) -> Scores:
+    """`categories`: question id -> category, for rows that do not say. Raises `UserError` where no row can be used; what cannot be used is
+    counted by reason."""
     values, broken, notes = read_tables(path)
     left: Counter[str] = Counter({"broken JSON": broken} if broken else {})
     if values and all(isinstance(v, dict) and "g1_winner" in v for v in values):
@@ -43,6 +51,7 @@ def read_scores(path: Path) -> Scores:
             f"{path}: these are pairwise judgements; use: windvane eval arena-hard {path.name} --baseline MODEL"
         )
     told: dict[str, dict[Key, list[float]]] = {}
+    known = dict(categories or {})
     for row in values:
         reason = _unusable(row)
         if reason:
@@ -51,6 +60,8 @@ def read_scores(path: Path) -> Scores:
         told.setdefault(row["model"], {}).setdefault((str(row["question_id"]), row["turn"]), []).append(
             float(row["score"])
         )
+        if isinstance(row.get("category"), str):
+            known[str(row["question_id"])] = row["category"]
     if not told:
         why = ", ".join(f"{count} {reason}" for reason, count in left.items()) or "none"
         raise UserError(f"{path}: no usable row (left out: {why}); expected question_id, model, turn, score")
@@ -58,7 +69,7 @@ def read_scores(path: Path) -> Scores:
     if again:
         notes.append(f"{again} rows judge an answer again; each answer counts once, with the mean of its scores")
     models = {name: {key: sum(s) / len(s) for key, s in rows.items()} for name, rows in sorted(told.items())}
-    return Scores(models, dict(left), notes)
+    return Scores(models, dict(left), notes, known)
 
 
 def _unusable(row: Any) -> str | None:
@@ -82,11 +93,12 @@ def summarise(found: Scores, seed: int = 0) -> dict[str, Any]:
         entry: dict[str, Any] = {"model": name}
         for label, turns in (("turn_1", (1,)), ("turn_2", (2,)), ("average", (1, 2))):
             keys = [key for key in rows if key[1] in turns]
-            entry[label] = sum(rows[k] for k in keys) / len(keys) if keys else None
-            zeros = [0.0] * len(keys)
-            spread = paired_difference([rows[k] for k in keys], zeros, [k[0] for k in keys], seed, 2) if keys else None
+            spread = _mean(rows, keys, seed)
+            entry[label] = spread.mean if spread else None
             entry[f"{label}_standard_error"] = spread.standard_error if spread else None
-        models.append(entry | {"n": len(rows), "n_questions": len({key[0] for key in rows})})
+            entry |= {f"{label}_low": spread.low if spread else None, f"{label}_high": spread.high if spread else None}
+        by_category = _by_category(rows, found.categories, seed)
+        models.append(entry | {"n": len(rows), "n_questions": len({key[0] for key in rows}), "categories": by_category})
     pairs = []
     for one, other in combinations(found.models, 2):
         keys = [key for key in found.models[one] if key in found.models[other]]
@@ -98,13 +110,44 @@ def summarise(found: Scores, seed: int = 0) -> dict[str, Any]:
     return {"models": models, "comparisons": pairs, "left_out": found.left_out, "notes": found.notes}
 
 
-def _table(result: dict[str, Any]) -> str:
+def _mean(rows: Mapping[Key, float], keys: Sequence[Key], seed: int) -> Difference | None:
+    """The mean over `keys` with a standard error and an interval over questions."""
+    if not keys:
+        return None
+    return paired_difference([rows[k] for k in keys], [0.0] * len(keys), [k[0] for k in keys], seed, 2000)
+
+
+def _by_category(rows: Mapping[Key, float], categories: Mapping[str, str], seed: int) -> dict[str, Any]:
+    """Each category's mean of both turns, in the order of first appearance."""
+    found: dict[str, Any] = {}
+    for name in dict.fromkeys(categories[key[0]] for key in rows if key[0] in categories):
+        spread = _mean(rows, [key for key in rows if categories.get(key[0]) == name], seed)
+        assert spread is not None, "a category that appears has rows"
+        found[name] = {
+            "average": spread.mean,
+            "standard_error": spread.standard_error,
+            "low": spread.low,
+            "high": spread.high,
+            "n": spread.n,
+            "n_questions": spread.clusters,
+        }
+    return found
+
+
+def table(result: dict[str, Any]) -> str:
+    """The same for a terminal."""
     lines = [f"{'model':40} {'turn 1':>7} {'turn 2':>7} {'average':>8} {'se':>6} {'rows':>5}"]
     for m in result["models"]:
         cells = [
             "-" if m[k] is None else f"{m[k]:.2f}" for k in ("turn_1", "turn_2", "average", "average_standard_error")
         ]
         lines.append(f"{m['model'][:40]:40} {cells[0]:>7} {cells[1]:>7} {cells[2]:>8} {cells[3]:>6} {m['n']:5}")
+    names = list(dict.fromkeys(c for m in result["models"] for c in m["categories"]))
+    if names:
+        lines.append(" ".join([f"{'by category':40}", *(f"{c[:11]:>11}" for c in names)]))
+        for m in result["models"]:
+            cells = [f"{m['categories'][c]['average']:.2f}" if c in m["categories"] else "-" for c in names]
+            lines.append(" ".join([f"{m['model'][:40]:40}", *(f"{cell:>11}" for cell in cells)]))
     for p in result["comparisons"]:
         seen = "" if p["mde"] is None else f"; under {p['mde']:.2f} would probably go unseen"
         lines.append(
@@ -115,12 +158,57 @@ def _table(result: dict[str, Any]) -> str:
 
 
 def main(argv: list[str]) -> int:
-    """Score from a file; 0 when printed."""
-    parser = Parser("windvane eval mt-bench", description="MT-Bench's two-turn scores from judgements")
-    parser.add_argument("judgements", type=Path, help="*_single.jsonl: question_id, model, turn, score")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    options = parser.parse_args(argv)
-    result = summarise(read_scores(options.judgements), options.seed)
-    print(json.dumps(result, allow_nan=False) if options.json else _table(result))
+    """Score from a file, or ask and judge first; 0 when printed."""
+    options = _parser().parse_args(argv)
+    if options.resamples < 2:
+        raise UserError(f"--resamples {options.resamples}: an interval needs at least 2, better 1000")
+    if options.model or options.answers or options.judge:
+        return _live(options)
+    if options.judgements is None:
+        raise UserError("eval mt-bench: name a file of judgements; or --model, --questions, --judge and --out")
+    known = {q.id: q.category for q in read_questions(options.questions, 1).rows} if options.questions else None
+    result = summarise(read_scores(options.judgements, known), options.seed)
+    print(json.dumps(result, allow_nan=False) if options.json else table(result))
     return 0
+
+
+def _live(options: argparse.Namespace) -> int:
+    from windvane.evaluate import mt_bench_live  # torch: only where something is asked
+
+    if options.judgements is not None:
+        raise UserError(f"{options.judgements}: a file of judgements is scored as it is; leave --model and --judge out")
+    if not (options.model or options.answers):
+        raise UserError("eval mt-bench: --judge also needs --model M ... (or --answers FILE ...)")
+    result, text, spent = mt_bench_live.run_live(options)
+    if options.json:
+        print(json.dumps({**result, "out": str(options.out), "spent": spent}, allow_nan=False))
+    else:
+        print(f"{text}\nrows: {options.out}/{'pairs' if options.pairwise else 'judgements'}.jsonl")
+    return 0
+
+
+def _parser() -> Parser:
+    parser = Parser("windvane eval mt-bench", description="MT-Bench's two-turn scores from judgements, or from a model")
+    add = parser.add_argument
+    add("judgements", nargs="?", type=Path, help="*_single.jsonl: question_id, model, turn, score")
+    add(
+        "--questions",
+        type=Path,
+        metavar="FILE",
+        help="question.jsonl: what --model is asked; with a file: the categories",
+    )
+    add("--references", type=Path, metavar="FILE", help="reference_answer/*.jsonl, where the questions hold none")
+    add(
+        "--answers",
+        nargs="+",
+        type=Path,
+        metavar="FILE",
+        help="judge given answers, a file a model, in FastChat's layout",
+    )
+    add("--pairwise", action="store_true", help="compare every two models in both orders instead of grading each")
+    add("--judge-tokens", type=int, default=1024, metavar="N", help="what a grading judge may write (1024)")
+    add("--resamples", type=int, default=1000, help="with --pairwise: of the ratings' intervals (1000)")
+    add("--seed", type=int, default=0, help="of the resampling, and of the model's answers")
+    add("--json", action="store_true", help="print one JSON object")
+    add_live_flags(parser, several=True, temperature=None, top_p=1.0, max_new_tokens=1024)
+    return parser
