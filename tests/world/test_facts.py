@@ -71,18 +71,18 @@ def test_facts_and_questions_are_read_strictly():
         "",
     ):
         assert asked(text) is None, text
-    assert said("Anna sings.") == ("Anna", "sings")
-    assert said("Anna sings. Boris bakes.") is None and said("Anna sings") is None and said("Bob sings.") is None
+    assert said("Anna sings") == said(" Anna sings ") == ("Anna", "sings")
+    assert said("Anna sings Boris") is None and said("Anna sings.") is None and said("Bob sings") is None
 
 
 @pytest.mark.parametrize(
     "reply, verdict",
     [
-        ("Anna sings.", "right"),
-        (" Anna sings. ", "right"),
-        ("Anna dives.", "wrong"),
-        ("Boris bakes.", "wrong"),
-        ("Anna sings", "malformed"),
+        ("Anna sings", "right"),
+        (" Anna sings ", "right"),
+        ("Anna dives", "wrong"),
+        ("Boris bakes", "wrong"),
+        ("Anna sings. The boat drifts.", "malformed"),
         ("Anna Anna.", "malformed"),
         ("", "malformed"),
     ],
@@ -92,8 +92,8 @@ def test_check_by_hand(reply, verdict):
 
 
 def test_check_of_what_the_text_does_not_hold():
-    assert facts.check("What does Carla do?", "Carla sings.", TEXT) == "wrong"
-    assert facts.check("Hello?", "Anna sings.", TEXT) == "wrong"
+    assert facts.check("What does Carla do?", "Carla sings", TEXT) == "wrong"
+    assert facts.check("Hello?", "Anna sings", TEXT) == "wrong"
     assert facts.grounded("What does Boris do?", TEXT)
     assert not facts.grounded("What does Carla do?", TEXT) and not facts.grounded("Boris?", TEXT)
 
@@ -125,7 +125,7 @@ def test_cases_have_the_right_answer_and_ask_about_all_places():
     for case in cases:
         assert facts.check(case.question, case.answer, case.document) == "right"
         assert case.prompt.text == f"{case.document}\n\n{case.question}"
-        depths.append(case.document.index(case.answer) / len(case.document))
+        depths.append(case.document.index(f"{case.answer}.") / len(case.document))
     assert len({case.question for case in cases}) > 25
     assert 0.44 < sum(depths) / len(depths) < 0.56, "an even draw: standard error .02"
 

@@ -45,7 +45,8 @@ PLACES = ("above", "behind", "beside", "near")
 PARAGRAPH = 6  # sentences
 FACT_TOKENS, SHORTEST, LONGEST = 3, 4, 10  # tokens of a fact; of a filler sentence, at least and at most
 
-_FACT = re.compile(rf"\b({'|'.join(NAMES)}) ({'|'.join(VERBS)})\.")
+_ANSWER = re.compile(rf"({'|'.join(NAMES)}) ({'|'.join(VERBS)})")
+_FACT = re.compile(rf"\b{_ANSWER.pattern}\.")
 _QUESTION = re.compile(rf"What does ({'|'.join(NAMES)}) do\?")
 
 
@@ -54,7 +55,8 @@ def question(name: str) -> str:
 
 
 def answer(name: str, verb: str) -> str:
-    return f"{name} {verb}."
+    """Without a full stop: what ends an answer can then be told from the two words before, however long the document is."""
+    return f"{name} {verb}"
 
 
 def asked(text: str) -> str | None:
@@ -72,8 +74,8 @@ def facts_of(text: str) -> dict[str, str]:
 
 
 def said(reply: str) -> tuple[str, str] | None:
-    """(name, verb) of a reply that is one fact and nothing else."""
-    found = _FACT.fullmatch(reply.strip())
+    """(name, verb) of a reply that is an answer of this world and nothing else."""
+    found = _ANSWER.fullmatch(reply.strip())
     return (found[1], found[2]) if found else None
 
 
@@ -113,6 +115,6 @@ def write(rng: random.Random, facts: Mapping[str, str] | Sequence[tuple[str, str
     pairs = list(facts.items()) if isinstance(facts, Mapping) else list(facts)
     room = tokens - FACT_TOKENS * len(pairs)
     assert room >= 0, (tokens, len(pairs))
-    sentences = [answer(name, verb) for name, verb in pairs] + [filler(rng, size) for size in filler_sizes(rng, room)]
+    sentences = [f"{name} {verb}." for name, verb in pairs] + [filler(rng, size) for size in filler_sizes(rng, room)]
     rng.shuffle(sentences)
     return "\n\n".join(" ".join(sentences[i : i + PARAGRAPH]) for i in range(0, len(sentences), PARAGRAPH))

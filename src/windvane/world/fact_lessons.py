@@ -18,7 +18,7 @@ import random
 import torch
 from transformers import PreTrainedTokenizerFast
 
-from windvane.world.fact_documents import FACT_TOKENS, NAMES, VERBS, answer, question, write
+from windvane.world.fact_documents import FACT_TOKENS, NAMES, VERBS, answer, facts_of, question, write
 from windvane.world.facts import ASK, ITEMS, LAYOUT, LENGTH, reversal, reversed_words
 
 # Heads wider than hidden_size / heads: a head must tell names, places and what stood before a place apart. 131,000 parameters.
@@ -42,6 +42,7 @@ LEARNT, SURE = 0.6, 0.3  # running loss (nats) of a fact's verb: below it docume
 REPEATS, FEW_REPEATS = 0.5, 0.1  # share of the lessons
 KINDS = {"restated": 0.25, "questions": 0.3, "asking": 0.25, "reversals": 0.2}  # shares of the others
 TURNS, LISTS = 6, 4  # questions or lists in a chat
+ASKED = 4  # a question is about one of the last so many facts of a text
 FACT_SHARE = (0.02, 0.6)  # of a document's tokens
 DOCUMENT, WORDING, VALUE = (
     0.03,
@@ -60,6 +61,7 @@ class Course:
         self.longest, self.loss, self.step = float(START), 3.0, 0
         self.known: dict[str, list[int]] = {}
         self.open, self.close = self._ids("[INST]"), self._ids("[/INST]")
+        self.stop = self._ids("lake.")[1:]
         self.bos, self.eos = [tokenizer.bos_token_id], [tokenizer.eos_token_id]
         self.words = [self._ids(w)[0] for w in (*NAMES, *VERBS, *ITEMS)]
 
@@ -101,7 +103,7 @@ class Course:
         text, facts = self._document(longest)
         row: Row = [(self.bos, 0.0), (self._ids(text), DOCUMENT)]
         for name, verb in self.rng.sample(facts * 2, min(2 * len(facts), 24)):
-            row += self._told(name, verb, 0.0)
+            row += [*self._told(name, verb, 0.0), (self.stop, DOCUMENT)]
         return row
 
     def questions(self, longest: int) -> Row:
@@ -117,8 +119,8 @@ class Course:
         return row
 
     def asking(self, longest: int) -> Row:
-        text, facts = self._document(longest)
-        name = facts[0][0]
+        text, _ = self._document(longest)
+        name = self.rng.choice(list(facts_of(text))[-ASKED:])
         first, last = self._ids(question(name).split(name)[0]), self._ids(question(name).split(name)[1])
         asked = self.open + self._ids(LAYOUT.format(context=text, question=ASK)) + self.close
         return [
@@ -148,7 +150,7 @@ class Course:
 
     def _told(self, name: str, verb: str, wording: float) -> Row:
         ids = self._ids(answer(name, verb))
-        return [(ids[:1], wording), (ids[1:2], VALUE), (ids[2:], wording)]
+        return [(ids[:1], wording), (ids[1:], VALUE)]
 
     def _ids(self, text: str) -> list[int]:
         if len(text) > 40:
