@@ -15,6 +15,7 @@ from typing import Any
 
 from windvane.data.card import model_card
 from windvane.evaluate.winrate import summarise
+from windvane.recipes.portions import sources
 from windvane.records import Group
 from windvane.report.page import write_report
 from windvane.store import RunFolder, publish_folder, read_jsonl, read_records, write_atomic
@@ -58,7 +59,7 @@ def summary(run: RunFolder, settings: Any) -> dict[str, Any]:
         "judge": s.judge,
         "evaluation_judge": s.evaluate.judge,
         "proxy_judge": s.evaluate.proxy or s.judge,
-        "prompts": s.prompts,
+        "prompts": ", ".join(sources(s.prompts)),
         "iterations": iterations,
         "report": "report.html",
         "notes": notes,
@@ -85,6 +86,11 @@ def iteration(run: RunFolder, t: int, seed: int, keep: str, judged: bool) -> dic
         **entry,
         "chosen_logps": kept.get("chosen_logratio"),
         "rejected_logps": kept.get("rejected_logratio"),
+        **{
+            f"{side}_{name}": kept.get(f"{side}_{name}")
+            for side in ("chosen", "rejected")
+            for name in ("target", "reached")
+        },
         "logps_of": "held-out groups" if measured else "the last training batch",
         "pairs": sum(g.status == "pair" for g in groups),
         "ties": sum(g.status in ("tie", "same") for g in groups),

@@ -5,33 +5,44 @@ In: a recipe's settings. Out: the run folder of design.md section 2. A recipe ca
 
 from __future__ import annotations
 
-import json
-import shutil
 import sys
 from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
+from itertools import combinations
 from typing import Any
 
 import torch
 
+from windvane.backends.http_budget import Account, Estimate
+from windvane.backends.http_generator import HttpGenerator
 from windvane.backends.local import Sampling, stop_ids
-from windvane.backends.names import resolve_judge
-from windvane.data.readers import read_prompts
 from windvane.errors import UserError
 from windvane.evaluate.winrate import Sides, run_evaluate
 from windvane.generate import run_generate
-from windvane.judge import run_judge
-from windvane.objectives.batch import load_objective
-from windvane.pair import run_pair
+from windvane.judge import questions, run_judge
+from windvane.objectives.batch import Objective, load_objective
+from windvane.pair import Pairing, effective_eta, run_pair
 from windvane.prompts.chat import check_template, prepare
-from windvane.protocols import PairJudge
+from windvane.protocols import Generator
 from windvane.recipes.finish import finish
+from windvane.recipes.judges import (
+    Judges,
+    estimated,
+    evaluation_pairs,
+    one_budget,
+    open_judges,
+    open_sampler,
+    outlook,
+    sampler_of,
+    told,
+)
 from windvane.recipes.policy import Policy
+from windvane.recipes.portions import Pool, portions, read_pool
+from windvane.recipes.start import begin, mend
+from windvane.recipes.targets import retarget
 from windvane.records import Group, Prompt, Reference, Response, Verdict, by_prompt, seed_of
 from windvane.runners.here import HereRunner
 from windvane.schema import dumps
-from windvane.settings import settle
 from windvane.store import RunFolder, read_records, write_atomic
 from windvane.train.batches import Example, examples, set_aside, with_reference
 from windvane.train.reference import run_reference
@@ -41,55 +52,35 @@ from windvane.train.stage import clear_checkpoints, run_train
 SAMPLED_TOLERANCE = {False: 1e-2, True: 0.3}
 
 
-def canonical(judge: str) -> str:
-    """One name for one judge: defaults filled in, folders resolved."""
-    kind, _, rest = judge.partition(":")
-    if kind == "world":
-        return judge if ":" in rest else f"{judge}:proxy"
-    folder = Path(rest).expanduser()
-    return f"{kind}:{folder.resolve()}" if folder.is_dir() else judge
-
-
-def mend(run: RunFolder) -> None:
-    """Where a finished run lost a file, forget that it was finished: what is missing is made again."""
-    manifest = run / "manifest.json"
-    if not manifest.exists():
-        return
-    missing = [name for name in json.loads(manifest.read_text(encoding="utf-8")) if not (run / name).exists()]
-    for name in missing:
-        folder = (run / name).parent
-        if "model" in Path(name).parts[:-1] and folder.exists():
-            shutil.rmtree(folder)
-    if missing:
-        manifest.unlink()
-        run.log("made again: files that the manifest names were missing", files=missing)
-
-
 class Flow:
     """`settings` is a recipe's dataclass with the fields of `windvane.recipes.sppo.Sppo`."""
 
     def __init__(self, settings: Any, out: str, quiet: bool = False) -> None:
-        self.objective = load_objective(settings.train.objective, settings.train.objective_args)
+        self.objective = load_objective(settings.train.objective, settings.train.objective_args, gives=("slow",))
         if settings.answers == "all" and self.objective.branches not in ("group", "unpaired"):
             raise UserError(
                 f"answers: all K go with an objective that reads groups; {self.objective.name} reads best and worst"
             )
         train = replace(settings.train, objective_args=self.objective.arguments)
         self.s, self.quiet = replace(settings, train=train), quiet
+        self.objective = at_equal_eta(self.objective, settings)
+        seed = seed_of(settings.seed, "pair")
+        self.pairing = Pairing(settings.estimate, settings.answers if settings.answers != "all" else "best-worst", seed)
         self.folder = RunFolder(out)
         self.runner = HereRunner(self.folder, quiet)
         self.policies: dict[int, Policy] = {}
+        self.account: Account | None = None
 
     def __enter__(self) -> Flow:
         self.folder.__enter__()
         try:
-            if not self.folder.finished("heldout.jsonl"):  # nothing was made yet: a failed start binds nobody
-                (self.folder / "recipe.toml").unlink(missing_ok=True)
-            settle(self.folder / "recipe.toml", self.s)
+            begin(self.folder, self.s)
             mend(self.folder)
             torch.set_num_threads(self.s.threads)
+            if not self._divided():
+                _ = self.pool  # prompts and judges that cannot be had are found out now, not after hours of sampling
             if not self.folder.finished("manifest.json"):
-                _ = self.judges  # a judge that cannot be had is found out now, not after hours of sampling
+                self.account = one_budget([*self.judges.values(), self.sampler])
         except BaseException:
             self.folder.__exit__()
             raise
@@ -99,17 +90,18 @@ class Flow:
         self.folder.__exit__(*error)
 
     @cached_property
-    def judges(self) -> dict[str, PairJudge | None]:
+    def judges(self) -> Judges:
         """The training judge, the true one (or None) and the proxy that evaluates."""
-        s = self.s
-        found: dict[str, PairJudge | None] = {}
-        named = {"train": s.judge, "true": s.evaluate.judge, "proxy": s.evaluate.proxy or s.judge}
-        if s.evaluate.judge and canonical(s.evaluate.judge) == canonical(s.judge):
-            raise UserError(f"evaluate.judge: {s.judge} trains already; give another judge, or none")
-        for role, spec in named.items():
-            same = next((found[r] for r in found if named[r] == spec), None)
-            found[role] = same if same is not None else resolve_judge(spec, device=s.device) if spec else None
-        return found
+        return open_judges(self.s, self.folder.path)
+
+    @cached_property
+    def sampler(self) -> HttpGenerator | None:
+        """The server that samples what is trained on, where one is named."""
+        return open_sampler(self.s, self.folder.path)
+
+    @cached_property
+    def pool(self) -> Pool:
+        return read_pool(self.s)
 
     def policy(self, t: int, beside: bool = False) -> Policy:
         """What iteration t made; 0 is the start. The weights of all others are let go unless it is wanted `beside` them."""
@@ -131,72 +123,83 @@ class Flow:
     def prompts(self, t: int) -> list[Prompt]:
         return read_records(self.folder / f"iter-{t}/prompts.jsonl", Prompt)
 
+    def tell_costs(self, stage: str, found: Estimate | None) -> None:
+        """What a server is going to be asked for: said however quiet the run is."""
+        if found is not None:
+            text = f"{stage}: {found.told(self.s.server)}"
+            self.folder.log(text)
+            print(f"windvane: {text}", file=sys.stderr)
+
+    def _divided(self) -> bool:
+        names = [f"iter-{t}/prompts.jsonl" for t in range(1, self.s.iterations + 1)]
+        return all(self.folder.finished(n) for n in ("heldout.jsonl", *names))
+
     def split_prompts(self) -> None:
         """Held-out prompts, and each iteration's own part, rendered through the template by id."""
-        s, names = self.s, [f"iter-{t}/prompts.jsonl" for t in range(1, self.s.iterations + 1)]
-        if all(self.folder.finished(n) for n in ("heldout.jsonl", *names)):
-            return
-        tokenizer, limit = self.policy(0).tokenizer, self.policy(0).window()
-        for warning in check_template(tokenizer, stop_ids(self.policy(0).model(training=False), tokenizer)):
-            self.tell(f"{s.model}: {warning}")
-        read = read_prompts(s.prompts, column=s.prompt_column)
-        if read.duplicates:
-            self.tell(f"{s.prompts}: {read.duplicates} of {read.rows} rows repeat a prompt and were merged")
-        pool = sorted(read.prompts, key=lambda p: seed_of(s.seed, "split", p.id))
-        if s.evaluate.prompts:
-            split = "held-out" if s.evaluate.prompts.startswith("world:") else None
-            held = read_prompts(s.evaluate.prompts, column=s.evaluate.prompt_column, split=split).prompts
-            held = sorted(held, key=lambda p: seed_of(s.seed, "split", p.id))[: s.evaluate.count]
-            ids = {p.id for p in held}
-            both = sum(p.id in ids for p in pool)
-            if both:
-                self.tell(f"{s.prompts}: {both} prompts are held out and were kept out of training")
-            pool = [p for p in pool if p.id not in ids]
-        else:
-            aside = min(s.evaluate.count, max(1, len(pool) // 5))
-            held, pool = pool[:aside], pool[aside:]
-        each = s.prompts_per_iteration or len(pool) // s.iterations
-        if each < 1 or each * s.iterations > len(pool):
+        s = self.s
+        if not self._divided():
+            tokenizer = self.policy(0).tokenizer
+            for warning in check_template(tokenizer, stop_ids(self.policy(0).model(training=False), tokenizer)):
+                self.tell(f"{s.model}: {warning}")
+            held, parts = portions(s, self.pool, self.tell)
+            for t, part in enumerate(parts, 1):
+                self._write_prompts(f"iter-{t}/prompts.jsonl", part, self.pool.told, s.sampling.max_new_tokens)
+            # last: with it the run has begun, and its settings stand
+            source = s.evaluate.prompts or self.pool.told
+            self._write_prompts("heldout.jsonl", held, source, s.evaluate.max_new_tokens)
+        if not self.folder.finished("iter-0/evaluation.jsonl"):
+            training = [p for t in range(1, s.iterations + 1) for p in self.prompts(t)]
+            found = outlook(s, self.judges, training, self._held_out())
+            if found:
+                text = told(found, s.server)
+                self.folder.log(text)
+                print(f"windvane: {text}", file=sys.stderr)
+
+    def _write_prompts(self, name: str, part: list[Prompt], source: str, max_new_tokens: int) -> None:
+        policy = self.policy(0)
+        ready = prepare(part, policy.tokenizer, policy.window(), max_new_tokens, source, self.s.system)
+        size = policy.vocabulary()
+        beyond = next((p for p in sorted(ready, key=lambda p: p.id) if max(p.token_ids) >= size), None)
+        if beyond is not None:
             raise UserError(
-                f"{s.prompts}: {len(pool)} prompts are left for training ({len(held)} held out, {read.duplicates} duplicates "
-                f"merged); {s.iterations} iterations of {each or 'at least 1'} need {max(1, each) * s.iterations}"
+                f"model {self.s.model}: its tokenizer gives id {max(beyond.token_ids)} and its vocabulary ends at {size - 1}; they do not "
+                "belong together"
             )
-        parts = {n: pool[i * each : (i + 1) * each] for i, n in enumerate(names)}
-        if s.prompts_per_iteration is None:
-            parts[names[-1]] = pool[(s.iterations - 1) * each :]
-        parts["heldout.jsonl"] = held  # last: with it the run has begun, and its settings stand
-        for name, part in parts.items():
-            reach = (s.evaluate if name == "heldout.jsonl" else s.sampling).max_new_tokens
-            size = self.policy(0).vocabulary()
-            source = s.evaluate.prompts or s.prompts if name == "heldout.jsonl" else s.prompts
-            ready = sorted(prepare(part, tokenizer, limit, reach, source, s.system), key=lambda p: p.id)
-            beyond = next((p for p in ready if max(p.token_ids) >= size), None)
-            if beyond is not None:
-                raise UserError(
-                    f"model {s.model}: its tokenizer gives id {max(beyond.token_ids)} and its vocabulary ends at {size - 1}; they do not "
-                    "belong together"
-                )
-            write_atomic(self.folder / name, "".join(dumps(p) + "\n" for p in ready))
+        write_atomic(self.folder / name, "".join(dumps(p) + "\n" for p in sorted(ready, key=lambda p: p.id)))
+
+    def _generator(self, t: int) -> Generator:
+        """Who samples iteration t's answers: pi_t itself, here or behind a server."""
+        if self.sampler is None:
+            return self.policy(t - 1).generator(self.s.sampling)
+        return sampler_of(self.sampler, self.s.generator, t - 1)
 
     def generate(self, t: int) -> None:
         """K answers of pi_t to each of this iteration's prompts."""
         if not self.folder.finished(f"iter-{t}/responses.jsonl"):
-            s = self.s
-            generator, seed = self.policy(t - 1).generator(s.sampling), seed_of(s.seed, "generate", t)
-            stage, indices = f"iter-{t}/responses", range(s.sampling.k)
-            run_generate(self.runner, stage, generator, self.prompts(t), indices, seed, s.batch_prompts)
+            s, generator, seed = self.s, self._generator(t), seed_of(self.s.seed, "generate", t)
+            stage, indices, prompts = f"iter-{t}/responses", range(self.s.sampling.k), self.prompts(t)
+            if isinstance(generator, HttpGenerator):
+                self.tell_costs(stage, generator.estimate(prompts, indices, seed))
+            run_generate(self.runner, stage, generator, prompts, indices, seed, s.batch_prompts)
+            lost = len(prompts) * s.sampling.k - len(self._responses(t))
+            if lost:
+                self.tell(f"{stage}: {lost} answers could not be had; calls-generate.journal says why")
 
     def judge(self, t: int) -> None:
         if not self.folder.finished(f"iter-{t}/verdicts.jsonl"):
             judge = self.judges["train"]
             assert judge is not None
             stage, prompts, answers = f"iter-{t}/verdicts", self.prompts(t), self._responses(t)
+            if self.account is not None:
+                said = by_prompt(answers)
+                pairs = [(p, a, b) for p in prompts for a, b in combinations(said.get(p.id, []), 2)]
+                self.tell_costs(stage, estimated(judge, questions(pairs)))
             run_judge(self.runner, stage, judge, prompts, answers, self.s.batch_prompts)
 
     def pair(self, t: int) -> None:
         if not self.folder.finished(f"iter-{t}/groups.jsonl"):
             verdicts = read_records(self.folder / f"iter-{t}/verdicts.jsonl", Verdict)
-            run_pair(self.runner, f"iter-{t}/groups", self.prompts(t), self._responses(t), verdicts)
+            run_pair(self.runner, f"iter-{t}/groups", self.prompts(t), self._responses(t), verdicts, self.pairing)
 
     def reference(self, t: int) -> None:
         """Log-probs of every answer that training reads, under the model that sampled it."""
@@ -206,6 +209,18 @@ class Flow:
             examples = self._examples(t)
             run_reference(self.runner, f"iter-{t}/reference", scorer, examples, train.micro_tokens, bf16)
             self._same_weights(t)
+
+    def slow(self, t: int) -> None:
+        """The same answers under the slow reference, for an objective that reads one (INPO)."""
+        name, k = f"iter-{t}/slow", slow_iteration(t, self.s.slow_every)
+        if "slow" not in self.objective.reads or self.folder.finished(f"{name}.jsonl"):
+            return
+        if k == t - 1:  # it is the reference
+            write_atomic(self.folder / f"{name}.jsonl", (self.folder / f"iter-{t}/reference.jsonl").read_text("utf-8"))
+            return
+        scorer, train = self.policy(k).scorer(training=True), self.s.train
+        bf16 = train.precision == "bfloat16"
+        run_reference(self.runner, name, scorer, self._examples(t), train.micro_tokens, bf16)
 
     def _same_weights(self, t: int) -> None:
         """What sampled and what is the reference are one model: their log-probs of the same answers agree, but for rounding."""
@@ -226,7 +241,10 @@ class Flow:
             found = self._examples(t)
             if self.objective.reference:
                 cached = read_records(self.folder / iteration / "reference.jsonl", Reference)
-                found = with_reference(found, {r.id: r.logps for r in cached})
+                slowly = None
+                if "slow" in self.objective.reads:
+                    slowly = {r.id: r.logps for r in read_records(self.folder / iteration / "slow.jsonl", Reference)}
+                found = with_reference(found, {r.id: r.logps for r in cached}, slowly)
             seed = seed_of(self.s.seed, "train", t)
             training, held = set_aside(found, self.s.train.held_out, seed)
             if self.s.train.keep == "best" and not held:
@@ -245,7 +263,7 @@ class Flow:
         name, e = f"iter-{t}", self.s.evaluate
         if self.folder.finished(f"{name}/evaluation.jsonl"):
             return
-        prompts = read_records(self.folder / "heldout.jsonl", Prompt)
+        prompts = self._held_out()
         policy, plain = self.policy(t), e.sampling.temperature == 1.0 and e.sampling.top_p == 1.0
         for stage, sampling, indices in (
             ("answers", e.sampling, range(e.answers if t else 2 * e.answers)),
@@ -260,6 +278,10 @@ class Flow:
         now = self._answers(t) if t else {p: a[e.answers :] for p, a in start.items()}
         before = self._answers(t - 1) if t > 1 else first
         sides = Sides(now, first, before, now if plain else self._answers(t, "samples"))
+        if self.account is not None:
+            asked = questions(evaluation_pairs(prompts, now, first, before))
+            for role in ("true", "proxy"):
+                self.tell_costs(f"{name}/evaluation ({role})", estimated(self.judges[role], asked))
         scorers = policy.scorer(training=False), self.policy(0, beside=True).scorer(training=False)
         run_evaluate(
             self.runner, f"{name}/evaluation", prompts, sides, self.judges["true"], self.judges["proxy"], scorers, e.batch_prompts
@@ -268,6 +290,15 @@ class Flow:
     def report(self) -> None:
         """Summary, report page, final model with its card, manifest; then the table on the terminal."""
         finish(self.folder, self.s)
+        if self.account is not None:
+            gone, counts = self.account.spent, self.account.counts
+            print(
+                f"{counts.answered} answered calls, {counts.reused} taken from the journals; {gone.tokens} tokens, {gone.cost:.4f} in "
+                "money, over all resumes"
+            )
+
+    def _held_out(self) -> list[Prompt]:
+        return read_records(self.folder / "heldout.jsonl", Prompt)
 
     def _responses(self, t: int) -> list[Response]:
         return read_records(self.folder / f"iter-{t}/responses.jsonl", Response)
@@ -278,4 +309,24 @@ class Flow:
     def _examples(self, t: int) -> list[Example]:
         groups = read_records(self.folder / f"iter-{t}/groups.jsonl", Group)
         prompts, responses = {p.id: p for p in self.prompts(t)}, {r.id: r for r in self._responses(t)}
-        return examples(prompts, responses, groups, self.objective.branches, self.s.answers, self.s.self_term)
+        which = "all" if self.s.answers == "all" else "best-worst"
+        found = examples(prompts, responses, groups, self.objective.branches, which, self.s.self_term)
+        if self.s.targets == "policy":
+            return found
+        verdicts = read_records(self.folder / f"iter-{t}/verdicts.jsonl", Verdict)
+        return retarget(found, verdicts, {r.id: r.index for r in responses.values()}, self.s.targets)
+
+
+def at_equal_eta(objective: Objective, settings: Any) -> Objective:
+    """Where it is asked for, and the self term is left out: the same loss at eta (K-1)/K, whose targets are those with the self term."""
+    if not settings.equal_eta or settings.self_term:
+        return objective
+    if objective.target is None or "eta" not in objective.arguments:
+        raise UserError(f"equal_eta: objective {objective.name} has no targets eta (P - 1/2); leave it out")
+    eta = effective_eta(objective.arguments["eta"], settings.sampling.k, self_term=True)
+    return load_objective(objective.name, {**objective.arguments, "eta": eta})
+
+
+def slow_iteration(t: int, every: int | None) -> int:
+    """Which iteration made iteration t's slow reference, 0 for the start: renewed before iterations 1, 1 + every, 1 + 2 every, ..."""
+    return (t - 1) // every * every if every else 0

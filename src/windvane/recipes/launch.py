@@ -92,9 +92,7 @@ def launch(
     return 0
 
 
-def with_presets(
-    cls: Any, default: Any, argv: Sequence[str], presets: Mapping[str, Preset]
-) -> tuple[Any, list[str]]:
+def with_presets(cls: Any, default: Any, argv: Sequence[str], presets: Mapping[str, Preset]) -> tuple[Any, list[str]]:
     """`default` (None: what `cls` has, required fields still to be given) under every `--preset` of `argv`, and the other arguments."""
     name, rest = taken(argv, "--preset")
     while name is not None:

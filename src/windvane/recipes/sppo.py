@@ -11,11 +11,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from windvane.backends.http_spec import Server
 from windvane.backends.local import Sampling
 from windvane.errors import UserError
 from windvane.evaluate.winrate import Evaluate
+from windvane.pair import Estimate
 from windvane.recipes.flow import Flow
 from windvane.recipes.launch import launch
+from windvane.recipes.sppo_presets import PRESETS
+from windvane.recipes.targets import Targets
 from windvane.train.loop import Train
 
 
@@ -41,24 +45,43 @@ class Sppo:
     """Every setting of a run."""
 
     model: str  # a folder or a hub id of a decoder, or a PEFT adapter
-    prompts: str  # JSONL, JSON, CSV, Parquet, a data set's folder or hub id
+    prompts: (
+        str | tuple[str, ...]
+    )  # JSONL, JSON, CSV, Parquet, a data set's folder or hub id; or one of them an iteration
     judge: str  # reward:MODEL, py:module:object (f(prompt, a, b) -> P(a wins)) or world:FAMILY:NAME
     prompt_column: str | None = None
+    prompt_split: str | None = None  # of a data set with several; UltraFeedback's portions: train
+    generator: str | None = (
+        None  # who samples: None the model itself; http://HOST:PORT/v1#MODEL the same weights served, {t} their iteration
+    )
     iterations: int = 3  # section 5.1
     prompts_per_iteration: int | None = None  # None: equal parts, as the three portions of UltraFeedback
     seed: int = 42  # released scripts
     sampling: Sampling = field(default_factory=lambda: Sampling(k=5, temperature=1.0, top_p=1.0, max_new_tokens=2048))
     batch_prompts: int = 8  # prompts a unit of work
-    answers: Literal["best-worst", "all"] = "best-worst"  # section 4: the winner and the loser
+    # section 4: the winner and the loser. cross-fit: chosen on half of the opponents, target from the others; drawn: two at random, the
+    # winner by the judge's probability, as INPO has it; all: every judged answer, for a loss that reads groups
+    answers: Literal["best-worst", "all", "cross-fit", "drawn"] = "best-worst"
+    estimate: Estimate = (
+        "paper"  # eq. 4.5: mean of pairwise probabilities; released: sigmoid of aggregated score differences
+    )
     self_term: bool = True  # (1/K) sum over all K, the answer itself at 1/2
+    equal_eta: bool = False  # without the self term take eta (K-1)/K, so that targets are those of a run with it
+    targets: Targets = "policy"  # P(y beats pi_t); pair: P(w beats l), the released sppo_single; hard: 1 and 0
+    slow_every: int | None = (
+        None  # INPO's second reference: None the start's weights, n the policy, renewed every n iterations (COMAL)
+    )
     system: Literal["template", "merge"] = "template"  # merge: the system message goes into the first user turn
     train: Train = field(default_factory=paper_train)
     evaluate: Evaluate = field(default_factory=Evaluate)
+    server: Server = field(
+        default_factory=Server
+    )  # how every http judge and generator is asked; one budget for all of them
     device: str = "auto"
     threads: int | None = None  # CPU threads; None: what PyTorch takes here. Written down, and kept on resume
 
     def __post_init__(self) -> None:
-        for name in ("iterations", "prompts_per_iteration", "batch_prompts", "threads"):
+        for name in ("iterations", "prompts_per_iteration", "batch_prompts", "slow_every", "threads"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UserError(f"{name}: {value}; must be at least 1")
@@ -66,6 +89,10 @@ class Sppo:
             raise UserError(f"seed: {self.seed}; must be 0 or more")
         if self.iterations > 1000:
             raise UserError(f"iterations: {self.iterations}; 1000 at most")
+        if self.answers == "cross-fit" and self.sampling.k < 3:
+            raise UserError(f"answers: cross-fit needs sampling.k of at least 3, not {self.sampling.k}")
+        if self.targets != "policy" and self.answers == "all":
+            raise UserError(f"targets: {self.targets} is said of a pair; take answers best-worst")
 
 
 def run(settings: Sppo, out: str, quiet: bool = False) -> None:
@@ -78,6 +105,7 @@ def run(settings: Sppo, out: str, quiet: bool = False) -> None:
             flow.judge(t)  # P(y_i beats y_j | x), both orders
             flow.pair(t)  # P(y_i beats pi_t), best and worst
             flow.reference(t)  # log pi_t(y|x), once
+            flow.slow(t)  # log pi_ref(y|x) of a slow reference, for INPO alone
             flow.train(t)  # log pi/pi_t -> eta (P(y beats pi_t) - 1/2)
             flow.evaluate(t)
         flow.report()
@@ -85,4 +113,4 @@ def run(settings: Sppo, out: str, quiet: bool = False) -> None:
 
 def main(argv: Sequence[str]) -> int:
     """`windvane run sppo --model M --prompts FILE --judge JUDGE --out RUN`."""
-    return launch(Sppo, run, argv, "windvane run sppo", __doc__)
+    return launch(Sppo, run, argv, "windvane run sppo", __doc__, presets=PRESETS)

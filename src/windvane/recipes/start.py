@@ -1,0 +1,56 @@
+"""The start of a run, and of every resume: its settings stand, and what a finished run lost is made again.
+
+In: a run folder, a recipe's settings. Out: recipe.toml. How a server is asked (its prices, budget, patience) may change between resumes: it
+changes no row, and a spent budget is meant to be raised; every other setting must stay.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from windvane.settings import differences, settle, to_toml
+from windvane.store import RunFolder, write_atomic
+
+
+def begin(run: RunFolder, settings: Any) -> None:
+    """Write recipe.toml, or refuse settings that differ from it."""
+    recipe = run / "recipe.toml"
+    if not run.finished("heldout.jsonl"):  # nothing was made yet: a failed start binds nobody
+        recipe.unlink(missing_ok=True)
+    renewed = _of_another_server(recipe, settings)
+    if renewed is None:
+        settle(recipe, settings)
+    elif not run.finished("manifest.json"):
+        write_atomic(recipe, renewed)
+
+
+def _of_another_server(recipe: Path, settings: Any) -> str | None:
+    """The new text where recipe.toml differs from `settings` in its server alone."""
+    if not recipe.exists():
+        return None
+    text = to_toml(settings)
+    try:
+        held, new = tomllib.loads(recipe.read_text(encoding="utf-8")), tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+        return None  # settle says so
+    changed = differences(held, new)
+    return text if changed and all(line.startswith("server.") for line in changed) else None
+
+
+def mend(run: RunFolder) -> None:
+    """Where a finished run lost a file, forget that it was finished: what is missing is made again."""
+    manifest = run / "manifest.json"
+    if not manifest.exists():
+        return
+    missing = [name for name in json.loads(manifest.read_text(encoding="utf-8")) if not (run / name).exists()]
+    for name in missing:
+        folder = (run / name).parent
+        if "model" in Path(name).parts[:-1] and folder.exists():
+            shutil.rmtree(folder)
+    if missing:
+        manifest.unlink()
+        run.log("made again: files that the manifest names were missing", files=missing)
