@@ -38,9 +38,20 @@ def chromium():
         browser.close()
 
 
+DRAWING = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 700 90"><style>svg{position:fixed;top:0;left:0;z-index:9}
+rect{fill:rgb(1,2,3)}@media(prefers-color-scheme:dark){rect{fill:rgb(4,5,6)}}</style><script>document.title = "owned"</script>
+<image href="http://drawing.invalid/x.png"/><rect onclick="1" width="700" height="90"/></svg>"""
+FILL = """getComputedStyle(document.querySelector(".drawing").shadowRoot.querySelector("rect")).fill"""
+
+
 @pytest.fixture(scope="module")
 def address(make, tmp_path_factory):
-    return write_report(make(tmp_path_factory.mktemp("page") / "run")).as_uri()
+    run = make(tmp_path_factory.mktemp("page") / "run")
+    folder = run / "evaluations" / "own"
+    folder.mkdir(parents=True)
+    (folder / "result.json").write_text('{"name": "own", "rate": 0.25, "rows": [{"task": "one", "score": 1.5}]}')
+    (folder / "plot.svg").write_text(DRAWING)
+    return write_report(run).as_uri()
 
 
 @pytest.fixture
@@ -80,6 +91,25 @@ def test_fits_and_is_quiet(open_page, width, scheme):
     assert dark == (scheme == "dark")
     page.locator("#theme").click()
     assert (page.evaluate(BACKGROUND) == "rgb(17, 20, 24)") != dark
+
+
+@browser_test
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_drawings_follow_the_theme_and_stay_in_their_box(open_page, scheme):
+    """A drawing's own dark rule follows the button too; a script, a request or a position of its own does nothing."""
+    page = open_page(390, scheme)
+    light, dark = "rgb(1, 2, 3)", "rgb(4, 5, 6)"
+    assert page.evaluate(FILL) == (dark if scheme == "dark" else light)
+    page.locator("#theme").click()
+    assert page.evaluate(FILL) == (light if scheme == "dark" else dark)
+    assert (
+        page.title().startswith("Better than the start")
+        and page.locator(".evaluation .counts b").inner_text() == "0.25"
+    )
+    box, top = page.locator(".plot").bounding_box(), page.locator("h1").bounding_box()
+    assert box["width"] < 390 and box["y"] > top["y"] + top["height"]
+    topmost = "([x, y]) => document.elementFromPoint(x, y).closest('.plot') === null"
+    assert page.evaluate(topmost, [20, 20]) and page.evaluate(topmost, [top["x"] + 5, top["y"] + 5])
 
 
 @browser_test

@@ -27,7 +27,7 @@ def judgement(result: dict[str, Any]) -> tuple[str, str]:
     )
     span = f"{percent(beyond['mean'])} ({percent(beyond['low'])} to {percent(beyond['high'])}) is beyond noise"
     methods = (
-        "a general-preference method (GPM as judge; SPPO's average policy or INPO with a slow reference as trainer)"
+        "a general-preference method (GPM as judge; SPPO’s average policy or INPO with a slow reference as trainer)"
     )
     if result["prompts"] < FEW:
         return "unknown", f"{head}. {result['prompts']} prompts are too few to say more; judge at least {FEW}."
@@ -64,7 +64,7 @@ def judgement(result: dict[str, Any]) -> tuple[str, str]:
 def notes(result: dict[str, Any]) -> list[str]:
     found = []
     if result["noise"]["measured_by"] == "orders":
-        found.append("Noise is what changes with the order; a whim that both orders share counts as the judge's own.")
+        found.append("Noise is what changes with the order; a whim that both orders share counts as the judge’s own.")
     if 1 < result["seeds"] < 5:
         found.append(f"{result['seeds']} seeds: an interval that resamples so few is too narrow.")
     if result["prompts_without_cycle"]:
@@ -74,7 +74,7 @@ def notes(result: dict[str, Any]) -> list[str]:
     if result["failed_pairs"]:
         found.append(f"{result['failed_pairs']} verdicts without a usable probability are left out.")
     if result["local_cycles"] is None:
-        found.append("Some prompts' pairs are too many to tell local from global cycles; they are counted as one.")
+        found.append("Some prompts’ pairs are too many to tell local from global cycles; they are counted as one.")
     return found
 
 

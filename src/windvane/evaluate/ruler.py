@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from windvane.arguments import Parser
+from windvane.backends.server_flags import add_server_flags, server_of
 from windvane.errors import UserError
 from windvane.evaluate.intervals import paired_difference
 from windvane.evaluate.ruler_files import read_rows
@@ -106,6 +107,7 @@ def parser() -> Parser:
     p.add_argument("--length", type=parse_length, help="with FILE: the target length of rows that do not say")
     p.add_argument("--plot", type=Path, help="write the depth x length heat map (SVG)")
     p.add_argument("--json", action="store_true", help="print one JSON object")
+    add_server_flags(p, "a model behind a server")
     return p
 
 
@@ -150,7 +152,8 @@ def _generate(a: argparse.Namespace) -> Path:
     if not tasks or not lengths or a.samples < 1 or a.batch < 1:
         raise UserError("needs at least one task, one length, one sample and a batch of one")
     names = [p.name if p else None for p in (a.haystack, a.squad, a.hotpotqa)]
-    settings = Settings(a.model, a.samples, a.seed, not a.no_chat, not a.no_prefix, a.batch, *names)
-    answerer = Models(a.model, a.tokenizer, a.device, a.dtype)
+    answerer = Models(a.model, a.tokenizer, a.device, a.dtype, server_of(a), a.out / "calls.jsonl")
+    batch = max(a.batch, answerer.at_once)
+    settings = Settings(a.model, a.samples, a.seed, not a.no_chat, not a.no_prefix, batch, *names)
     with RunFolder(a.out) as run:
         return run_ruler(run, answerer, tasks, lengths, settings, Sources(a.haystack, a.squad, a.hotpotqa))

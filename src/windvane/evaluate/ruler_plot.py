@@ -56,7 +56,7 @@ def heat_map(rows: Sequence[Row], title: str, effective: int | None = None, said
     counted = cells(rows)
     lengths = sorted({length for length, _ in counted})
     width = LEFT + WIDTH * max(1, len(lengths)) + 20
-    width, height = max(width, 360, 20 + 7 * len(title), 20 + 6 * len(said)), TOP + HEIGHT * BINS + 46
+    width, height = max(width, 360, 24 + round(8.5 * len(title)), 24 + 7 * len(said)), TOP + HEIGHT * BINS + 46
     out = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" '
         f'aria-labelledby="t d"><style>{STYLE}</style>',

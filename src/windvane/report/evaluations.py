@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from markupsafe import Markup
 
@@ -148,21 +148,31 @@ def _read(found: Evaluation, result: Mapping[str, Any]) -> None:
 
 
 def _table(found: Evaluation, result: Mapping[str, Any]) -> None:
-    """The first list of tables in the result (models, tasks, iterations) as rows."""
-    lists = [v for v in result.values() if isinstance(v, list) and v and all(isinstance(row, dict) for row in v)]
-    if not lists:
+    """The first list of tables in the result (models, tasks, iterations), or table of tables (groups by length), as rows."""
+    rows: list[Mapping[str, Any]] = []
+    for value in result.values():
+        if isinstance(value, Mapping) and value and all(isinstance(row, Mapping) for row in value.values()):
+            rows = [{"": str(name), **row} for name, row in value.items()]
+        elif isinstance(value, list) and value and all(isinstance(row, Mapping) for row in value):
+            rows = value
+        head = [k for k in _keys(rows) if any(isinstance(row.get(k), str) or _finite(row.get(k)) for row in rows)][:10]
+        if len(head) > 1:
+            break
+    else:
         return
-    kept = lists[0][:ROWS]
-    head = [key for key, value in kept[0].items() if isinstance(value, str) or _finite(value) or value is None][:8]
-    head.sort(key=lambda key: not isinstance(kept[0][key], str))  # what it is, before its numbers
+    head.sort(key=lambda key: not any(isinstance(row.get(key), str) for row in rows))  # what it is, before its numbers
     found.head = [words(key) for key in head]
-    for row in kept:
+    for row in rows[:ROWS]:
         cells = [row.get(key) for key in head]
         found.rows.append(
             [written(v, "number") if _finite(v) else str(v)[:80] if isinstance(v, str) else "–" for v in cells]
         )
-    if len(lists[0]) > ROWS:
-        found.notes.append(f"{len(lists[0]) - ROWS} more rows are in the file.")
+    if len(rows) > ROWS:
+        found.notes.append(f"{len(rows) - ROWS} more rows are in the file.")
+
+
+def _keys(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(key for row in rows for key in row))
 
 
 def number_at(result: Any, place: str) -> float | None:
@@ -179,7 +189,7 @@ def number_at(result: Any, place: str) -> float | None:
     return result if _finite(result) else None
 
 
-def _finite(value: Any) -> bool:
+def _finite(value: Any) -> TypeGuard[float]:
     return (
         isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e300 and math.isfinite(value)
     )

@@ -56,6 +56,12 @@ def clean(text: str) -> Markup:
     size = [root.get(name, "").removesuffix("px").removesuffix("pt") for name in ("width", "height")]
     if "viewBox" not in root.attrib and all(re.fullmatch(r"\d+(\.\d+)?", s) for s in size):
         root.set("viewBox", f"0 0 {size[0]} {size[1]}")
+    box = re.fullmatch(r"\s*\S+[\s,]+\S+[\s,]+(\d+(?:\.\d+)?)[\s,]+\d+(?:\.\d+)?\s*", root.get("viewBox", ""))
+    width = min(float(box.group(1)), 960.0) if box else 720.0
+    for name in ("width", "height"):
+        root.attrib.pop(name, None)
+    # As wide as drawn where there is room; on a narrow screen no narrower than can be read: its box scrolls.
+    root.set("style", f"display:block;height:auto;width:clamp(min(28rem,{width:g}px),100%,{width:g}px)")
     return Markup(_element(root, 0))
 
 
