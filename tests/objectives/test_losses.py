@@ -181,7 +181,7 @@ def test_doubled_length_changes_what_is_declared(name):
     """Every token twice: a "mean" objective gives the same, and so does a "sum" that the loop divides by tokens; any other sum gives what
     the doubled log-probs give, whatever the lengths."""
     found = load(name)
-    held = batch(1 if found.branches == "single" else 2)
+    held = batch({"sft": 1, "solopo": 3}.get(name, 2))
     summed = {f: getattr(held, f) * 2 for f in ("logps", "reference", "slow", "nll", "nll_tokens", "nll_batch_tokens")}
     doubled = dataclasses.replace(held, **summed, lengths=held.lengths * 2)
     divisors = {"example": (1, 1), "answer": (2, 2), "token": (held.lengths.sum().item(), doubled.lengths.sum().item())}
@@ -205,6 +205,7 @@ def test_what_each_declares():
         "orpo_trl": ("pair", "example", "mean"),
         "sft": ("single", "token", "sum"),
         "simpo": ("pair", "example", "mean"),
+        "solopo": ("group", "example", "sum"),
         "sppo": ("group", "example", "sum"),
         "sppo_hard": ("pair", "example", "sum"),
     }

@@ -10,7 +10,7 @@ from tests.tiny import model
 from windvane.modeling.logprobs import Scorer
 from windvane.objectives.batch import load_objective
 from windvane.train.batches import with_reference
-from windvane.train.documents import Turn, conversation, questions, short_contexts
+from windvane.train.documents import Turn, conversation, questions, short_contexts, supervised
 from windvane.train.lines import batch_of, to_score
 from windvane.train.loop import Train, Trainer
 from windvane.train.reference import reference_logps
@@ -157,3 +157,41 @@ def test_only_what_is_read_is_scored():
     assert to_score(example, ()) is example.tree
     with pytest.raises(AssertionError, match="is not read"):
         batch_of([example], Scorer(model()).logps([example.tree]), ("nll",))
+
+
+@pytest.mark.parametrize("history", [True, False])
+def test_sft_on_the_chosen_answers_is_the_plain_forwards(history):
+    """The answers' tokens alone, or every token of the chosen rows; a document's questions on their own count it once each."""
+    net = model(scale=2.0)
+    turns = turns_of("doc", history=history, count=3)
+    parts = [turns] if history else [[t] for t in turns]
+    answers, everything = [], []
+    for part in parts:
+        row, read = (), []
+        for t in part:
+            row += t.prompt_ids + t.chosen_ids
+            read += range(len(row) - len(t.chosen_ids) - 1, len(row) - 1)
+        logps = plain(net, row)
+        answers.append(logps[read])
+        everything.append(logps)
+    for whole, values in ((False, answers), (True, everything)):
+        example = supervised("doc", turns, history, whole)
+        ours, gradient = step_gradient(net, load_objective("sft", {}), [example])
+        loss = -torch.cat(values).mean()
+        assert ours == pytest.approx(loss.item(), rel=1e-5)
+        grads = torch.autograd.grad(loss, [p for _, p in net.named_parameters()], retain_graph=True)
+        assert apart(gradient, dict(zip(gradient, grads))) < 1e-5
+    assert len(example.losses) == len(parts)
+
+
+def test_an_answer_cut_at_its_longest_is_closed_before_the_next_turn():
+    """By the template's closing tokens, which are no part of the answer; each side by itself."""
+    first, second = turns_of("doc", history=True, count=2)
+    first = dataclasses.replace(first, open=(True, False))
+    second = dataclasses.replace(second, closing_ids=(2, 9))
+    example = conversation("doc", [first, second])
+    chosen, rejected = (example.tree.row(leaf) for leaf in example.tree.leaves)
+    assert chosen == first.prompt_ids + first.chosen_ids + (2, 9) + second.prompt_ids + second.chosen_ids
+    assert rejected == first.prompt_ids + first.rejected_ids + second.prompt_ids + second.rejected_ids
+    at = len(first.prompt_ids + first.chosen_ids) + 2 + len(second.prompt_ids)
+    assert example.spans[0][1] == (at, at + len(second.chosen_ids))

@@ -15,11 +15,11 @@ from windvane.modeling.tree import Tree
 from windvane.objectives.batch import BEYOND_GROUPS, Objective, load_objective, names
 from windvane.records import Group, Member, Prompt, Response
 from windvane.train.batches import examples, mismatched, with_reference
-from windvane.train.documents import conversation, questions
+from windvane.train.documents import aligned, conversation, questions
 from windvane.train.loop import Train, Trainer
 from windvane.train.reference import reference_logps
 
-NEW = ("inpo", "kto", "longpo", "orpo", "orpo_trl", "simpo")
+NEW = ("inpo", "kto", "longpo", "orpo", "orpo_trl", "simpo", "solopo")
 ARGUMENTS = {
     "sppo": {"eta": 5.0},
     "sppo_hard": {"beta": 0.2},
@@ -39,6 +39,11 @@ def found_for(objective, net, count=12, seed=0):
         for i in range(count // 2):
             turns = turns_of(f"d{seed}-{i}", history=i % 2 == 0, count=1 + i % 3, document=8 + i)
             build = conversation if i % 2 == 0 else questions
+            if objective.name == "solopo":  # its reference reads what the policy reads
+                example = aligned(f"d{seed}-{i}", turns_of(f"d{seed}-{i}", False, 1 + i % 3, 8 + i))
+                logps = {r.id: r.logps for r in reference_logps(Scorer(net), [example])}
+                made += with_reference([example], logps)
+                continue
             made += with_short_reference(net, [build(f"d{seed}-{i}", turns)], turns)
         return made
     found = make_examples(count, seed)

@@ -91,7 +91,7 @@ def chunks(text: str, limit: int, count: Count, kind: Kind = "auto", source: str
         excess = max(exact) - limit
         if excess <= 0 or budget <= 1:  # pieces apart may have fewer tokens than the text they make: pack less
             return [Span(s.start, s.stop, n) for s, n in zip(spans, exact)]
-        budget = max(1, budget - excess)
+        budget = max(1, budget - max(1, excess // 2))
 
 
 def _pieces(text: str, whole: Span, limit: int, levels: Sequence[str], count: Count) -> list[Span]:
