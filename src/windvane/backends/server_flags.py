@@ -26,8 +26,8 @@ HELP = {
 }
 
 
-def add_server_flags(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("a judge behind a server")
+def add_server_flags(parser: argparse.ArgumentParser, title: str = "a judge behind a server") -> None:
+    group = parser.add_argument_group(title)
     kinds = {"concurrency": int, "retries": int, "token_budget": int}
     for field in dataclasses.fields(Server):
         if field.name in HELP:

@@ -93,5 +93,6 @@ def run_task(run: RunFolder, answerer: Answerer, task: str, sizes: Sizes, data: 
             "style": sizes.style,
         }
         questions.append(Asked(example.id, text, "", len(ids), budget, facts))
+    answerer.tell(len(questions), sum(q.tokens for q in questions), budget * len(questions))
     ask(run, stage, answerer, questions, sizes.seed, sizes.batch, chat)
     return path

@@ -7,12 +7,18 @@ facts plus `prediction` and `finish`. Whatever has a tokenizer and gives a `Gene
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Protocol
 
+from windvane.backends.http_budget import Estimate, priced
+from windvane.backends.http_endpoint import Endpoint, open_endpoint
+from windvane.backends.http_generator import HttpGenerator
+from windvane.backends.http_spec import Server
 from windvane.backends.local import LocalGenerator, Sampling, window
-from windvane.backends.names import resolve_generator
+from windvane.backends.names import SERVERS, resolve_generator
 from windvane.errors import UserError
 from windvane.modeling.load import load_model, load_tokenizer
 from windvane.prompts.chat import render
@@ -23,7 +29,8 @@ from windvane.store import RunFolder
 
 
 class Answerer(Protocol):
-    """What is evaluated. `spec` names it in every row; `window()` is the most tokens it takes, None where unknown."""
+    """What is evaluated. `spec` names it in every row; `window()` is the most tokens it takes, None where unknown; `tell` says before
+    the first call what the calls, their prompt tokens and their answers' tokens will take, where that costs."""
 
     spec: str
 
@@ -31,14 +38,25 @@ class Answerer(Protocol):
     def tokenizer(self) -> Any: ...
     def window(self) -> int | None: ...
     def generator(self, max_new_tokens: int) -> Generator: ...
+    def tell(self, calls: int, prompt_tokens: int, answer_tokens: int) -> None: ...
 
 
 class Models:
     """A model by its spec (a path or hub id, `local:MODEL`, `world:FAMILY`, or any other generator name), greedy. Local weights are
-    loaded once for all answer budgets, and only when the first answer is asked for."""
+    loaded once for all answer budgets, and only when the first answer is asked for. A server is asked as `server` says, its answers
+    journaled in `calls` as they arrive."""
 
-    def __init__(self, spec: str, tokenizer: str | None = None, device: str = "auto", dtype: str = "float32") -> None:
+    def __init__(
+        self,
+        spec: str,
+        tokenizer: str | None = None,
+        device: str = "auto",
+        dtype: str = "float32",
+        server: Server | None = None,
+        calls: Path | None = None,
+    ) -> None:
         self.spec, self.device, self.dtype = spec, device, dtype
+        self.server, self.calls = server or Server(), calls
         kind = spec.partition(":")[0]
         self.local: str | None = spec
         if kind == "local" and ":" in spec:
@@ -64,8 +82,31 @@ class Models:
     def generator(self, max_new_tokens: int) -> Generator:
         sampling = Sampling(k=1, temperature=0.0, top_p=1.0, max_new_tokens=max_new_tokens)
         if self.local is None:
+            if self.remote:
+                return HttpGenerator(self._endpoint, sampling)
             return resolve_generator(self.spec, sampling, device=self.device, dtype=self.dtype)
         return LocalGenerator(self._model, self.tokenizer, sampling)
+
+    @property
+    def at_once(self) -> int:
+        """The least number of questions that it should be given together."""
+        return self.server.concurrency if self.remote else 1
+
+    @property
+    def remote(self) -> bool:
+        """Behind a server: its answers may cost, and do not depend on how many are asked at a time."""
+        return self.spec.partition(":")[0] in SERVERS
+
+    @functools.cached_property
+    def _endpoint(self) -> Endpoint:
+        """One for all answer budgets: one journal, one account."""
+        return open_endpoint(self.spec, self.server, self.calls)
+
+    def tell(self, calls: int, prompt_tokens: int, answer_tokens: int) -> None:
+        """One line on standard error, before a server's first call: what there is to pay for."""
+        if self.remote and calls:
+            estimate = Estimate(calls, priced(self.server, prompt_tokens, answer_tokens))
+            print(f"windvane: {estimate.told(self.server)}", file=sys.stderr)
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,6 +77,9 @@ def run_ruler(
     for length in lengths:
         for name in tasks:
             samples(name, length, 1)  # a length that cannot hold a question is told before hours of answers
+    left = [(n, k) for k in lengths for n in tasks if not run.finished(f"ruler/{n}-{k}.jsonl")]
+    answers = settings.samples * sum(TASKS[n].tokens for n, _ in left)
+    answerer.tell(settings.samples * len(left), settings.samples * sum(k for _, k in left) - answers, answers)
     for length in lengths:
         for name in tasks:
             stage = f"ruler/{name}-{length}"
