@@ -148,7 +148,7 @@ def test_a_transitive_judge_without_noise_shows_its_null_exactly(options):
     """Clipped log-odds of wide scores are no gradient; the null clips too, and knows the lean to the answer shown first."""
     found = measure([judged(60, np.random.default_rng(1), **options)], resamples=200)
     assert found["share"]["mean"] == pytest.approx(found["null"]["mean"], abs=3e-5)
-    assert found["beyond_noise"]["mean"] == pytest.approx(0, abs=3e-5) and found["verdict"] == "no"
+    assert found["beyond_null"]["mean"] == pytest.approx(0, abs=3e-5) and found["verdict"] == "no"
     assert (found["share"]["mean"] > 0.01) == ("scale" in options)
     assert found["cyclic_triples"]["cyclic"] == 0
 
@@ -167,7 +167,7 @@ def test_noise_alone_is_not_sold_as_intransitivity(options, judges):
     told = [measure([judged(100, np.random.default_rng(r), **options)], resamples=200, draws=40) for r in range(judges)]
     assert min(t["share"]["mean"] for t in told) > 0.05
     assert np.mean([t["share"]["mean"] - t["null"]["mean"] for t in told]) == pytest.approx(0, abs=0.012)
-    assert abs(np.mean([t["beyond_noise"]["mean"] for t in told])) < 0.03
+    assert abs(np.mean([t["beyond_null"]["mean"] for t in told])) < 0.03
     assert np.mean([t["cyclic_triples"]["mean"] - t["cyclic_triples"]["null"]["mean"] for t in told]) == pytest.approx(
         0, abs=0.01
     )
@@ -179,7 +179,7 @@ def test_a_planted_share_is_recovered(planted, noise):
     """Log-odds small enough not to be clipped; the noise hides the share (0.27 for 0.2), what is beyond noise does not."""
     rng = np.random.default_rng(7)
     found = measure([judged(400, rng, cyclic=planted, noise=noise)], resamples=400)
-    beyond = found["beyond_noise"]
+    beyond = found["beyond_null"]
     assert (
         beyond["mean"] == pytest.approx(planted, abs=0.03)
         and beyond["low"] < planted + 0.01
@@ -199,10 +199,10 @@ def test_seeds_are_resampled_before_prompts():
     """One seed at 40%, two at 5%: pooled prompts would be sure of a number that the next seed belies."""
     parts = [judged(80, np.random.default_rng(s), cyclic=c, noise=0.3) for s, c in ((1, 0.4), (2, 0.05), (3, 0.05))]
     apart = measure(parts, resamples=500)
-    width = apart["beyond_noise"]["high"] - apart["beyond_noise"]["low"]
-    alone = measure(parts[:1], resamples=500)["beyond_noise"]
-    assert width > 3 * (alone["high"] - alone["low"]) and apart["beyond_noise"]["low"] < 0.08
-    assert [round(row["beyond_noise"], 1) for row in apart["by_seed"]] == [0.4, 0.1, 0.1] or len(apart["by_seed"]) == 3
+    width = apart["beyond_null"]["high"] - apart["beyond_null"]["low"]
+    alone = measure(parts[:1], resamples=500)["beyond_null"]
+    assert width > 3 * (alone["high"] - alone["low"]) and apart["beyond_null"]["low"] < 0.08
+    assert [round(row["beyond_null"], 1) for row in apart["by_seed"]] == [0.4, 0.1, 0.1] or len(apart["by_seed"]) == 3
     assert any("3 seeds" in note for note in apart["notes"])
 
 

@@ -5,10 +5,10 @@
 
 In: pairwise verdicts (preference_matrix.py says which files); several names are seeds of one judge. Out: the share of the judge's
 log-odds that no scalar score explains (hodge.py) and the share of cyclic triples, each beside what a transitive judge with the same noise
-would show (transitive_null.py); the share beyond that noise, with a 95% interval that resamples seeds, then prompts; and a sentence on
+would show (transitive_null.py); the share beyond that, with a 95% interval that resamples seeds, then prompts; and a sentence on
 whether a general-preference method can pay.
 
-    share = sum_x |cyclic part|^2 / sum_x |log-odds|^2          beyond_noise = (cyclic - null cyclic) / (total - noise)
+    share = sum_x |cyclic part|^2 / sum_x |log-odds|^2          beyond_null = (cyclic - null cyclic) / (total - noise)
 
 over prompts x whose compared pairs hold a cycle; `null` is null cyclic / total. Energies are summed before they are divided: a prompt on
 which the judge minds nothing weighs nothing. Departure from HodgeRank (Jiang et al. 2011): the null and the intervals; the paper
@@ -39,7 +39,7 @@ from windvane.store import write_atomic
 
 CLIP = 0.01  # log-odds beyond 99 to 1 say no more than "sure"
 SIGNAL = (
-    0.1  # beyond_noise divides by at least this share of the total, so that a judge who is all noise does not explode
+    0.1  # beyond_null divides by at least this share of the total, so that a judge who is all noise does not explode
 )
 CELLS = 3_000_000  # drawn pairs of the null
 
@@ -56,7 +56,7 @@ class Ratios:
     cycles: np.ndarray
     null_share: np.ndarray
     null_cycles: np.ndarray
-    beyond_noise: np.ndarray
+    beyond_null: np.ndarray
 
 
 def ratios(sums: np.ndarray) -> Ratios:
@@ -91,7 +91,7 @@ def measure(
         "left_out": {k: sum(one.left_out.get(k, 0) for one in sources) for one in sources for k in one.left_out},
     }
     if not blocks:
-        empty = {"share": None, "beyond_noise": None, "null": None, "cyclic_triples": None, "noise": None}
+        empty = {"share": None, "beyond_null": None, "null": None, "cyclic_triples": None, "noise": None}
         said = "No prompt has three answers compared in a circle, so these verdicts cannot show a cycle."
         return {**empty, **counted, "verdict": "unknown", "sentence": said, "notes": []}
     noise = measure_noise(blocks, clip)
@@ -107,11 +107,11 @@ def measure(
     again = ratios(_resample(sums, resamples, seed))
     told = ratios(np.stack([part.sum(0) for part in [np.concatenate(sums), *sums]]))
     band = ratios_of_draws(null, columns)
-    error = _number(np.std(again.beyond_noise, ddof=1))
+    error = _number(np.std(again.beyond_null, ddof=1))
     result: dict[str, Any] = {
         "share": _interval(told.share, again.share),
-        "beyond_noise": {
-            **_interval(told.beyond_noise, again.beyond_noise),
+        "beyond_null": {
+            **_interval(told.beyond_null, again.beyond_null),
             "standard_error": error,
             "detectable": None if error is None else minimum_detectable(error),
         },
@@ -134,7 +134,7 @@ def measure(
     }
     if len(sources) > 1:
         result["by_seed"] = [
-            {"name": one.name, "share": _number(told.share[n]), "beyond_noise": _number(told.beyond_noise[n]),
+            {"name": one.name, "share": _number(told.share[n]), "beyond_null": _number(told.beyond_null[n]),
              "cyclic_triples": _number(told.cycles[n]), "prompts": one.clusters}
             for n, one in enumerate(sources, 1)
         ]  # fmt: skip
@@ -258,7 +258,7 @@ def _iteration(
         [source(path.name, table_of(parts)) for path, parts in kept.items() if parts], clip, resamples, seed
     )
     row: dict[str, Any] = {"name": f"iteration {number}", "iteration": number, "prompts": found["prompts"]}
-    for key in ("share", "beyond_noise", "null"):
+    for key in ("share", "beyond_null", "null"):
         r = found[key] or {"mean": None, "low": None, "high": None}
         row |= {key: r["mean"], f"{key}_low": r["low"], f"{key}_high": r["high"]}
     return row

@@ -1,4 +1,4 @@
-"""Drawing of an intransitivity result as one SVG: what no score explains, what noise alone would show, and cyclic triples.
+"""Drawing of an intransitivity result as one SVG: what no score explains, what a transitive judge as noisy would show, and cyclic triples.
 
 In: a result of `evaluate.intransitivity`. Out: the text of an `<svg>` with a row a measure (and an iteration), dot and 95% interval. It
 takes the report's colours where it stands in the report, and its own, light or dark, where it stands alone.
@@ -19,19 +19,19 @@ font:13px system-ui,sans-serif}text{fill:var(--s)}.t{fill:var(--i);font-size:15p
 
 def rows_of(result: dict[str, Any]) -> list[tuple[str, str, Any]]:
     """(label, class, {mean, low, high}) from top to bottom."""
-    rows = [("no score explains", "judge", result["share"]), ("noise alone would show", "noise", result["null"])]
-    rows.append(("beyond noise", "judge", result["beyond_noise"]))
+    rows = [("no score explains", "judge", result["share"]), ("a transitive judge shows", "noise", result["null"])]
+    rows.append(("beyond that", "judge", result["beyond_null"]))
     for one in result.get("by_iteration", []):
         rows.append(
             (
-                f"beyond noise, {one['name']}",
+                f"beyond that, {one['name']}",
                 "judge",
-                {k: one[f"beyond_noise{s}"] for k, s in (("mean", ""), ("low", "_low"), ("high", "_high"))},
+                {k: one[f"beyond_null{s}"] for k, s in (("mean", ""), ("low", "_low"), ("high", "_high"))},
             )
         )
     if result["cyclic_triples"] and result["cyclic_triples"]["mean"] is not None:
         rows.append(("cyclic triples", "judge", result["cyclic_triples"]))
-        rows.append(("cyclic triples, noise alone", "noise", result["cyclic_triples"]["null"]))
+        rows.append(("… of a transitive judge", "noise", result["cyclic_triples"]["null"]))
     return [row for row in rows if row[2] and row[2]["mean"] is not None]
 
 
@@ -68,7 +68,7 @@ def plot(result: dict[str, Any]) -> str:
     if not rows:
         parts.append(f'<text x="12" y="{TOP + 18}">Nothing could be measured.</text>')
     parts.append(
-        f'<text class="m" x="{(LEFT + RIGHT) / 2}" y="{height - 12}">share; bars: 95% over prompts, of noise alone: 95% of draws</text>'
+        f'<text class="m" x="{(LEFT + RIGHT) / 2}" y="{height - 12}">share; bars: 95% over prompts, a transitive judge’s: of draws</text>'
     )
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{title}">'
     return "\n".join([head, f"<style>{STYLE}</style>", *parts, "</svg>", ""])

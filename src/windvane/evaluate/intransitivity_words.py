@@ -18,7 +18,7 @@ def percent(value: float | None) -> str:
 
 def judgement(result: dict[str, Any]) -> tuple[str, str]:
     """(verdict, sentence): can a method that needs no scalar score pay here?"""
-    share, null, beyond = result["share"], result["null"], result["beyond_noise"]
+    share, null, beyond = result["share"], result["null"], result["beyond_null"]
     if share["mean"] is None or beyond["mean"] is None or beyond["high"] is None:
         return "unknown", "The judge prefers nothing here: every pair is a tie, so there is nothing to explain."
     head = (
@@ -84,14 +84,14 @@ def table(result: dict[str, Any]) -> str:
     if result["share"] is not None:
         for name, key in (
             ("unexplained", "share"),
-            ("beyond noise", "beyond_noise"),
-            ("noise alone", "null"),
+            ("transitive judge", "null"),
+            ("beyond that", "beyond_null"),
             ("cyclic triples", "cyclic_triples"),
         ):
             r = result[key]
             more = ""
             if key == "cyclic_triples":
-                more = f"  {r['cyclic']} of {r['triples']}; noise alone {percent(r['null']['mean'])}"
+                more = f"  {r['cyclic']} of {r['triples']}; a transitive judge {percent(r['null']['mean'])}"
             if key == "share":
                 more = f"  local cycles {percent(result['local_cycles'])}, global {percent(result['global_cycles'])}"
             lines.append(f"  {name:16}{percent(r['mean']):>7} [{percent(r['low'])}, {percent(r['high'])}]{more}")
@@ -99,6 +99,6 @@ def table(result: dict[str, Any]) -> str:
     for key in ("by_iteration", "by_seed"):
         for row in result.get(key, []):
             lines.append(
-                f"  {row['name']}: {percent(row['share'])}, beyond noise {percent(row['beyond_noise'])}, {row['prompts']} prompts"
+                f"  {row['name']}: {percent(row['share'])}, beyond that {percent(row['beyond_null'])}, {row['prompts']} prompts"
             )
     return "\n".join([*lines, *(f"note: {note}" for note in result["notes"])])

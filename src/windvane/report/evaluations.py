@@ -42,7 +42,7 @@ COUNTS: dict[str, tuple[Count, ...]] = {
     "mt-bench": (("models.0.average", "MT-Bench average, of 10", "number", "", ""),),
     "arena-hard": (("models.0.score", "win rate", "%", "models.0.score_low", "models.0.score_high"),),
     "intransitivity": (
-        ("beyond_noise.mean", "of the judge’s preferences beyond any score and noise", "share", "beyond_noise.low", "beyond_noise.high"),
+        ("beyond_null.mean", "of the judge’s preferences beyond a transitive judge’s", "share", "beyond_null.low", "beyond_null.high"),
     ),
     "judge": (("accuracy.mean", "accuracy", "share", "accuracy.low", "accuracy.high"),),
 }  # fmt: skip

@@ -219,12 +219,12 @@ def _judge(found: Gathered) -> dict[str, Panel]:
     unit, empty = (0.0, 1.0), "Nothing has been judged yet."
     unexplained = [
         _share(found, "The judge", "plain", "share", -3.0),
-        _share(found, "Its noise alone", "noise", "null", 3.0),
+        _share(found, "A transitive judge, as noisy", "noise", "null", 3.0),
     ]
     return {
         "intransitivity": _panel(
             "intransitivity", "What no scalar score explains",
-            "Share of the judge’s log-odds. Bars: 95% over prompts; of noise alone, 95% of a transitive judge’s draws.",
+            "Share of the judge’s log-odds. Bars: 95% over prompts; of the transitive judge, 95% of its draws.",
             "iter-*/verdicts.jsonl", unexplained, x, Axis("Share", "percent", (0.0, 0.05), unit),
             empty="Nothing has been judged in a circle yet." if found.judged else empty,
         ),

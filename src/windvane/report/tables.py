@@ -111,9 +111,9 @@ def _cycles(found: Gathered) -> Table:
         "Iteration",
         "Prompts",
         "No scalar score explains",
-        "Noise alone",
-        "Beyond noise",
-        "Cyclic triples, noise alone",
+        "A transitive judge shows",
+        "Beyond that",
+        "Its cyclic triples",
     ]
     rows = []
     for n, result in sorted(found.cycles.by_iteration.items()):
@@ -123,7 +123,7 @@ def _cycles(found: Gathered) -> Table:
                 number(result["prompts"], 0),
                 _rate(result["share"], "mean", "low", "high"),
                 percent(result["null"]["mean"]),
-                _rate(result["beyond_noise"], "mean", "low", "high"),
+                _rate(result["beyond_null"], "mean", "low", "high"),
                 percent(result["cyclic_triples"]["null"]["mean"]),
             ]
         )
