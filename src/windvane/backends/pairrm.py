@@ -22,7 +22,9 @@ from windvane.modeling.load import DTYPES, pick_device
 from windvane.protocols import Question
 from windvane.records import Prompt, Response
 
-CELLS = {"cpu": 2**20, "cuda": 2**25}  # rows x length^2 of one forward: DeBERTa keeps several such matrices a head
+# rows x length^2 of one forward; DeBERTa keeps several such matrices a head. CPU: measured (docs/judges.md), past this nothing is gained;
+# CUDA: 2 GiB a matrix of PairRM's 16 heads in float32, not tuned.
+CELLS = {"cpu": 2**17, "cuda": 2**25}
 WORDS = ("blender", "fixed", "refuse")
 NOT_FINITE = "the logit is not a finite number"
 
