@@ -54,7 +54,12 @@ def reduced(d: Declaration) -> Declaration:
     size = {**d.parts["cycle"]["size"], "iterations": 2, "prompts": 20, "held_out": 10}
     parts["cycle"] = {**d.parts["cycle"], "size": size, "arms": {"sppo": d.parts["cycle"]["arms"]["sppo"]}, "seeds": 1}
     return replace(
-        d, parts=parts, arms={a: d.arms[a] for a in d.primary}, learning_rates=(d.learning_rates[1],), secondary_seeds=1
+        d,
+        seeds=(1, 2, 3, 4, 5),
+        parts=parts,
+        arms={a: d.arms[a] for a in d.primary},
+        learning_rates=(d.learning_rates[1],),
+        secondary_seeds=1,
     )
 
 

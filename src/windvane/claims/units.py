@@ -7,6 +7,7 @@ takes it. A unit works in DIR/work/KEY, which is removed when its result is kept
 from __future__ import annotations
 
 import gc
+import importlib
 import json
 import shutil
 import sys
@@ -45,7 +46,9 @@ def run_units(units: Sequence[Unit], work: Work, out: Path, workers: int) -> dic
             found[unit.key] = one(work, unit, out)
             tell(_line(unit, found, units))
     else:
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_settle_in) as pool:
+        with ProcessPoolExecutor(
+            workers, mp_context=get_context("spawn"), initializer=_settle_in, initargs=(work.__module__,)
+        ) as pool:
             running = {pool.submit(one, work, unit, out): unit for unit in left}
             try:
                 for done in as_completed(running):
@@ -78,12 +81,13 @@ def tell(text: str) -> None:
     print(f"windvane: {text}", file=sys.stderr, flush=True)
 
 
-def _settle_in() -> None:
+def _settle_in(module: str) -> None:
     """Import what the work imports, once, and keep it out of every later collection: `gc.collect` of a policy that is let go would
     otherwise walk a million objects of the libraries each time."""
     import torch
     import transformers.models.mistral.modeling_mistral  # noqa: F401
 
+    importlib.import_module(module)
     torch.set_num_threads(1)
     gc.collect()
     gc.freeze()
