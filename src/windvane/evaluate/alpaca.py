@@ -26,6 +26,7 @@ from windvane.evaluate.annotations import read_annotations
 from windvane.evaluate.length_control import SHA256, Gamed, read_difficulty, read_gamed
 from windvane.evaluate.length_plot import length_plot
 from windvane.evaluate.live_flags import add_live_flags
+from windvane.evaluate.result_files import keep_result
 from windvane.store import file_sha256, write_atomic
 
 
@@ -64,14 +65,19 @@ def main(argv: list[str]) -> int:
             result["notes"].append(
                 f"--difficulty and --gamed differ by up to {apart:.2g}; the fit uses --gamed, as published"
             )
-    drawn = {str(result["model"]): series(found)} if options.plot else {}
+    shown = options.plot or (options.out and found.judged[0].output_1 is not None)
+    drawn = {str(result["model"]): series(found)} if shown else {}
     if options.against:
         other = read_annotations(options.against, None, options.annotator)
         result["comparison"] = compare(found, other, gamed, options.C, options.bootstrap, options.seed)
-        if options.plot:
+        if shown and (options.plot or other.judged[0].output_1 is not None):
             drawn[_apart(str(other.name("generator_2") or options.against.stem), drawn)] = series(other)
+    result = {"name": "alpaca", **result}
+    svg = length_plot(drawn, "Win rate against the difference in length", "characters") if drawn else ""
     if options.plot:
-        write_atomic(options.plot, length_plot(drawn, "Win rate against the difference in length", "characters"))
+        write_atomic(options.plot, svg)
+    if options.out:
+        keep_result(options.out, result, svg)
     print(json.dumps(result, allow_nan=False) if options.json else _table(result))
     return 0
 

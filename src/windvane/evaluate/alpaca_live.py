@@ -53,9 +53,8 @@ class AlpacaRun:
     top_p: float | None = None
     max_new_tokens: int | None = None
     seed: int | None = None
-    batch: int | None = (
-        None  # the unit of resuming: answers of a batch may differ in the last bits from another batch's
-    )
+    dtype: str | None = None
+    batch: int | None = None  # what is resumed as one: answers can differ in the last bits with another
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,11 +135,11 @@ def run_live(options: argparse.Namespace, gamed: Gamed | None) -> tuple[dict[str
     if options.model is not None:
         given: tuple[str, dict[str, str]] | None = None
         name = options.name or options.model
-        drawing = (options.temperature, options.top_p, options.max_new_tokens, options.seed, options.batch)
+        drawing = (options.temperature, options.top_p, options.max_new_tokens, options.seed, options.dtype)
     else:
         given = read_outputs(options.outputs)
         name, drawing = options.name or given[0], (None,) * 5
-    settings = AlpacaRun("alpaca", options.judge, files, options.limit, options.model, name, *drawing)
+    settings = AlpacaRun("alpaca", options.judge, files, options.limit, options.model, name, *drawing, options.batch)
     with RunFolder(options.out) as run:
         settle(run / "eval.toml", settings)
         unfinished = not run.finished("judgements.jsonl")

@@ -55,6 +55,12 @@ def rejudge_table(r: Mapping[str, Any]) -> str:
             f"order of the models: Spearman {order['spearman']:.3f} [{order['spearman_low']:.3f}, {order['spearman_high']:.3f}], "
             f"Kendall {order['kendall']:.3f} [{order['kendall_low']:.3f}, {order['kendall_high']:.3f}]"
         )
+    for c in r["comparisons"][:10]:
+        now, old = c["rejudged"], c["published"]
+        lines.append(
+            f"{c['first']} - {c['second']}: rejudged {now['mean']:+.2f} [{now['low']:+.2f}, {now['high']:+.2f}], "
+            f"published {old['mean']:+.2f} [{old['low']:+.2f}, {old['high']:+.2f}]"
+        )
     lines.append(
         f"answer shown first: {100 * r['first_shown_win_rate']:.1f}%; {r['unjudged']} questions without a verdict"
     )

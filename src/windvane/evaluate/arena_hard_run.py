@@ -81,7 +81,7 @@ def run_live(options: argparse.Namespace) -> tuple[dict[str, Any], str, dict[str
         names = [m.name for m in models] + list(given)
         if base_name in names or len(set(names)) < len(models) + len(options.answers or []):
             raise UserError(f"--model, --answers: {', '.join(names)} and the baseline {base_name}: names must differ")
-        _expect(options, run, rows, base, len(names))
+        _expect(options, run, rows, base, models, len(given))
         answers = {m.name: _answers(options, run, m, rows) for m in models}
         for name, table in given.items():
             answers[name] = {
@@ -127,8 +127,14 @@ def _expect(
     run: RunFolder,
     rows: Sequence[ChatQuestion],
     base: Mapping[str, Sequence[str]],
-    models: int,
+    models: Sequence[Candidate],
+    given: int,
 ) -> None:
+    """Tell what it may cost before anything is asked."""
+    for model in models:
+        if model.server is not None and not run.finished(f"answers/{slug(model.name)}.turn-1.jsonl"):
+            chats = [Expected((Message("user", q.turns[0]),), options.max_new_tokens) for q in rows]
+            tell_expected(model.name, model.spec, model.server, chats, "calls kept from before included")
     calls = []
     for q in rows:
         one = base[q.id][0]
@@ -137,7 +143,7 @@ def _expect(
         else:
             calls.append(expected_pair(q.turns[0], one, one))
     note = "were the answers as long as the baseline's"
-    tell_expected("the judge", options.judge, judge_server(options, run), calls * 2 * models, note)
+    tell_expected("the judge", options.judge, judge_server(options, run), calls * 2 * (len(models) + given), note)
 
 
 def _answers(
@@ -148,13 +154,11 @@ def _answers(
     heat = 0.0 if options.temperature is None else options.temperature
     settle(
         run / f"{place}.toml",
-        ModelRun(model.spec, model.name, heat, options.top_p, options.max_new_tokens, options.seed),
+        ModelRun(model.spec, model.name, heat, options.top_p, options.max_new_tokens, options.seed, options.dtype),
     )
     if not run.finished(f"{place}.turn-1.jsonl"):
         sampling = Sampling(1, heat, options.top_p, options.max_new_tokens)
         wanted = [Wanted(q.id, (Message("user", q.turns[0]),)) for q in rows]
-        if model.server is not None:
-            tell(model.name, model.estimate(wanted, sampling, options.seed), model.server)
         run_answers(run, f"{place}.turn-1", model, [(sampling, wanted)], options.seed, options.batch, options.quiet)
         model.close()
     told = {row["id"]: row for _, row in read_jsonl(run / f"{place}.turn-1.jsonl")}

@@ -1,4 +1,7 @@
-"""`windvane eval list`: what there is to evaluate with, what each needs and whether it runs without a network."""
+"""`windvane eval list`: what there is to evaluate with, what each needs and whether it runs without a network.
+
+Offline means: with the files at hand, and models and judges that run here. A model or judge behind a server needs that server.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,20 @@ from windvane.arguments import Parser
 # name: (what it measures, what it needs, runs offline)
 EVALUATIONS = {
     "alpaca": (
-        "AlpacaEval 2.0 win rate, length-controlled win rate",
-        "annotations; difficulty and gamed files for LC",
+        "AlpacaEval 2.0 win rate, length-controlled win rate; a bridge to another judge (--rejudge)",
+        "annotations (difficulty and gamed files for LC); or a model or its outputs, instructions, a baseline's outputs, a judge",
         True,
     ),
-    "arena-hard": ("Bradley-Terry ratings with intervals", "pairwise judgements of two games a question", True),
-    "mt-bench": ("two-turn scores", "single-answer judgements", True),
+    "arena-hard": (
+        "Bradley-Terry ratings and win rates with intervals, paired differences",
+        "judgements of two games a question; or models, questions, the baseline's answers, a judge",
+        True,
+    ),
+    "mt-bench": (
+        "two-turn grades, by category; or pairs of models compared",
+        "judgements; or models, questions (with references for math, reasoning, coding), a judge",
+        True,
+    ),
     "judge": (
         "a judge itself: accuracy, order flips, cycles, ties, null answers, length slope",
         "a judge; a preference file",
@@ -24,6 +35,11 @@ EVALUATIONS = {
     "length": ("win rate at equal length, by regression", "a run folder, or annotations", True),
     "ruler": ("13 long-context tasks and key chains, effective length", "a model, or given answers", True),
     "infinitebench": ("12 tasks beyond 100K tokens", "predictions, or a model and the published task files", True),
+    "harness": (
+        "the papers' short-context suites, through lm-evaluation-harness",
+        "models or a run, and pip install 'windvane[harness]'; the hub's data sets, or task files here with --include",
+        True,
+    ),
 }
 
 

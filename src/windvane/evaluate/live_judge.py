@@ -99,7 +99,9 @@ def run_texts(
 
 
 def _units(asked: Sequence[Any], batch: int) -> list[tuple[str, Sequence[Any]]]:
-    return [(f"{i // batch:06d}", asked[i : i + batch]) for i in range(0, len(asked), batch)]
+    """Batches named by their members too: another batch size, or another question, is another unit."""
+    parts = [asked[i : i + batch] for i in range(0, len(asked), batch)]
+    return [(f"{n:06d}-{content_id([a.key for a in part])}", part) for n, part in enumerate(parts)]
 
 
 @dataclass(frozen=True, slots=True)

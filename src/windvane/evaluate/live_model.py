@@ -22,7 +22,7 @@ from windvane.backends.names import SERVERS, resolve_generator
 from windvane.modeling.load import load_model, load_tokenizer
 from windvane.prompts.chat import screen
 from windvane.protocols import Generator
-from windvane.records import Message, Prompt
+from windvane.records import Message, Prompt, content_id
 from windvane.runners.here import HereRunner
 from windvane.store import RunFolder
 
@@ -128,11 +128,11 @@ def run_answers(
     quiet: bool = False,
 ) -> None:
     """Fill RUN/<stage>.jsonl, a batch a unit; each group is sampled in its own way."""
-    units = [
-        (f"{number:03d}-{i // batch:06d}", (sampling, wanted[i : i + batch]))
-        for number, (sampling, wanted) in enumerate(groups)
-        for i in range(0, len(wanted), batch)
-    ]
+    units = []
+    for number, (sampling, wanted) in enumerate(groups):
+        for i in range(0, len(wanted), batch):
+            part = wanted[i : i + batch]
+            units.append((f"{number:03d}-{i // batch:06d}-{content_id([w.id for w in part])}", (sampling, part)))
 
     def work(unit: tuple[Sampling, Sequence[Wanted]]) -> Iterable[dict[str, Any]]:
         return candidate.answer(unit[1], unit[0], seed)

@@ -7,19 +7,18 @@ DIR/result.json (with its `name`) and DIR/plot.svg.
 from __future__ import annotations
 
 import argparse
-import json
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from windvane.backends.http_spec import Server
-from windvane.backends.server_flags import server_of
+from windvane.backends.server_flags import HELP
 from windvane.errors import UserError
 from windvane.evaluate.live_judge import within
 from windvane.evaluate.live_model import Candidate
+from windvane.evaluate.result_files import keep_result
 from windvane.records import content_id
-from windvane.store import RunFolder, write_atomic
+from windvane.store import RunFolder
 
 JUDGE_CALLS = "judge_calls.jsonl"
 
@@ -27,7 +26,20 @@ JUDGE_CALLS = "judge_calls.jsonl"
 def judge_server(options: argparse.Namespace, run: RunFolder) -> Server:
     """The judge's settings, its budget less what models behind servers have spent in this run."""
     calls = sorted(run.path.glob("answers/*.calls.journal"))
-    return within(server_of(options), [c.with_suffix(".jsonl") for c in calls])
+    return within(priced(options, "price_in", "price_out"), [c.with_suffix(".jsonl") for c in calls])
+
+
+def priced(options: argparse.Namespace, price_in: str, price_out: str) -> Server:
+    """The server settings at the prices that these flags name. A budget in money holds for what has a price; `UserError` where nothing
+    has one."""
+    flags = ("price_in", "price_out", "model_price_in", "model_price_out")
+    if options.budget is not None and not any(getattr(options, flag) for flag in flags):
+        raise UserError(
+            f"--budget {options.budget}: in money, so give --price-in and --price-out (for a million tokens) too"
+        )
+    given = {name: getattr(options, name) for name in HELP}
+    given |= {"price_in": getattr(options, price_in), "price_out": getattr(options, price_out)}
+    return Server(**given | ({} if given["price_in"] or given["price_out"] else {"budget": None}))
 
 
 def candidates(options: argparse.Namespace, run: RunFolder, specs: Sequence[str]) -> list[Candidate]:
@@ -39,14 +51,7 @@ def candidates(options: argparse.Namespace, run: RunFolder, specs: Sequence[str]
         raise UserError(
             f"--model, --name: {len(specs)} models need as many names, all different (got {', '.join(names)})"
         )
-    server = server_of(options)
-    priced = bool(options.model_price_in or options.model_price_out)
-    server = replace(
-        server,
-        price_in=options.model_price_in,
-        price_out=options.model_price_out,
-        budget=server.budget if priced else None,
-    )
+    server = priced(options, "model_price_in", "model_price_out")
     files = {name: run / f"answers/{slug(name)}.calls.jsonl" for name in names}
     found = []
     for spec, name in zip(specs, names):
@@ -62,7 +67,6 @@ def slug(name: str) -> str:
 
 
 def keep(run: RunFolder, result: dict[str, Any], svg: str) -> None:
-    """DIR/result.json and DIR/plot.svg, the same bytes for the same rows; then the manifest."""
-    write_atomic(run / "plot.svg", svg)
-    write_atomic(run / "result.json", json.dumps(result, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+    """The result and its plot, then the manifest: the same bytes for the same rows."""
+    keep_result(run.path, result, svg)
     run.write_manifest()

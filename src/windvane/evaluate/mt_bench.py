@@ -24,8 +24,10 @@ from windvane.arguments import Parser
 from windvane.errors import UserError
 from windvane.evaluate.annotations import read_tables
 from windvane.evaluate.chat_questions import read_questions
+from windvane.evaluate.interval_plot import Point, interval_plot
 from windvane.evaluate.intervals import Difference, paired_difference
 from windvane.evaluate.live_flags import add_live_flags
+from windvane.evaluate.result_files import keep_result
 
 Key = tuple[str, int]  # (question, turn)
 
@@ -157,6 +159,17 @@ def table(result: dict[str, Any]) -> str:
     return "\n".join([*lines, f"left out: {left}", *(f"note: {note}" for note in result["notes"])])
 
 
+def plot(result: dict[str, Any], title: str) -> str:
+    """The two best models' means, all and by category."""
+    points = []
+    for number, m in enumerate(result["models"][:2]):
+        points.append(Point("all", m["average"], m["average_low"], m["average_high"], number))
+        for category, c in m["categories"].items():
+            points.append(Point(category, c["average"], c["low"], c["high"], number))
+    names = [m["model"] for m in result["models"][:2]]
+    return interval_plot(points, title[:90], "grade, 95% intervals over questions", (1, 10), 9, names=names)
+
+
 def main(argv: list[str]) -> int:
     """Score from a file, or ask and judge first; 0 when printed."""
     options = _parser().parse_args(argv)
@@ -167,7 +180,9 @@ def main(argv: list[str]) -> int:
     if options.judgements is None:
         raise UserError("eval mt-bench: name a file of judgements; or --model, --questions, --judge and --out")
     known = {q.id: q.category for q in read_questions(options.questions, 1).rows} if options.questions else None
-    result = summarise(read_scores(options.judgements, known), options.seed)
+    result = {"name": "mt-bench", **summarise(read_scores(options.judgements, known), options.seed)}
+    if options.out:
+        keep_result(options.out, result, plot(result, f"MT-Bench, {options.judgements.name}"))
     print(json.dumps(result, allow_nan=False) if options.json else table(result))
     return 0
 

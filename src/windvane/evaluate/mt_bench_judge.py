@@ -29,8 +29,9 @@ from windvane.evaluate.live_judge import (
     tell,
     tell_expected,
 )
+from windvane.evaluate.live_model import Candidate
 from windvane.evaluate.live_run import JUDGE_CALLS, judge_server, slug
-from windvane.evaluate.mt_bench_run import Reasons, Turns, write_lines
+from windvane.evaluate.mt_bench_run import Reasons, Turns, conversation, write_lines
 from windvane.prompts.mt_bench import pair_answer, pair_request, read_score, single_messages
 from windvane.protocols import Question
 from windvane.runners.here import HereRunner
@@ -40,10 +41,22 @@ Answers = Mapping[str, tuple[Turns, Reasons]]
 Row = dict[str, Any]
 
 
-def expect(options: argparse.Namespace, run: RunFolder, questions: Sequence[ChatQuestion], models: int) -> None:
-    """Tell what the judging may cost before any answer is there: taken as long as `--max-new-tokens` allows (four bytes a token)."""
+def expect(
+    options: argparse.Namespace,
+    run: RunFolder,
+    questions: Sequence[ChatQuestion],
+    candidates: Sequence[Candidate],
+    given: int,
+) -> None:
+    """Tell what it may cost before anything is asked; answers are taken as long as `--max-new-tokens` allows (four bytes a token)."""
     guess = "x" * (4 * options.max_new_tokens)
-    calls = []
+    note = f"were every answer {options.max_new_tokens} tokens long"
+    for model in candidates:
+        if model.server is not None and not run.finished(f"answers/{slug(model.name)}.turn-2.jsonl"):
+            chats = [conversation(q, answers) for q in questions for answers in ([], [guess])]
+            asked = [Expected(chat, options.max_new_tokens) for chat in chats]
+            tell_expected(model.name, model.spec, model.server, asked, f"{note}; calls kept from before included")
+    calls, models = [], len(candidates) + given
     for q in questions:
         for turn in (1, 2):
             if options.pairwise:
@@ -53,7 +66,6 @@ def expect(options: argparse.Namespace, run: RunFolder, questions: Sequence[Chat
                 chat = single_messages(q.turns, [guess, guess], turn, q.references)
                 calls.append(Expected(chat, options.judge_tokens))
     times = models * (models - 1) if options.pairwise else models
-    note = f"were every answer {options.max_new_tokens} tokens long"
     tell_expected("the judge", options.judge, judge_server(options, run), calls * times, note)
 
 

@@ -14,7 +14,6 @@ from windvane.backends.server_flags import spending
 from windvane.errors import UserError
 from windvane.evaluate import mt_bench, pairwise
 from windvane.evaluate.chat_questions import Questions
-from windvane.evaluate.interval_plot import Point, interval_plot
 from windvane.evaluate.judgements import read_judgements
 from windvane.evaluate.live_flags import check_live
 from windvane.evaluate.live_run import candidates, keep
@@ -44,7 +43,7 @@ def run_live(options: argparse.Namespace) -> tuple[dict[str, Any], str, dict[str
             raise UserError(
                 f"--answers: a model stands twice ({', '.join(both or answers)}); give each a name of its own"
             )
-        expect(options, run, questions.rows, len(specs) + len(given))
+        expect(options, run, questions.rows, models, len(given))
         answers |= answer_all(options, run, models, questions.rows)
         if options.pairwise:
             rows, judge = compare_pairs(options, run, questions.rows, answers)
@@ -83,14 +82,7 @@ def _grades(run: RunFolder, rows: Sequence[Row], options: argparse.Namespace) ->
     if all(row["score"] == -1 for row in rows):
         raise UserError(f"--judge {options.judge}: no grade could be read; the first: {rows[0]['reason']}")
     result = mt_bench.summarise(mt_bench.read_scores(run / "judgements.jsonl"), options.seed)
-    points = []
-    for number, m in enumerate(result["models"][:2]):
-        points.append(Point("all", m["average"], m["average_low"], m["average_high"], number))
-        for category, c in m["categories"].items():
-            points.append(Point(category, c["average"], c["low"], c["high"], number))
-    names = [m["model"] for m in result["models"][:2]]
-    svg = interval_plot(points, f"MT-Bench, graded by {options.judge}"[:90], "grade", (1, 10), 9, names=names)
-    return result, mt_bench.table(result), svg
+    return result, mt_bench.table(result), mt_bench.plot(result, f"MT-Bench, graded by {options.judge}")
 
 
 def _pairs(

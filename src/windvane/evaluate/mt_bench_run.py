@@ -22,7 +22,6 @@ from typing import Any
 from windvane.backends.local import Sampling
 from windvane.errors import UserError
 from windvane.evaluate.chat_questions import ChatQuestion, Questions, answer_row, read_answers, read_questions
-from windvane.evaluate.live_judge import tell
 from windvane.evaluate.live_model import Candidate, Wanted, run_answers
 from windvane.evaluate.live_run import slug
 from windvane.records import Message
@@ -60,6 +59,7 @@ class ModelRun:
     top_p: float
     max_new_tokens: int
     seed: int
+    dtype: str
 
 
 Turns = dict[str, list[str | None]]  # question id -> the model's answers, None where there is none
@@ -84,7 +84,7 @@ def answer_all(
     found = {}
     for model in models:
         place = f"answers/{slug(model.name)}"
-        drawing = (options.temperature, options.top_p, options.max_new_tokens, options.seed)
+        drawing = (options.temperature, options.top_p, options.max_new_tokens, options.seed, options.dtype)
         settle(run / f"{place}.toml", ModelRun(model.spec, model.name, *drawing))
         turns: Turns = {q.id: [] for q in questions}
         reasons: Reasons = {}
@@ -123,13 +123,6 @@ def _turn(
             (Sampling(1, heat, options.top_p, options.max_new_tokens), wanted)
             for heat, wanted in sorted(by_heat.items())
         ]
-        if model.server is not None:
-            for sampling, wanted in groups:
-                tell(
-                    f"{model.name}, temperature {sampling.temperature}",
-                    model.estimate(wanted, sampling, options.seed),
-                    model.server,
-                )
         run_answers(run, stage, model, groups, options.seed, options.batch, options.quiet)
     return {row["id"]: row for _, row in read_jsonl(run / f"{stage}.jsonl")}
 

@@ -22,6 +22,7 @@ from windvane.evaluate.judgements import Judgements, read_judgements
 from windvane.evaluate.live_flags import add_live_flags
 from windvane.evaluate.rating_gaps import rating_gaps
 from windvane.evaluate.ratings import Rating, rate
+from windvane.evaluate.result_files import keep_result
 from windvane.store import write_atomic
 
 BASELINE = "gpt-4-0314"  # Arena-Hard 0.1's
@@ -109,9 +110,11 @@ def main(argv: list[str]) -> int:
         )
     baseline = options.baseline or BASELINE
     found = read_judgements(options.judgements, baseline)
-    result = summarise(found, baseline, options.resamples, options.seed)
+    result = {"name": "arena-hard", **summarise(found, baseline, options.resamples, options.seed)}
     if options.plot:
         write_atomic(options.plot, plot(result, f"Against {baseline}"))
+    if options.out:
+        keep_result(options.out, result, plot(result, f"Against {baseline}"))
     print(json.dumps(result, allow_nan=False) if options.json else table(result))
     return 0
 

@@ -46,10 +46,13 @@ def rank_correlation(
     if len(one) < 3 or one.shape[1] == 0:
         return None
     draws = np.concatenate(list(resampled(one.shape[1], resamples, seed))) / one.shape[1]
+    parts = np.array_split(
+        draws, max(1, resamples * len(one) ** 2 // 4_000_000)
+    )  # a table of models x models a resample
     found: dict[str, Any] = {"models": len(one), "instructions": one.shape[1]}
     for name, measure in (("spearman", spearman), ("kendall", kendall)):
         value = float(measure(one.mean(1), other.mean(1)))
-        again = measure(draws @ one.T, draws @ other.T)
+        again = np.concatenate([measure(part @ one.T, part @ other.T) for part in parts])
         again = again[np.isfinite(again)]
         known = bool(np.isfinite(value)) and len(again) > 0
         low, high = np.quantile(again, [0.025, 0.975]) if known else (None, None)

@@ -17,7 +17,7 @@ from windvane.records import Message, content_id
 LEVELS = ("A>>B", "A>B", "A=B", "B>A", "B>>A")
 MIRRORED = {"B<<A": "A>>B", "B<A": "A>B", "B=A": "A=B", "A<B": "B>A", "A<<B": "B>>A"}
 LABEL = re.compile(r"\[\[\s*([AB<>=]+)\s*\]\]")
-STRONG, EVEN = 0.9, 0.55  # P(A wins) from which A>>B, from which A>B; mirrored below 1/2
+STRONG, SLIGHT = (0.9, 0.1), (0.55, 0.45)  # P(A wins) from which A>>B (A>B), down to which B>>A (B>A)
 
 WORDING = """\
 Below are a request and the answers of two assistants, A and B. Judge which answer serves the person who made the request better.
@@ -71,10 +71,8 @@ def read_level(text: str) -> tuple[str | None, str | None]:
 
 def level_of(p: float) -> str:
     """The verdict that P(A wins) = `p` amounts to: from 0.9 on A>>B, from 0.55 on A>B, B's likewise, A=B between."""
-    if p >= STRONG:
-        return "A>>B"
-    if p >= EVEN:
-        return "A>B"
-    if p > 1 - EVEN:
-        return "A=B"
-    return "B>A" if p > 1 - STRONG else "B>>A"
+    if p >= STRONG[0] or p <= STRONG[1]:
+        return "A>>B" if p > 0.5 else "B>>A"
+    if p >= SLIGHT[0] or p <= SLIGHT[1]:
+        return "A>B" if p > 0.5 else "B>A"
+    return "A=B"
