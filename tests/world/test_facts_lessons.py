@@ -65,6 +65,17 @@ def test_asking_is_about_one_of_the_last_facts(course):
         ]
 
 
+def test_the_asked_name_weighs_more_once_verbs_are_looked_up(course):
+    def weight():
+        _, pairs = spelt(course, course.asking(128))
+        (name,) = {w for w, weight in pairs if weight >= 1.0}
+        return next(weight for w, weight in reversed(pairs) if w == name)
+
+    assert weight() == fact_lessons.VALUE
+    course.loss = 0.1
+    assert weight() == fact_lessons.ASKED_NAME > fact_lessons.VALUE
+
+
 def test_reversals_are_right(course):
     for _ in range(20):
         text, _ = spelt(course, course.reversals(128))

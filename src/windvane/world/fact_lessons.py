@@ -3,12 +3,12 @@
 - repeats: a random sequence of words, twice; loss on the second copy. Out of these grow the heads that look up what followed a word.
 - restated: a document, then some of its facts again in another order.
 - questions: a chat of up to `TURNS` questions about one document.
-- asking: a document, "Ask a question about the text.", and a question about one of its facts, any of them.
+- asking: a document, "Ask a question about the text.", and a question about one of its last `ASKED` facts.
 - reversals: a chat of lists of words to be said backwards.
 
 In: a tokenizer, a seed. Out: batches of token ids and of each token's weight as a target. No weight of the model is set by hand: half of
-the lessons are repeats until facts are looked up well, and documents start short and grow while they are (without repeats the same model
-still guesses after five times the time; docs/world.md).
+the lessons are repeats until facts are looked up well, and documents start short and grow while they are (docs/world.md: without
+repeats a model of this size was still guessing after five times the time).
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ SHAPE = {
     "head_dim": 32,
     "tie_word_embeddings": False,
     "initializer_range": 0.02,
-    "rope_parameters": {"rope_type": "default", "rope_theta": 10_000.0},
+    "rope_parameters": {"rope_type": "default", "rope_theta": 1_000.0},
 }
-STEPS = 1500
+STEPS = 1200
 
 TOKENS = 4096  # about, in a batch
 FEWEST_ROWS = 16
@@ -42,13 +42,11 @@ LEARNT, SURE = 0.6, 0.3  # running loss (nats) of a fact's verb: below it docume
 REPEATS, FEW_REPEATS = 0.5, 0.1  # share of the lessons
 KINDS = {"restated": 0.25, "questions": 0.3, "asking": 0.25, "reversals": 0.2}  # shares of the others
 TURNS, LISTS = 6, 4  # questions or lists in a chat
-ASKED = 4  # a question is about one of the last so many facts of a text
+ASKED = 3  # a question is about one of the last so many facts of a text
 FACT_SHARE = (0.02, 0.6)  # of a document's tokens
-DOCUMENT, WORDING, VALUE = (
-    0.03,
-    0.2,
-    1.0,
-)  # weights of a target: a document's tokens, an answer's wording, what must be looked up
+# Weights of a target: a document's tokens, an answer's wording, what must be looked up.
+DOCUMENT, WORDING, VALUE = 0.03, 0.2, 1.0
+ASKED_NAME = 6.0  # weight of the name in a question, one token of a row, once verbs are looked up well; VALUE before
 
 Row = list[tuple[list[int], float]]  # pieces of token ids, each with one weight
 
@@ -121,13 +119,14 @@ class Course:
     def asking(self, longest: int) -> Row:
         text, _ = self._document(longest)
         name = self.rng.choice(list(facts_of(text))[-ASKED:])
+        weight = ASKED_NAME if self.loss < SURE else VALUE
         first, last = self._ids(question(name).split(name)[0]), self._ids(question(name).split(name)[1])
         asked = self.open + self._ids(LAYOUT.format(context=text, question=ASK)) + self.close
         return [
             (self.bos, 0.0),
             (asked, DOCUMENT),
             (first, WORDING),
-            (self._ids(name), VALUE),
+            (self._ids(name), weight),
             (last + self.eos, WORDING),
         ]
 
