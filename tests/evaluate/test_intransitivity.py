@@ -230,6 +230,9 @@ def test_every_way_to_say_the_same_verdict():
         table.add(row)
         ((readings,),) = [list(told.values()) for told in table.told.values()]
         assert readings in (([0.0], [0.0]), ([0.0], [])), row
+    table = Table()  # 1 wins at .9 when shown first and .7 when second: 0 wins at .3 when first, .1 when second
+    table.add({"prompt_id": "q", "a": 1, "b": 0, "p_ab": 0.9, "p_ba": 0.3})
+    assert table.told[0, "q"][0, 1] == ([pytest.approx(0.3)], [pytest.approx(0.1)])
     table = Table()
     for row in (
         {"a": 0, "b": 1},

@@ -151,6 +151,12 @@ def test_nothing_in_a_drawing_acts(evil):
     ElementTree.fromstring(made)
 
 
+def test_titles_hold_words_alone_and_styles_no_markup():
+    """HTML begins again inside a title, where a style would be the page's; a style that holds a tag is no style."""
+    made = str(clean(f"{HEAD}<title>a<style>b</style><g>c</g>d</title><style>&lt;/style>rect{{}}</style></svg>"))
+    assert "<title>a</title>" in made and "<style" not in made
+
+
 def test_a_drawing_is_otherwise_kept():
     """Gradients, clips and reuse by their own ids, style rules, text and its entities; a plain DOCTYPE is nothing to fear."""
     text = (
