@@ -32,7 +32,7 @@ def test_every_arm_can_run_and_the_parts_read():
 
 def test_the_arms_see_the_same_and_differ_in_the_loss_alone():
     d, size = declared("sppo"), Styles(3, 256, 240, 4)
-    sppo, dpo = (settings(size, d.arms[a].settings, 1e-3, 401) for a in d.primary)
+    sppo, dpo = (settings(size, d.arms[a].settings, 1e-3, 501) for a in d.primary)
     assert replace(sppo, train=dpo.train) == dpo
     assert replace(sppo.train, objective="dpo", objective_args={"beta": 0.1}) == dpo.train
     assert (sppo.judge, sppo.evaluate.judge) == ("world:styles:proxy", "world:styles:programme")
@@ -46,7 +46,7 @@ def test_equal_sweeps_and_fewer_seeds_for_secondary_arms():
         swept = [k for k in keys if k in {styles_unit(d, arm, lr, d.development_seed).key for lr in d.learning_rates}]
         assert len(swept) == 3
         assert d.fresh(arm, d.seeds) == (d.seeds[:2] if d.arms[arm].secondary else d.seeds)
-    assert len(set(keys)) == len(keys) == 7 * 3 + 3 * 5 + 4 * 2 + 1 + 3 * 2
+    assert len(set(keys)) == len(keys) == 7 * 3 + 3 * 5 + 4 * 2 + 1 + 4 * 2
     assert set(reduced(d).arms) == set(d.primary)
 
 

@@ -123,7 +123,6 @@ def make_claim(
     chosen: dict[str, Any],
     results: dict[str, Any],
     is_reduced: bool,
-    version: str,
     workers: int,
 ) -> Claim:
     """Everything that claim.json holds. Its seconds are the units' over the number of workers: what an undisturbed run takes, also where
@@ -169,7 +168,7 @@ def make_claim(
         world=d.world,
         world_sha256=d.world_sha256,
         declaration_sha256=file_sha256(Path(__file__).parent / f"{d.name}.toml"),
-        code_version=version,
+        code_version=", ".join(sorted({r["code_version"] for r in results.values()})),
         reduced=is_reduced,
         seconds=round(sum(r["seconds"] for r in results.values()) / workers, 1),
         cpu_seconds=round(sum(r["cpu_seconds"] for r in results.values()), 1),
@@ -186,12 +185,12 @@ def run_claim(d: Declaration, seeds: tuple[int, ...], out: Path, workers: int, i
         )
     version = code_version()
     with RunFolder(out):
-        results = run_units(sweeps(d), work, out, workers)
+        results = run_units(sweeps(d), work, out, workers, version)
         chosen = choose(d, results)
         for arm in d.arms:
             tell(f"{arm}: learning rate {chosen[arm]['learning_rate']:g}")
-        results |= run_units(fresh_units(d, seeds, chosen), work, out, workers)
-        claim = make_claim(d, seeds, chosen, results, is_reduced, version, workers)
+        results |= run_units(fresh_units(d, seeds, chosen), work, out, workers, version)
+        claim = make_claim(d, seeds, chosen, results, is_reduced, workers)
         write_claim(claim, out / "claim.json")
         for name, text in draw(claim).items():
             (out / name).write_text(text, encoding="utf-8")

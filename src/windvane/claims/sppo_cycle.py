@@ -46,7 +46,8 @@ class Cycle:
 
 
 def settings(cycle: Cycle, arm: dict[str, Any], seed: int, prompts: str) -> Sppo:
-    """The recipe's settings: the demo's, but for what the part is about. `arm`: objective, objective_args, answers, lr."""
+    """The recipe's settings: the demo's, but for what the part is about. `arm`: objective, objective_args, answers, lr,
+    and slow_every where it has a slow reference."""
     train: Train = recipe().train
     return replace(
         recipe(),
@@ -57,6 +58,7 @@ def settings(cycle: Cycle, arm: dict[str, Any], seed: int, prompts: str) -> Sppo
         seed=seed,
         sampling=Sampling(k=cycle.k, temperature=1.0, top_p=1.0, max_new_tokens=40),
         answers=arm["answers"],
+        slow_every=arm.get("slow_every"),
         train=replace(
             train,
             objective=arm["objective"],

@@ -157,6 +157,15 @@ def of_cycle(cycle: dict[str, list[Any]]) -> list[Finding]:
                 ),
             )
         )
+    if "inpo-slow" in cycle:
+        ends = [(a["gap_last"][-1], b["gap_last"][-1]) for a, b in zip(runs, cycle["inpo-slow"])]
+        found.append(
+            Finding(
+                "(c) with INPO's slow reference the last policy ends nearer to Nash than SPPO's, in every seed",
+                _agreed([ours > cured for ours, cured in ends]),
+                ", ".join(f"{ours:.3f} against {cured:.3f}" for ours, cured in ends),
+            )
+        )
     return found
 
 

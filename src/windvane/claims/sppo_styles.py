@@ -36,7 +36,7 @@ class Styles:
 
 
 def settings(size: Styles, arm: dict[str, Any], lr: float, seed: int) -> Sppo:
-    """`arm`: objective, objective_args, answers."""
+    """`arm`: objective, objective_args, answers, and slow_every where it has a slow reference."""
     demo = recipe()
     train = replace(demo.train, objective=arm["objective"], objective_args=dict(arm["objective_args"]), lr=lr)
     return replace(
@@ -45,6 +45,7 @@ def settings(size: Styles, arm: dict[str, Any], lr: float, seed: int) -> Sppo:
         iterations=size.iterations,
         prompts_per_iteration=size.prompts,
         answers=arm["answers"],
+        slow_every=arm.get("slow_every"),
         train=train,
         evaluate=replace(demo.evaluate, count=size.held_out, answers=size.answers),
     )

@@ -1,7 +1,8 @@
 """The work of a claim, unit by unit (one arm with one seed), in a few single-threaded processes, resumable, a line of progress each.
 
-In: units and a function of the claim's module. Out: what it returned for each, also kept in DIR/units/KEY.json, from where a later start
-takes it. A unit works in DIR/work/KEY, which is removed when its result is kept (so a killed unit goes on from what it had).
+In: units and a function of the claim's module. Out: what it returned for each with the code's version, also kept in DIR/units/KEY.json,
+from where a later start takes it. A unit works in DIR/work/KEY, which is removed when its result is kept (so a killed unit goes on from
+what it had).
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ from __future__ import annotations
 import gc
 import importlib
 import json
+import os
 import shutil
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -34,22 +37,22 @@ class Unit:
 Work = Callable[[Unit, Path], dict[str, Any]]
 
 
-def run_units(units: Sequence[Unit], work: Work, out: Path, workers: int) -> dict[str, dict[str, Any]]:
+def run_units(units: Sequence[Unit], work: Work, out: Path, workers: int, version: str) -> dict[str, dict[str, Any]]:
     """Each unit's result by key; `work` is a module's function, called in a process of its own where `workers` > 1. Results get
-    "seconds" (wall) and "cpu_seconds"."""
+    "seconds" (wall), "cpu_seconds" and "code_version", which is `version`."""
     found = {u.key: _kept(u, out) for u in units}
     left = [u for u in units if found[u.key] is None]
     if len(left) < len(units):
         tell(f"{len(units) - len(left)} of {len(units)} units stand already")
     if workers == 1 or len(left) < 2:
         for unit in left:
-            found[unit.key] = one(work, unit, out)
+            found[unit.key] = one(work, unit, out, version)
             tell(_line(unit, found, units))
     else:
         with ProcessPoolExecutor(
-            workers, mp_context=get_context("spawn"), initializer=_settle_in, initargs=(work.__module__,)
+            workers, mp_context=get_context("spawn"), initializer=_settle_in, initargs=(work.__module__, os.getpid())
         ) as pool:
-            running = {pool.submit(one, work, unit, out): unit for unit in left}
+            running = {pool.submit(one, work, unit, out, version): unit for unit in left}
             try:
                 for done in as_completed(running):
                     unit = running[done]
@@ -61,7 +64,7 @@ def run_units(units: Sequence[Unit], work: Work, out: Path, workers: int) -> dic
     return {key: result for key, result in found.items() if result is not None}
 
 
-def one(work: Work, unit: Unit, out: Path) -> dict[str, Any]:
+def one(work: Work, unit: Unit, out: Path, version: str) -> dict[str, Any]:
     """Run a unit and keep its result."""
     folder = out / "work" / unit.key
     folder.mkdir(parents=True, exist_ok=True)
@@ -71,7 +74,7 @@ def one(work: Work, unit: Unit, out: Path) -> dict[str, Any]:
         "seconds": round(time.perf_counter() - start, 1),
         "cpu_seconds": round(time.process_time() - cpu, 1),
     }
-    record = {"settings": unit.settings, "result": {**result, **spent}}
+    record = {"settings": unit.settings, "result": {**result, **spent, "code_version": version}}
     write_atomic(out / "units" / f"{unit.key}.json", json.dumps(record, allow_nan=False) + "\n")
     shutil.rmtree(folder)
     return record["result"]
@@ -81,9 +84,17 @@ def tell(text: str) -> None:
     print(f"windvane: {text}", file=sys.stderr, flush=True)
 
 
-def _settle_in(module: str) -> None:
-    """Import what the work imports, once, and keep it out of every later collection: `gc.collect` of a policy that is let go would
-    otherwise walk a million objects of the libraries each time."""
+def _settle_in(module: str, parent: int) -> None:
+    """Leave when the parent is killed: a unit that went on alone would stand in the way of the run that resumes it. Import what the work
+    imports, once, and keep it out of every later collection: `gc.collect` of a policy that is let go would otherwise walk a million
+    objects of the libraries each time."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
     import torch
     import transformers.models.mistral.modeling_mistral  # noqa: F401
 
