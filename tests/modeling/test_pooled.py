@@ -50,10 +50,11 @@ def test_order_of_places_and_a_place_twice():
     assert torch.equal(again, torch.stack([two, one, one]))
 
 
-def test_every_place_read_leaves_nothing_to_keep():
-    """All tokens of a row asked for: the last layer is not cut, and the rows are its memory order's."""
+@pytest.mark.parametrize("first", [0, 2])
+def test_almost_every_place_read(first):
+    """The last layer is not cut then, and gives all tokens in the order of memory."""
     tree = batch()[0]
-    places = [[(r, i) for r, leaf in enumerate(tree.leaves) for i in range(len(tree.row(leaf)))]]
+    places = [[(r, i) for r, leaf in enumerate(tree.leaves) for i in range(first, len(tree.row(leaf)))]]
     model = tiny.model("mistral")
     pooler = Pooler(model)
     assert tiny.gap(pooler.states([tree], places), pooler._by_rows([tree], places)) < 1e-5

@@ -95,6 +95,14 @@ def test_training_on_a_reward_model_keeps_its_head(base, tmp_path):
     assert other.head.score.weight.shape == (4, 32)
 
 
+def test_one_block_needs_no_gate(base, tmp_path):
+    model, tokenizer = started(base, "gpm", dim=2)
+    save_preference_model(model, tokenizer, tmp_path / "m", base)
+    assert not (tmp_path / "m/preference_gate.safetensors").exists()
+    rows, scales = embedded(open_gpm(str(tmp_path / "m")), tokenizer)
+    assert scales is None and torch.allclose(rows, embedded(model, tokenizer)[0], atol=1e-6)
+
+
 def test_the_gate_depends_on_the_prompt_alone(base):
     model, tokenizer = started(base)
     pooler = Pooler(model.decoder)

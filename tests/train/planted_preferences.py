@@ -6,7 +6,11 @@ import random
 from windvane.data.preference_pairs import PreferencePair
 from windvane.records import Message, Prompt
 
-WORDS = {"A": ("red", "crimson", "scarlet"), "B": ("blue", "azure", "navy"), "C": ("green", "olive", "lime")}
+WORDS = {
+    "A": ("red", "ruby", "rose", "rust"),
+    "B": ("blue", "navy", "cyan", "sky"),
+    "C": ("lime", "moss", "jade", "pea"),
+}
 BEATS = {"cycle": ("AB", "BC", "CA"), "order": ("AB", "BC", "AC")}
 
 
@@ -15,7 +19,7 @@ def planted(plant, count, seed, seen=frozenset()):
     rng, used = random.Random(f"{plant}-{seed}"), set(seen)
 
     def text(kind):
-        while (made := " ".join(rng.choice(WORDS[kind]) for _ in range(7))) in used:
+        while (made := " ".join(rng.choice(WORDS[kind]) for _ in range(5))) in used:
             pass
         used.add(made)
         return made
@@ -23,7 +27,7 @@ def planted(plant, count, seed, seen=frozenset()):
     found = []
     for i in range(count):
         winner, loser = BEATS[plant][i % 3]
-        prompt = Prompt.of((Message("user", f"colours, please: {rng.randrange(10**6)}"),))
+        prompt = Prompt.of((Message("user", f"colours {rng.randrange(10**6)}"),))
         found.append(PreferencePair(prompt, text(winner), text(loser), 1.0, 0.0, f"row {i + 1}"))
     return found
 

@@ -1,6 +1,7 @@
 """What the loop promises: trees are rows, accumulation changes nothing, a resumed run is the run; and the planted cycle."""
 
 import dataclasses
+import os
 
 import pytest
 import torch
@@ -172,23 +173,24 @@ def test_mixture_is_that_of_datasets():
         mixed([sources[0], []], [1, 1], seed=1)
 
 
-PLANT = {"lr": 1e-3, "epochs": 2, "batch": 16, "evaluate_every": 15, "keep": "best", "schedule": "linear"}
+SEEDS = range(int(os.environ.get("WINDVANE_SEEDS", "2")))  # docs/reward_models.md has five
+PLANT = {"lr": 1e-3, "batch": 16, "evaluate_every": 15, "keep": "best", "schedule": "linear"}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_the_planted_cycle(base, tmp_path, seed):
     """A scalar can be right on two thirds of a cycle's pairs at best; an embedding on all. Where there is an order, both are."""
     found = {}
     for plant in ("cycle", "order"):
         pairs = planted(plant, 480, seed)
-        held = planted(plant, 240, seed + 100, texts(pairs))
+        held = planted(plant, 300, seed + 100, texts(pairs))
         assert not texts(pairs) & texts(held)
         for kind in ("bt", "gpm"):
             model = made(base, kind, seed)
-            fit(tmp_path / f"{plant}-{kind}", model, pairs, held[:60], **PLANT)
+            fit(tmp_path / f"{plant}-{kind}", model, pairs, held[:60], **PLANT, epochs={"cycle": 3, "order": 1}[plant])
             trainer = PreferenceTrainer(model, SETTINGS, tmp_path, 7)
-            found[plant, kind] = trainer.measure(examples(model, held))["accuracy"]
+            found[plant, kind] = trainer.measure(examples(model, held[60:]))["accuracy"]
     print(f"seed {seed}: {found}")
     assert found["cycle", "gpm"] >= 0.95 and found["cycle", "bt"] < 0.70
     assert found["order", "gpm"] >= 0.95 and found["order", "bt"] >= 0.95

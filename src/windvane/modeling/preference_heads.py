@@ -86,8 +86,8 @@ def _linear(layer: nn.Linear, x: Tensor) -> Tensor:
 def skew_score(a: Tensor, b: Tensor, scales: Tensor | None = None) -> Tensor:
     """<R a, b> = sum over blocks l of lambda_l (a_2l b_2l+1 - a_2l+1 b_2l); a, b [..., 2k], scales [..., k]."""
     a_even, a_odd, b_even, b_odd = a[..., 0::2], a[..., 1::2], b[..., 0::2], b[..., 1::2]
-    # b_even * a_odd, not a_odd * b_even: the two products change places when a and b do, so the sign alone changes
-    blocks = a_even * b_odd - b_even * a_odd
+    # two products, rounded each, and their difference: they change places when a and b do, so the sign alone changes
+    blocks = a_even * b_odd - a_odd * b_even
     return (blocks if scales is None else blocks * scales).sum(-1)
 
 
