@@ -90,6 +90,22 @@ def test_the_number_comes_first(copy):
     assert text.index("28.5% length-controlled win rate") < text.index("Prompts and answers") and render(copy) == html
 
 
+def test_labels_stand_beside_their_numbers(copy):
+    """A live judge's figure must not be taken for the published one; a suite's number is its last model's."""
+    put(
+        copy,
+        "live",
+        {"name": "alpaca", "label": "not comparable with published ones", "win_rate": 61.5, "standard_error": 1.0},
+    )
+    models = {"start": {"mean": 0.5, "tasks": {}}, "iteration 1": {"mean": 0.625, "tasks": {}}}
+    put(copy, "suite", {"name": "harness", "columns": {"arc": {"title": "ARC", "shots": 25}}, "models": models})
+    live, suite = evaluations(copy)
+    assert (live.value, live.what, live.sentence) == ("61.5%", "win rate", "not comparable with published ones")
+    assert (suite.value, suite.what) == ("62.5%", "mean over tasks, iteration 1")
+    assert suite.rows == [["start", "0.5"], ["iteration 1", "0.625"]] and not live.problems + suite.problems
+    assert "61.5% win rate not comparable with published ones" in Tags(render(copy)).text
+
+
 def test_what_is_missing_or_broken_is_one_line(copy):
     put(copy, "a", None)
     put(copy, "b", "{broken", svg=None)
@@ -98,6 +114,8 @@ def test_what_is_missing_or_broken_is_one_line(copy):
     put(copy, "e", "[" * 100_000, svg="not a drawing")
     put(copy, "f", {"name": "x", "rate": 0.5}, svg=HEAD + "<g>" * (DEEPEST + 2) + "</g>" * (DEEPEST + 2) + "</svg>")
     (put(copy, "g", None, None) / "result.json").write_bytes(b"\xff\xfe{}")
+    put(copy, "i", '{"name": "x", "a": ' + "[" * 600 + "]" * 600 + "}")
+    put(copy, "j", '{"name": "x", "a": ' + '{"a": ' * 900 + "1" + "}" * 901)
     (copy / "evaluations" / "stray.txt").write_text("no folder")
     (copy / "evaluations" / "h" / "result.json").mkdir(parents=True)
     lines = {one.name[0]: " ".join(one.problems) for one in evaluations(copy)}

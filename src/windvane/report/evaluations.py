@@ -30,7 +30,7 @@ ADJUSTED = "length_adjusted_win_rate"
 COUNTS: dict[str, tuple[Count, ...]] = {
     "alpaca": (
         ("length_controlled_winrate", "length-controlled win rate", "%", "lc_low", "lc_high"),
-        (f"{ADJUSTED}.win_rate", "win rate at equal length", "share", f"{ADJUSTED}.low", f"{ADJUSTED}.high"),
+        (ADJUSTED, "win rate at equal length", "%", "length_adjusted_low", "length_adjusted_high"),
         ("win_rate", "win rate", "%", "low", "high"),
     ),
     "length": ((ADJUSTED, "win rate at equal length", "share", "low", "high"),),
@@ -44,6 +44,11 @@ COUNTS: dict[str, tuple[Count, ...]] = {
     "intransitivity": (
         ("beyond_null.mean", "of the judge’s preferences beyond a transitive judge’s", "share", "beyond_null.low", "beyond_null.high"),
     ),
+    "harness": (("models.last.mean", "mean over tasks", "share", "", ""),),
+    "alpaca-rejudge": (
+        ("mean_shift.mean", "points: the new judge less the published one", "number", "mean_shift.low", "mean_shift.high"),
+    ),
+    "mt-bench-pairs": (("models.0.score", "win rate", "%", "models.0.score_low", "models.0.score_high"),),
     "judge": (("accuracy.mean", "accuracy", "share", "accuracy.low", "accuracy.high"),),
 }  # fmt: skip
 
@@ -77,11 +82,11 @@ def evaluations(run: Path) -> list[Evaluation]:
 def _one(path: Path, number: int) -> Evaluation:
     found = Evaluation(f"evaluation-{number}", path.name, f"evaluations/{path.name}/result.json")
     try:
-        result = _result(path / "result.json")
+        _read(found, shorten(_result(path / "result.json")))
     except UserError as error:
         found.problems.append(f"result.json: {error}.")
-    else:
-        _read(found, shorten(result))
+    except RecursionError:
+        found.problems.append("result.json: tables within tables too deep to be read.")
     plot = path / "plot.svg"
     if not plot.is_file():
         found.problems.append("plot.svg is not there.")
@@ -124,12 +129,14 @@ def _read(found: Evaluation, result: Mapping[str, Any]) -> None:
         ends = [number_at(result, end) if end else None for end in (low, high)]
         if ends[0] is not None and ends[1] is not None:
             found.what += f" (95% interval {written(ends[0], form)} to {written(ends[1], form)})"
-        if place.startswith(("models.0.", "tasks.0.")):
-            row = result[place.split(".")[0]][0]
-            found.what += f", {row.get('model', row.get('task', 'the first row'))}"
+        if place.startswith("models.0."):
+            found.what += f", {result['models'][0].get('model', 'the first row')}"
+        if place.startswith("models.last."):
+            found.what += f", {list(result['models'])[-1]}"
         break
-    if isinstance(result.get("headline"), str):
-        found.sentence = result["headline"]
+    for key in ("headline", "label"):  # a label says what the figures may not be compared with
+        if isinstance(result.get(key), str):
+            found.sentence += (" " if found.sentence else "") + result[key]
     plain = [(key, value) for key, value in result.items() if _finite(value)]
     if not found.value and not found.sentence and plain:
         found.value, found.what = written(plain[0][1], "number"), words(plain[0][0])
@@ -138,7 +145,7 @@ def _read(found: Evaluation, result: Mapping[str, Any]) -> None:
     texts = [
         (key, value)
         for key, value in result.items()
-        if isinstance(value, str) and key not in ("name", "headline", "sentence")
+        if isinstance(value, str) and key not in ("name", "headline", "label", "sentence")
     ]
     found.numbers = [(words(key), written(value, "number")) for key, value in plain[:NUMBERS]]
     found.numbers += [(words(key), value) for key, value in texts if len(value) <= 200][:NUMBERS]
@@ -150,7 +157,7 @@ def _read(found: Evaluation, result: Mapping[str, Any]) -> None:
 def _table(found: Evaluation, result: Mapping[str, Any]) -> None:
     """The first list of tables in the result (models, tasks, iterations), or table of tables (groups by length), as rows."""
     rows: list[Mapping[str, Any]] = []
-    for value in result.values():
+    for value in [result.get(key) for key in ("models", "tasks", "groups")] + list(result.values()):
         if isinstance(value, Mapping) and value and all(isinstance(row, Mapping) for row in value.values()):
             rows = [{"": str(name), **row} for name, row in value.items()]
         elif isinstance(value, list) and value and all(isinstance(row, Mapping) for row in value):
@@ -179,7 +186,7 @@ def number_at(result: Any, place: str) -> float | None:
     """The finite number at a dotted path (a number names a list's place), None where there is none."""
     for part in place.split("."):
         if isinstance(result, Mapping):
-            result = result.get(part)
+            result = list(result.values())[-1] if part == "last" and result else result.get(part)
         elif (
             isinstance(result, Sequence) and not isinstance(result, str) and part.isdigit() and int(part) < len(result)
         ):
