@@ -28,6 +28,7 @@ VERBS = {
         "windvane.evaluate.harness:main",
         "the papers' short-context suites, through lm-evaluation-harness",
     ),
+    "eval intransitivity": ("windvane.evaluate.intransitivity:main", "how intransitive a judge is, beyond its noise"),
     "eval judge": (
         "windvane.evaluate.judge_card:main",
         "a judge's card: accuracy, order flips, ties, null answers, length",
