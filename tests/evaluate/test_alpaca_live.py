@@ -142,7 +142,7 @@ def test_a_server_with_a_budget(files, capsys):
 
     with Scripted(script) as server:
         price = ["--price-in", "1e4", "--price-out", "0", "--concurrency", "1", "--batch", "1"]  # 1 in money a call
-        with pytest.raises(UserError, match="budget of 10.0 in money"):
+        with pytest.raises(UserError, match=r"budget of 10\.0 in money"):
             main([*command(files, "out", server.spec), *price, "--budget", "10"])
         before = sum(server.served.values())
         assert "in money" in capsys.readouterr().err.splitlines()[0]
@@ -164,7 +164,7 @@ def test_one_budget_for_model_and_judge(files, capsys):
         more = ["--price-in", "1e4", "--model-price-in", "1e4", "--model-price-out", "0", "--budget", "10"]
         start = ["--model", server.spec, "--instructions", str(files / "base.json"), "--judge", server.spec]
         end = ["--out", str(files / "b"), "--max-new-tokens", "1", "--batch", "1", "--concurrency", "1", "--quiet"]
-        with pytest.raises(UserError, match=r"the budget of 6.0 in money"):
+        with pytest.raises(UserError, match=r"the budget of 6\.0 in money"):
             main([*start, *end, *more])
     with pytest.raises(UserError, match="give --price-in and --price-out"):
         main([*start, *end, "--budget", "1"])
@@ -191,7 +191,10 @@ def test_weights_here(files, tmp_path, capsys):
         (["--judge", "human", "--model", "m", "--instructions", "{base}"], "--out is needed"),
         (["{base}", "--judge", "human"], "is scored, or judged again"),
         (["--rejudge", "--judge", "human", "--out", "{out}"], "name files of published annotations"),
-        (["--model", "m", "--judge", "nobody", "--instructions", "{model}", "--out", "{out}"], "no row has an instruction"),
+        (
+            ["--model", "m", "--judge", "nobody", "--instructions", "{model}", "--out", "{out}"],
+            "no row has an instruction",
+        ),
         (["{base}", "{base}"], "name a file of annotations"),
     ],
 )

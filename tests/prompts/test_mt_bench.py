@@ -21,7 +21,8 @@ def test_a_grade_is_read(text, score):
 
 
 @pytest.mark.parametrize(
-    "text", ["A good answer, 7 of 10.", "Score: 11", "Score: 0", "Score: 7.5", "Score: 3\nScore: high", "Score: 4 or 5", ""]
+    "text",
+    ["A good answer, 7 of 10.", "Score: 11", "Score: 0", "Score: 7.5", "Score: 3\nScore: high", "Score: 4 or 5", ""],
 )
 def test_no_other_number_is_taken(text):
     assert isinstance(read_score(text), str)

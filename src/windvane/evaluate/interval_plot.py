@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-WIDTH, LEFT, RIGHT, TOP, ROW, BOTTOM = 720, 220, 60, 64, 26, 44
+WIDTH, LEFT, RIGHT, TOP, ROW, BOTTOM = 720, 220, 60, 80, 26, 44
 STYLE = """svg{background:#fff;font:13px system-ui,sans-serif}text{fill:#222}.grid{stroke:#ddd}.mark{stroke:#888;stroke-dasharray:3 3}
 .s0{stroke:#0b6bcb;fill:#0b6bcb}.s1{stroke:#c2410c;fill:#c2410c}text.s0,text.s1{stroke:none}.bar{stroke-width:2}
 @media(prefers-color-scheme:dark){svg{background:#16181c}text{fill:#ddd}.grid{stroke:#333}.mark{stroke:#777}
@@ -55,9 +55,8 @@ def interval_plot(
         parts.append(f'<line class="mark" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP - 8}" y2="{height - BOTTOM}"/>')
     parts.append(f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{height - 8}" text-anchor="middle">{escape(axis)}</text>')
     for number, name in enumerate(names[:2]):
-        parts.append(
-            f'<text class="s{number}" x="{16 + number * 330}" y="44">{"●■"[number]} {escape(name[:46])}</text>'
-        )
+        place = f'class="s{number}" x="16" y="{44 + 16 * number}"'
+        parts.append(f"<text {place}>{'●■'[number]} {escape(name[:100])}</text>")
     two = len({p.series for p in points}) > 1
     for row, label in enumerate(labels):
         middle = TOP + ROW * row + ROW / 2

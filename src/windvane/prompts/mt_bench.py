@@ -62,7 +62,7 @@ def read_score(text: str) -> int | str:
     said = text.rpartition("</think>")[2].strip()
     found = list(VERDICT.finditer(said))
     if not found:
-        return f"no line 'Score: N' in the judge's answer: {' '.join(said.split())[-80:]!r}"
+        return f"no line with a score in the judge's answer: {' '.join(said.split())[-80:]!r}"
     number = NUMBER.fullmatch(found[-1].group(1).strip())
     if number is None:
         return f"not a whole number from 1 to 10: {found[-1].group(0).strip()[:80]!r}"
