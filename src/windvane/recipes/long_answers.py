@@ -6,7 +6,7 @@ never cut: what does not fit was left out before."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from windvane.backends.local import LocalGenerator
@@ -42,10 +42,10 @@ class Prompts:
         text, places = self.texts.read(cut.id), {c.id: c for c in cut.chunks}
         return {q.id: self._prompt(q, text[places[q.id].start : places[q.id].stop]) for q in self.asked(cut)}
 
-    def long(self, cut: Cut) -> dict[str, Prompt]:
-        """Each question after the document."""
+    def long(self, cut: Cut, only: Collection[str] | None = None) -> dict[str, Prompt]:
+        """Each question (of `only`) after the document."""
         text = long_text(self.texts.read(cut.id), cut, self.s)
-        return {q.id: self._prompt(q, text) for q in self.asked(cut)}
+        return {q.id: self._prompt(q, text) for q in self.asked(cut) if only is None or q.id in only}
 
     def _prompt(self, question: Question, context: str) -> Prompt:
         assert question.text is not None

@@ -62,10 +62,12 @@ class Texts:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
+    def has(self, id: str) -> bool:
+        return (self.folder / f"{id}.txt").exists()
+
     def write(self, document: Document) -> None:
-        path = self.folder / f"{document.id}.txt"
-        if not path.exists():
-            write_atomic(path, document.text)
+        if not self.has(document.id):
+            write_atomic(self.folder / f"{document.id}.txt", document.text)
 
     def read(self, id: str) -> str:
         try:

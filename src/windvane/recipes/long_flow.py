@@ -16,6 +16,7 @@ import torch
 
 from windvane.backends.local import Sampling, stop_ids
 from windvane.errors import UserError
+from windvane.modeling.decode import plain_model
 from windvane.modeling.load import save_model
 from windvane.prompts.chat import check_template
 from windvane.recipes.flow import mend
@@ -144,8 +145,16 @@ class LongFlow:
 
     def gather(self) -> None:
         """Documents of every length."""
-        if not self.folder.finished("documents.jsonl"):
+        listed = self.folder / "documents.jsonl"
+        if listed.exists() and not all(self.texts.has(h.id) for h in read_records(listed, Held) if h.status == "kept"):
+            listed.unlink()  # a text was lost: it is read again
+        if not listed.exists():
             policy = self.policy(0, 0)
+            seen = getattr(plain_model(policy.model()).config.get_text_config(decoder=True), "sliding_window", None)
+            if seen is not None and seen < self.s.targets[-1]:
+                self.tell(
+                    f"{self.s.model}: a sliding window of {seen} tokens: its layers that have it see no further back"
+                )
             for warning in check_template(policy.tokenizer, stop_ids(policy.model(), policy.tokenizer)):
                 self.tell(f"{self.s.model}: {warning}")
             gather_documents(self.folder, self.s, policy.tokenizer, self.quiet)

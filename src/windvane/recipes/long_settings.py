@@ -31,25 +31,20 @@ REFUSALS = (  # the released code has about 37 of its own
 class Chunks:
     """Which documents, and how they are cut. Tokens of the text alone."""
 
-    min_tokens: int | None = (
-        None  # None: half of the first length; the paper keeps documents longer than 64K for each target
-    )
-    over_long: Literal["refuse", "split"] = (
-        "refuse"  # documents longer than the last length: left out and counted, or cut in parts
-    )
-    lengths: Literal["up-to", "band"] = (
-        "up-to"  # up-to: all that fit the round's length (paper); band: not those that fit the last one's
-    )
+    # None: half of the first length; the paper keeps documents longer than 64K for each target
+    min_tokens: int | None = None
+    # documents longer than the last length: left out and counted, or cut in parts
+    over_long: Literal["refuse", "split"] = "refuse"
+    # up-to: all that fit the round's length (paper); band: not those that fit the last one's
+    lengths: Literal["up-to", "band"] = "up-to"
     per_round: int | None = None  # None: all. Paper: 45K, 16K and 2.5K samples at 128K, 256K and 512K
-    kind: Kind = (
-        "auto"  # where chunks may be cut: blank lines (paper: books, code), LaTeX sections (arXiv), blocks of code
-    )
+    # where chunks may be cut: blank lines (paper: books, code), LaTeX sections (arXiv), blocks of code
+    kind: Kind = "auto"
     tokens: int = 30_000  # at most in a chunk: <= 32K (paper), 30,000 (code)
-    min_chunk: int | None = None  # None: half of `tokens`; code: 16,384 of 30,000
+    min_chunk: int | None = None  # None: half of the most; code: 16,384 of 30,000
     per_document: int = 4  # at random; paper: at most 4; code: 2 questions a document, a helper's default 8
-    long_text: Literal["whole", "chunks"] = (
-        "whole"  # chunks: the document is its kept chunks, three line ends between (code)
-    )
+    # chunks: the document is its kept chunks, three line ends between (code)
+    long_text: Literal["whole", "chunks"] = "whole"
 
     def __post_init__(self) -> None:
         for name in ("min_tokens", "per_round", "tokens", "min_chunk", "per_document"):
@@ -68,9 +63,8 @@ class Ask:
     top_p: float = 0.9  # code
     max_new_tokens: int = 1024  # code
     attempts: int = 1  # a chunk whose reply cannot be used is asked again; paper and code: dropped at once
-    grounding: str = (
-        "words"  # the question must be about the chunk: words, off (paper), world:FAMILY, py:module:f(question, chunk)
-    )
+    # the question must be about the chunk: words, off (paper), world:FAMILY, py:module:f(question, chunk)
+    grounding: str = "words"
     lead_ins: tuple[str, ...] = LEAD_INS  # one at random before each question; none: the question alone
     max_tokens: int = 256  # a longer question is dropped; room for it is kept in the document's length
 
@@ -115,9 +109,8 @@ class Filters:
     repetition_rejected: float = 0.95
     whole_repeats: int = 3  # an answer that is one unit repeated this often or more (an older formatter); 0: off
     min_words: int = 2  # words of three letters or more in each answer
-    short_tokens: int | None = (
-        None  # chunk, question and answer together; None: the short model's window (code: 32,768)
-    )
+    # chunk, question and answer together; None: the short model's window (code: 32,768)
+    short_tokens: int | None = None
     unfinished: Literal["keep", "drop"] = "keep"  # answers cut at max_new_tokens
     min_turns: int = 1  # questions that a document must be left with; an older formatter: exactly 4
 
@@ -152,12 +145,10 @@ class LongPO:
     theta: tuple[float, ...] = (
         1e7,
     )  # RoPE base of the long side, one for all rounds or one each (paper: 1e7); 0: the model's own
-    iterate: Literal["first", "chained"] = (
-        "first"  # first: rounds 2, 3, ... all start from round 1's model, as published
-    )
-    turns: Literal["history", "separate"] = (
-        "history"  # a document's questions as one conversation (code), or each on its own
-    )
+    # first: rounds 2, 3, ... all start from round 1's model, as published
+    iterate: Literal["first", "chained"] = "first"
+    # a document's questions as one conversation (code), or each on its own
+    turns: Literal["history", "separate"] = "history"
     beta: float = 0.1  # paper; its launch script: 0.01
     lam: float = 0.01  # weight of the preference term; the NLL's is 1
     alpha: float = 1.0  # SoLoPO's weight of the reward alignment

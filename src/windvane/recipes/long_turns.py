@@ -100,14 +100,15 @@ class TurnsOf:
     def __call__(self, row: Turns, history: bool) -> list[Turn]:
         """With `history` a turn's long prompt is what comes after the turn before; else each has the whole document."""
         cut = self.prompts.cuts[row.id]
-        short, long = self.prompts.short(cut), self.prompts.long(cut)
+        long = self.prompts.long(cut, row.turns[:1] if history else row.turns)
+        short = self.prompts.short(cut)
         found = []
-        for number, id in enumerate(row.turns):
+        for id in row.turns:
             question = self.prompts.questions[id].text
             assert question is not None
-            closing: tuple[int, ...] = ()
-            before = long[id].token_ids
-            if history and number:
+            if id in long:
+                closing, before = (), long[id].token_ids
+            else:
                 closing, before = next_turn(self.prompts.tokenizer, question, self.stops)
             chosen, rejected = self.chosen[id], self.rejected[id]
             found.append(
