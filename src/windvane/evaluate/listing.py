@@ -37,8 +37,8 @@ EVALUATIONS = {
     "infinitebench": ("12 tasks beyond 100K tokens", "predictions, or a model and the published task files", True),
     "harness": (
         "the papers' short-context suites, through lm-evaluation-harness",
-        "models or a run, and pip install 'windvane[harness]'; the hub's data sets, or task files here with --include",
-        True,
+        "models or a run, and pip install 'windvane[harness]'; data sets from the hub (task files here with --include do without)",
+        False,
     ),
 }
 

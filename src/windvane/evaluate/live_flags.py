@@ -20,8 +20,20 @@ def add_live_flags(
     group = parser.add_argument_group("a live model and judge")
     add = group.add_argument
     if several:
-        add("--model", nargs="+", metavar="M", help="models to ask: folders, hub ids or backends' names")
-        add("--name", nargs="+", metavar="NAME", help="what they are called in rows (default: their specs)")
+        add(
+            "--model",
+            nargs="+",
+            action="extend",
+            metavar="M",
+            help="models to ask: folders, hub ids or backends' names",
+        )
+        add(
+            "--name",
+            nargs="+",
+            action="extend",
+            metavar="NAME",
+            help="what they are called in rows (default: their specs)",
+        )
     add("--judge", metavar="J", help="who judges: llm:BACKEND, http://HOST:PORT/v1#MODEL, py:module:object, ...")
     add("--out", type=Path, metavar="DIR", help="the folder for rows and results; the same command goes on there")
     add("--limit", type=int, metavar="N", help="N of the questions, drawn by their content (all)")
