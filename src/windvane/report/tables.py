@@ -68,7 +68,12 @@ def _wins(found: Gathered) -> Table:
 
 def _drift(found: Gathered) -> Table:
     head = ["Iteration", "Mean length, tokens", "Cut off at the limit", "KL per sequence, nats", "KL per token, nats"]
-    head += ["Chosen log-prob change, nats", "Rejected log-prob change, nats"]
+    head += [
+        "Chosen log-prob change, nats",
+        "Rejected log-prob change, nats",
+        "Of its target, chosen",
+        "Of its target, rejected",
+    ]
     rows = []
     for n, row in sorted(found.iterations.items()):
         cells = [_name(n), number(row.get("mean_length"), 1), percent(found.cut_off.get(n)), number(row.get("kl"), 3)]
@@ -76,6 +81,8 @@ def _drift(found: Gathered) -> Table:
             number(row.get("kl_token"), 4),
             number(row.get("chosen_logps"), 3),
             number(row.get("rejected_logps"), 3),
+            percent(row.get("chosen_reached")),
+            percent(row.get("rejected_reached")),
         ]
         rows.append(cells)
     return Table("Length, KL to the start, and log-probabilities", "summary.json, iter-*/answers.jsonl", head, rows)
