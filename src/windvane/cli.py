@@ -33,6 +33,10 @@ VERBS = {
         "windvane.evaluate.judge_card:main",
         "a judge's card: accuracy, order flips, ties, null answers, length",
     ),
+    "convert pairrm": (
+        "windvane.backends.pairrm_convert:main",
+        "PairRM from a pickle or LLM-Blender's layout to safetensors",
+    ),
     "export": ("windvane.data.export:main", "a run's preference pairs for other trainers"),
     "report": ("windvane.report.page:main", "write a run's report again"),
     "world build": ("windvane.world.build:main", "learn an embedded model from scratch"),

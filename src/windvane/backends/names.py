@@ -1,9 +1,9 @@
 """How a backend is named on the command line and in a recipe, and what each name opens.
 
-`world:FAMILY[:NAME]`, `local:MODEL`, `reward:MODEL`, `http://HOST:PORT/v1#MODEL` (or https), `scripted:FILE`, `llm:BACKEND` and
-`rubric:BACKEND` (a generator asked to compare or to grade), `human`, `py:module:object`. The tables are literal: a name is the text before
-the first colon, its value says where its code is, imported when it is asked for. A family without NAME gives its proxy, the judge that
-training sees; a server's address where a judge is wanted means `llm:` of it.
+`world:FAMILY[:NAME]`, `local:MODEL`, `pairrm:MODEL`, `reward:MODEL`, `gpm:MODEL`, `http://HOST:PORT/v1#MODEL` (or https),
+`scripted:FILE`, `llm:BACKEND` and `rubric:BACKEND` (a generator asked to compare or to grade), `human`, `py:module:object`. The tables are
+literal: a name is the text before the first colon, its value says where its code is, imported when it is asked for. A family without NAME
+gives its proxy, the judge that training sees; a server's address where a judge is wanted means `llm:` of it.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 JUDGES = {
     "reward": "windvane.backends.reward:open_judge",
+    "pairrm": "windvane.backends.pairrm:open_judge",
+    "gpm": "windvane.backends.gpm:open_judge",
     "llm": "windvane.backends.llm_judge:open_judge",
     "human": "windvane.backends.human:open_judge",
     "py": "windvane.backends.function:open_judge",
@@ -52,7 +54,8 @@ def resolve_judge(
         return _named(WORLD_JUDGES[family])(name or "proxy")
     if kind not in JUDGES or (not rest and kind != "human"):
         raise UserError(
-            f"judge {spec}: not known; a judge is world:FAMILY[:NAME], reward:MODEL, llm:BACKEND, human or py:module:object"
+            f"judge {spec}: not known; a judge is world:FAMILY[:NAME], pairrm:MODEL, reward:MODEL, gpm:MODEL, llm:BACKEND, "
+            "human or py:module:object"
         )
     if kind == "llm":
         return _named(JUDGES[kind])(rest, device=device, dtype=dtype, server=server, calls=calls)
