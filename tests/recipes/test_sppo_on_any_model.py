@@ -228,3 +228,27 @@ def test_an_adapter_of_another_rank(tmp_path, capsys):
         assert run(adapter, prompts, tmp_path / f"rank{rank}", "--train.lora-rank", rank) == 2
         assert "holds a LoRA adapter of rank 4; train it on with --train.lora-rank 4" in capsys.readouterr().err
     assert run(adapter, prompts, tmp_path / "on", "--train.lora-rank", "4") == 0
+
+
+@pytest.mark.slow
+def test_one_prompt_source_an_iteration(tmp_path):
+    """Each iteration trains on its own file; recipe.toml reads back; the card's command names them all."""
+    model = tiny.folder(tmp_path / "model")
+    files = [write_prompts(tmp_path / f"{name}.jsonl", count) for name, count in (("one", 14), ("two", 22))]
+    given = ["--model", str(model), "--judge", f"py:{__name__}:judge", "--out", str(tmp_path / "run"), *SMALL]
+    given += ["--prompts", *map(str, files), "--iterations", "2"]
+    assert main(["run", "sppo", *given]) == 0
+    texts = [
+        [
+            json.loads(r)["messages"][0]["content"]
+            for r in (tmp_path / f"run/iter-{t}/prompts.jsonl").read_text().splitlines()
+        ]
+        for t in (1, 2)
+    ]
+    numbers = [sorted(int(text.split()[2]) for text in part) for part in texts]
+    assert max(numbers[0]) < 14 <= min(numbers[1]), "what both files have is the first one's"
+    card = (tmp_path / "run/model/README.md").read_text()
+    command = next(line for line in card.splitlines() if line.startswith("windvane run sppo"))
+    assert "--prompts" in command and "one.jsonl" in command and "two.jsonl" in command
+    again = ["run", "sppo", "--recipe", str(tmp_path / "run/recipe.toml"), "--out", str(tmp_path / "run"), "--quiet"]
+    assert main(again) == 0

@@ -9,12 +9,11 @@ from windvane.errors import UserError
 from windvane.modeling.tree import Tree
 from windvane.objectives.batch import load_objective
 from windvane.recipes import portions as portions_module
-from windvane.recipes.flow import at_equal_eta, slow_iteration
 from windvane.recipes.launch import launch
 from windvane.recipes.portions import ULTRAFEEDBACK, on_hub, portions, read_pool
 from windvane.recipes.sppo import Sppo
 from windvane.recipes.sppo_presets import PRESETS
-from windvane.recipes.targets import retarget
+from windvane.recipes.targets import at_equal_eta, retarget, slow_iteration
 from windvane.records import Verdict
 from windvane.settings import from_toml, to_toml
 from windvane.train.batches import Example

@@ -20,8 +20,8 @@ from windvane.errors import UserError
 from windvane.evaluate.winrate import Sides, run_evaluate
 from windvane.generate import run_generate
 from windvane.judge import questions, run_judge
-from windvane.objectives.batch import Objective, load_objective
-from windvane.pair import Pairing, effective_eta, run_pair
+from windvane.objectives.batch import load_objective
+from windvane.pair import Pairing, run_pair
 from windvane.prompts.chat import check_template, prepare
 from windvane.protocols import Generator
 from windvane.recipes.finish import finish
@@ -39,7 +39,7 @@ from windvane.recipes.judges import (
 from windvane.recipes.policy import Policy
 from windvane.recipes.portions import Pool, portions, read_pool
 from windvane.recipes.start import begin, mend
-from windvane.recipes.targets import retarget
+from windvane.recipes.targets import at_equal_eta, retarget, slow_iteration
 from windvane.records import Group, Prompt, Reference, Response, Verdict, by_prompt, seed_of
 from windvane.runners.here import HereRunner
 from windvane.schema import dumps
@@ -315,18 +315,3 @@ class Flow:
             return found
         verdicts = read_records(self.folder / f"iter-{t}/verdicts.jsonl", Verdict)
         return retarget(found, verdicts, {r.id: r.index for r in responses.values()}, self.s.targets)
-
-
-def at_equal_eta(objective: Objective, settings: Any) -> Objective:
-    """Where it is asked for, and the self term is left out: the same loss at eta (K-1)/K, whose targets are those with the self term."""
-    if not settings.equal_eta or settings.self_term:
-        return objective
-    if objective.target is None or "eta" not in objective.arguments:
-        raise UserError(f"equal_eta: objective {objective.name} has no targets eta (P - 1/2); leave it out")
-    eta = effective_eta(objective.arguments["eta"], settings.sampling.k, self_term=True)
-    return load_objective(objective.name, {**objective.arguments, "eta": eta})
-
-
-def slow_iteration(t: int, every: int | None) -> int:
-    """Which iteration made iteration t's slow reference, 0 for the start: renewed before iterations 1, 1 + every, 1 + 2 every, ..."""
-    return (t - 1) // every * every if every else 0

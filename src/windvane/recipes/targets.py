@@ -1,4 +1,4 @@
-"""What the loss is told of a pair, where it is not P(y beats pi_t): the released `sppo_single`, and hard labels.
+"""What the loss pulls at, where it is not the plain recipe's: other targets than P(y beats pi_t), eta at equal footing, a slow reference.
 
 In: examples of pairs, the verdicts. Out: the same examples with other `p_win`. "pair": P(w beats l) and 1 - P(w beats l), the judge's own
 symmetrised probability (released trainer, loss `sppo_single`); "hard": 1 and 0, the paper's section 4 form (a - 1/2)^2 + (b + 1/2)^2.
@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
-from windvane.pair import symmetrised
+from windvane.errors import UserError
+from windvane.objectives.batch import Objective, load_objective
+from windvane.pair import effective_eta, symmetrised
 from windvane.records import Verdict
 from windvane.train.batches import Example
 
@@ -38,3 +40,18 @@ def retarget(
         if p is not None:
             made.append(replace(e, p_win=tuple(p if i == e.chosen else 1.0 - p for i in range(len(e.p_win)))))
     return made
+
+
+def at_equal_eta(objective: Objective, settings: Any) -> Objective:
+    """Where it is asked for, and the self term is left out: the same loss at eta (K-1)/K, whose targets are those with the self term."""
+    if not settings.equal_eta or settings.self_term:
+        return objective
+    if objective.target is None or "eta" not in objective.arguments:
+        raise UserError(f"equal_eta: objective {objective.name} has no targets eta (P - 1/2); leave it out")
+    eta = effective_eta(objective.arguments["eta"], settings.sampling.k, self_term=True)
+    return load_objective(objective.name, {**objective.arguments, "eta": eta})
+
+
+def slow_iteration(t: int, every: int | None) -> int:
+    """Which iteration made iteration t's slow reference, 0 for the start: renewed before iterations 1, 1 + every, 1 + 2 every, ..."""
+    return (t - 1) // every * every if every else 0
