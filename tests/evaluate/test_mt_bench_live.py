@@ -167,6 +167,7 @@ def test_a_language_model_grades_in_our_words(files, capsys):
         assert sum(server.served.values()) == len(server.served) == 6 + 8
         assert main([*command(files, "out", server.spec), *more]) == 0
         assert sum(server.served.values()) == 14, "a finished run asks nothing"
+        assert "windvane: " not in capsys.readouterr().err, "and estimates nothing"
     assert "windvane: the judge: 16 calls" in told.err and "windvane: the judge: 14 calls" in told.err
     assert found["models"][0]["average"] == 6 and found["spent"]["cost"] == pytest.approx(14 * 60 * 10 / 1e6)
     assert found["reasons"]["no line with a score in the judge's answer"] == 2  # both turns of 82 show "a says 4"

@@ -81,7 +81,7 @@ def run_live(options: argparse.Namespace) -> tuple[dict[str, Any], str, dict[str
         names = [m.name for m in models] + list(given)
         if base_name in names or len(set(names)) < len(models) + len(options.answers or []):
             raise UserError(f"--model, --answers: {', '.join(names)} and the baseline {base_name}: names must differ")
-        _expect(options, run, rows, base, models, len(given))
+        _expect(options, run, rows, base, models, list(given))
         answers = {m.name: _answers(options, run, m, rows) for m in models}
         for name, table in given.items():
             answers[name] = {
@@ -128,7 +128,7 @@ def _expect(
     rows: Sequence[ChatQuestion],
     base: Mapping[str, Sequence[str]],
     models: Sequence[Candidate],
-    given: int,
+    given: Sequence[str],
 ) -> None:
     """Tell what it may cost before anything is asked."""
     for model in models:
@@ -143,7 +143,8 @@ def _expect(
         else:
             calls.append(expected_pair(q.turns[0], one, one))
     note = "were the answers as long as the baseline's"
-    tell_expected("the judge", options.judge, judge_server(options, run), calls * 2 * (len(models) + given), note)
+    times = sum(not run.finished(f"games/{slug(n)}.jsonl") for n in [*(m.name for m in models), *given])
+    tell_expected("the judge", options.judge, judge_server(options, run), calls * 2 * times, note)
 
 
 def _answers(

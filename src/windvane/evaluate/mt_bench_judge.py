@@ -46,7 +46,7 @@ def expect(
     run: RunFolder,
     questions: Sequence[ChatQuestion],
     candidates: Sequence[Candidate],
-    given: int,
+    given: Sequence[str],
 ) -> None:
     """Tell what it may cost before anything is asked; answers are taken as long as `--max-new-tokens` allows (four bytes a token)."""
     guess = "x" * (4 * options.max_new_tokens)
@@ -56,7 +56,7 @@ def expect(
             chats = [conversation(q, answers) for q in questions for answers in ([], [guess])]
             asked = [Expected(chat, options.max_new_tokens) for chat in chats]
             tell_expected(model.name, model.spec, model.server, asked, f"{note}; calls kept from before included")
-    calls, models = [], len(candidates) + given
+    calls, names = [], [*given, *(m.name for m in candidates)]
     for q in questions:
         for turn in (1, 2):
             if options.pairwise:
@@ -65,7 +65,8 @@ def expect(
             else:
                 chat = single_messages(q.turns, [guess, guess], turn, q.references)
                 calls.append(Expected(chat, options.judge_tokens))
-    times = models * (models - 1) if options.pairwise else models
+    stages = [_pair_stage(p) for p in combinations(names, 2)] if options.pairwise else [_stage(n) for n in names]
+    times = sum(not run.finished(f"{stage}.jsonl") for stage in stages) * (2 if options.pairwise else 1)
     tell_expected("the judge", options.judge, judge_server(options, run), calls * times, note)
 
 

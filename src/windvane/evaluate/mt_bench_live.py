@@ -43,7 +43,7 @@ def run_live(options: argparse.Namespace) -> tuple[dict[str, Any], str, dict[str
             raise UserError(
                 f"--answers: a model stands twice ({', '.join(both or answers)}); give each a name of its own"
             )
-        expect(options, run, questions.rows, models, len(given))
+        expect(options, run, questions.rows, models, list(answers))
         answers |= answer_all(options, run, models, questions.rows)
         if options.pairwise:
             rows, judge = compare_pairs(options, run, questions.rows, answers)
