@@ -22,7 +22,7 @@ def test_every_arm_can_run_and_the_parts_read():
     d = declared("sppo")
     for arm in d.arms.values():
         made = settings(decode(Styles, d.parts["styles"]), arm.settings, 5e-4, 1)
-        objective = load_objective(made.train.objective, made.train.objective_args)
+        objective = load_objective(made.train.objective, made.train.objective_args, gives=("slow",))
         assert made.answers == "best-worst" or objective.branches in ("group", "unpaired")
     games, cycle = decode(Games, d.parts["games"]), decode(Cycle, d.parts["cycle"]["size"])
     assert games.seeds >= 10 and set(games.games) >= {"transitive", "cycle"}

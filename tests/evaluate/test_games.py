@@ -184,6 +184,8 @@ def test_sampled_sppo_on_all_answers_follows_the_exact_step():
     moved = sampled._descend(loss, now, now, now, y, wins, real, budget).softmax(-1).numpy()
     assert np.allclose(moved, np.exp(exact.sppo(logits, p, 0.3)), atol=0.01)
     assert np.abs(moved - np.exp(logits)).max() > 0.005
+    none = torch.zeros(y.shape[:2], dtype=torch.bool)  # no pair is a pair: nothing is learnt
+    assert torch.equal(sampled._descend(loss, now, now, now, y, wins, none, Budget(steps=2)), now)
 
 
 def test_seeds_do_not_mix_and_pairs_of_one_answer_teach_nothing():
