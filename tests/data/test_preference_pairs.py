@@ -47,10 +47,11 @@ def test_layouts(tmp_path, layout):
     assert (pair.probability, pair.margin) == (1.0, 0.0) and pair.place.endswith("p.jsonl: row 1")
 
 
-def test_a_text_without_prompt_is_cut_as_trl_cuts_it(tmp_path):
+@pytest.mark.parametrize("other", ["The sky is black.", "The sky is red."])
+def test_a_text_without_prompt_is_cut_as_trl_cuts_it(tmp_path, other):
     from trl.data_utils import extract_prompt
 
-    row = {"chosen": "The sky is blue, I think.", "rejected": "The sky is black."}
+    row = {"chosen": "The sky is blue, I think.", "rejected": other}
     (pair,) = read_pairs(written(tmp_path / "p.jsonl", [row]))
     theirs = extract_prompt(row)
     assert (pair.prompt.text, pair.chosen, pair.rejected) == tuple(theirs[k] for k in ("prompt", "chosen", "rejected"))

@@ -78,6 +78,7 @@ def test_accumulation_8x1_is_1x8(base, tmp_path):
     whole, ours = fit(tmp_path / "a", made(base), pairs, micro_tokens=100_000)
     single, theirs = fit(tmp_path / "b", made(base), pairs, micro_tokens=1)
     assert [r["loss"] for r in single] == pytest.approx([r["loss"] for r in whole], rel=1e-3)
+    assert [r["grad_norm"] for r in single] == pytest.approx([r["grad_norm"] for r in whole], rel=1e-2)
     assert [r["accuracy"] for r in single] == [r["accuracy"] for r in whole]
     moved = made(base).state_dict()
     for k in ours:
@@ -173,7 +174,7 @@ def test_mixture_is_that_of_datasets():
         mixed([sources[0], []], [1, 1], seed=1)
 
 
-SEEDS = range(int(os.environ.get("WINDVANE_SEEDS", "2")))  # docs/reward_models.md has five
+SEEDS = range(int(os.environ.get("WINDVANE_SEEDS", "2")))  # docs/reward_models.md has four
 PLANT = {"lr": 1e-3, "batch": 16, "evaluate_every": 15, "keep": "best", "schedule": "linear"}
 
 

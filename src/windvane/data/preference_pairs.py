@@ -4,7 +4,7 @@ In: a file (JSONL, JSON, CSV, TSV, Parquet), a folder saved by `datasets` or a h
 perhaps prompt (also called input, instruction or question), system, probability (that chosen wins) or margin. Layouts, as TRL has them:
 - a prompt (text or a chat) and two answers (text, or one assistant turn; the whole chat again, as UltraFeedback's, is understood);
 - no prompt: two chats that differ in their last turn, a reply; or two dialogues as text, "\\n\\nHuman: ...\\n\\nAssistant: ..." (HH);
-- no prompt, other text: what the two have in common up to a blank is the prompt.
+- no prompt, other text: what the two have in common is the prompt, the blank before their difference left to the answers.
 Text becomes a user turn and its reply, since a reward model here always reads a chat. Nothing is
 dropped or cut in silence; what is stripped is the layout's blanks around a dialogue's turns.
 """
