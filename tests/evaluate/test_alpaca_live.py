@@ -1,6 +1,7 @@
 """AlpacaEval's question put to a live judge: by hand, through a server, broken off and resumed, from a tiny model's weights."""
 
 import ast
+import importlib.util
 import json
 import math
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from tests import tiny
 from tests.backends.scripted_server import Scripted, chat, top
+from tests.official import alpaca_eval
 from windvane.errors import UserError
 from windvane.evaluate.alpaca import main
 from windvane.evaluate.alpaca_live import preference, switched
@@ -203,3 +205,16 @@ def test_what_cannot_be(files, arguments, line):
     (files / "empty.json").write_text('[{"a": 1}]')
     with pytest.raises(UserError, match=line):
         main([a.format(**names) for a in arguments])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("alpaca_eval") is None, reason="alpaca_eval 0.6.6 is not installed")
+def test_the_official_package_scores_our_rows(files, capsys):
+    """And draws the same orders."""
+    assert main([*command(files), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    rows = json.loads((files / "out" / "annotations.json").read_text())
+    theirs = alpaca_eval("metrics.winrate").get_winrate(rows)
+    assert theirs["win_rate"] == pytest.approx(found["win_rate"]) and theirs["n_total"] == found["n_total"]
+    draw = alpaca_eval("utils").random_seeded_choice
+    assert all(switched(t) == draw(seed=f"is_switched_outputs{t}0", choices=[False, True]) for t in ASKED)
