@@ -16,9 +16,18 @@ VERBS = {
     "train reward": ("windvane.recipes.train_reward:main", "a reward model or general preference model from pairs"),
     "judge": ("windvane.recipes.judge_verb:main", "judge a run's answers again, by another judge or by a person"),
     "eval list": ("windvane.evaluate.listing:main", "what can be evaluated, what it needs, whether it runs offline"),
-    "eval alpaca": ("windvane.evaluate.alpaca:main", "AlpacaEval 2.0 figures from annotations, length-controlled too"),
-    "eval arena-hard": ("windvane.evaluate.pairwise:main", "Bradley-Terry ratings from pairwise judgements"),
-    "eval mt-bench": ("windvane.evaluate.mt_bench:main", "MT-Bench's two-turn scores from judgements"),
+    "eval alpaca": (
+        "windvane.evaluate.alpaca:main",
+        "AlpacaEval 2.0: figures from annotations, a model judged live, a bridge to a new judge",
+    ),
+    "eval arena-hard": (
+        "windvane.evaluate.pairwise:main",
+        "Bradley-Terry ratings from judgements, or models judged live",
+    ),
+    "eval mt-bench": (
+        "windvane.evaluate.mt_bench:main",
+        "MT-Bench's two turns: from judgements, or models judged live",
+    ),
     "eval length": ("windvane.evaluate.length_adjusted:main", "win rate at equal length, from our own pairs"),
     "eval ruler": ("windvane.evaluate.ruler:main", "RULER: ask a model at growing lengths, or score given answers"),
     "eval infinitebench": (

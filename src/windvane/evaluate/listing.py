@@ -32,6 +32,11 @@ EVALUATIONS = {
         "a judge; a preference file",
         True,
     ),
+    "intransitivity": (
+        "what no scalar score explains of a judge, beyond its noise",
+        "a run, or pairwise verdicts",
+        True,
+    ),
     "length": ("win rate at equal length, by regression", "a run folder, or annotations", True),
     "ruler": ("13 long-context tasks and key chains, effective length", "a model, or given answers", True),
     "infinitebench": ("12 tasks beyond 100K tokens", "predictions, or a model and the published task files", True),
