@@ -13,6 +13,11 @@ from windvane.errors import UserError
 VERBS = {
     "demo": ("windvane.recipes.demo:main", "SPPO, three iterations, on the embedded world: see it all work, offline"),
     "run sppo": ("windvane.recipes.sppo:main", "self-play preference optimization on your model and prompts"),
+    "run longpo": ("windvane.recipes.longpo:main", "a short-context model teaches itself long documents"),
+    "claim sppo": (
+        "windvane.claims.sppo:main",
+        "SPPO's claims re-run small: games, the embedded world, a cyclic judge",
+    ),
     "train reward": ("windvane.recipes.train_reward:main", "a reward model or general preference model from pairs"),
     "judge": ("windvane.recipes.judge_verb:main", "judge a run's answers again, by another judge or by a person"),
     "eval list": ("windvane.evaluate.listing:main", "what can be evaluated, what it needs, whether it runs offline"),
