@@ -119,7 +119,7 @@ def test_every_document_and_question_is_accounted_for(world):
 def test_arms_on_identical_data(world, tmp_path, arm):
     """The other run's documents, questions and answers to the byte; another model comes of them."""
     model, texts, base = world
-    out = run(model, texts, tmp_path / "run", "--arm", arm, "--data", str(base))
+    out = run(model, texts, tmp_path / "run", "--arm", arm, "--data", str(base), "--kl-documents", "0")
     for name in (
         "documents",
         "iter-1/documents",
@@ -133,8 +133,7 @@ def test_arms_on_identical_data(world, tmp_path, arm):
         load_model(str(p)).lm_head.weight for p in (model, out / "iter-1" / "model", base / "iter-1" / "model")
     )
     assert not torch.equal(ours, theirs) and torch.equal(ours, start) == (arm == "theta")
-    row = summary(out)["rounds"][0]
-    assert row["pairs"] == summary(base)["rounds"][0]["pairs"] and row["kl_after"]["questions"] >= 1
+    assert summary(out)["rounds"][0]["pairs"] == summary(base)["rounds"][0]["pairs"]
     if arm == "theta":
         assert load_model(str(out / "model")).config.rope_parameters["rope_theta"] == 9e4
     if arm in ("dpo", "solopo"):
@@ -230,7 +229,10 @@ def test_what_cannot_be_done_is_said_in_one_line(world, tmp_path):
     for more, text in (
         (["--data", str(tmp_path)], "not a run folder"),
         (["--data", str(base), "--seed", "7"], r"was made by other settings \(seed: 42 -> 7\)"),
-        (["--chunks.min-chunk", "190", "--chunks.kind", "blank"], "round 1: "),
+        (
+            ["--chunks.min-tokens", "3000"],
+            r"documents: none of 7 fits round 1 \(3000 to 940 tokens; the longest has 2800\)",
+        ),
         (["--ask.count", "2"], r"round 1: none of \d+ chunks has a usable question \(not a numbered list"),
         (["--filters.unfinished", "drop", "--answer.max-new-tokens", "1"], "round 1: every question was dropped"),
         (["--theta", "10"], "theta: 10 is below the model's own 10000"),

@@ -195,3 +195,19 @@ def test_an_answer_cut_at_its_longest_is_closed_before_the_next_turn():
     assert rejected == first.prompt_ids + first.rejected_ids + second.prompt_ids + second.rejected_ids
     at = len(first.prompt_ids + first.chosen_ids) + 2 + len(second.prompt_ids)
     assert example.spans[0][1] == (at, at + len(second.chosen_ids))
+
+
+def test_a_templates_tokens_can_be_left_out_of_the_nll():
+    """Outside of answers alone: an answer's own closing token counts."""
+    turns = [
+        Turn((1, 50, 51, 9), (1, 50, 9), (60, 2), (61, 2), "a-0", "a-1"),
+        Turn((8, 52, 9), (1, 51, 9), (62, 8, 2), (63, 2), "b-0", "b-1"),
+    ]
+    example = conversation("doc", turns, skip=(1, 2, 8, 9))
+    # 1 50 51 9 | 60 2 | 8 52 9 | 62 8 2: the first token is never predicted, 9, 8 and 9 are the template's
+    assert example.nll_spans(0) == ((1, 3, 1.0), (4, 6, 1.0), (7, 8, 1.0), (9, 12, 1.0))
+    assert conversation("doc", turns).nll_spans(0) == ((1, 12, 1.0),)
+    whole = supervised("doc", turns, history=True, whole=True, skip=(1, 2, 8, 9))
+    assert whole.spans == (((1, 3), (4, 6), (7, 8), (9, 12)),) and whole.lengths == (8,)
+    alone = [turns[0], dataclasses.replace(turns[1], prompt_ids=(1, 50, 51, 8, 52, 9))]
+    assert questions("doc", alone, skip=(1, 8, 9)).nll_spans(1) == ((1, 3, 1.0), (4, 5, 1.0), (6, 9, 1.0))

@@ -151,6 +151,8 @@ class LongPO:
     turns: Literal["history", "separate"] = "history"
     beta: float = 0.1  # paper; its launch script: 0.01
     lam: float = 0.01  # weight of the preference term; the NLL's is 1
+    # all: every token of the chosen row (paper, code); no-template: without special tokens outside of answers (in the code, not used)
+    nll: Literal["all", "no-template"] = "all"
     alpha: float = 1.0  # SoLoPO's weight of the reward alignment
     chunks: Chunks = field(default_factory=Chunks)
     ask: Ask = field(default_factory=Ask)

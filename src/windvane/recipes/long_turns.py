@@ -155,12 +155,13 @@ class DocumentExamples(Sequence[Example]):
 
 def example_of(view: str, row: Turns, turns: TurnsOf, history: bool) -> Example:
     """A document's example as an arm sees it: "pair", "answers" or "whole" (SFT), "aligned" (SoLoPO)."""
+    skip = frozenset(turns.prompts.tokenizer.all_special_ids) if turns.s.nll == "no-template" else frozenset()
     if view == "aligned":
         return aligned(row.id, turns(row, False))
     found = turns(row, history)
     if view == "pair":
-        return conversation(row.id, found) if history else questions(row.id, found)
-    return supervised(row.id, found, history, whole=view == "whole")
+        return conversation(row.id, found, skip) if history else questions(row.id, found, skip)
+    return supervised(row.id, found, history, view == "whole", skip)
 
 
 def on_the_long_input(example: Example) -> Example:

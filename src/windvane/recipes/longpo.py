@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from windvane.recipes.launch import launch
+from windvane.recipes.launch import launch, taken
 from windvane.recipes.long_flow import LongFlow
 from windvane.recipes.long_settings import Answer, Ask, Chunks, Filters, LongPO
 from windvane.train.loop import Train
@@ -50,14 +50,15 @@ def world_recipe() -> LongPO:
         model=WORLD,
         documents=(WORLD,),
         lengths="512,1024",
-        theta=(2.5e4, 6.25e4),
+        theta=(2.5e3, 6.25e3),  # 2.5 and 6.25 times its own
+        nll="no-template",  # else the small model forgets how a reply ends and a question begins
         iterate="chained",
         lam=0.1,
         chunks=Chunks(per_round=192, tokens=90, min_chunk=45, per_document=2),
         ask=Ask(
             prompt="{chunk}\n\nAsk a question about the text.",
             count=1,
-            temperature=1.0,
+            temperature=0.7,
             top_p=1.0,
             max_new_tokens=12,
             attempts=6,
@@ -88,6 +89,9 @@ def world_recipe() -> LongPO:
 def main(argv: Sequence[str]) -> int:
     """`windvane run longpo --model M --documents FILES --lengths 128k,256k,512k --out RUN`."""
     default = world_recipe() if WORLD in argv or f"--model={WORLD}" in argv else None
-    if default is not None and not any(a == "--theta" or a.startswith("--theta=") for a in argv):
-        default = replace(default, theta=(2.5e4,))  # one base for whatever lengths are named
+    lengths, _ = taken(argv, "--lengths")
+    if default is not None and lengths is not None:  # the base grows with every round that is named
+        default = replace(
+            default, lengths=lengths, theta=tuple(1e3 * 2.5 ** (t + 1) for t in range(len(lengths.split(","))))
+        )
     return launch(LongPO, run, argv, "windvane run longpo", __doc__, default=default)

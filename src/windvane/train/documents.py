@@ -8,8 +8,9 @@ own). `short_contexts` are the examples that the frozen reference scores instead
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from windvane.modeling.tree import Tree
 from windvane.train.batches import Example, Span
@@ -32,8 +33,9 @@ class Turn:
     open: tuple[bool, bool] = (False, False)  # chosen, rejected
 
 
-def conversation(id: str, turns: Sequence[Turn]) -> Example:
-    """All turns as one comparison: the two conversations are the rows, an answer is what was said in all its turns."""
+def conversation(id: str, turns: Sequence[Turn], skip: Collection[int] = ()) -> Example:
+    """All turns as one comparison: the two conversations are the rows, an answer is what was said in all its turns. The NLL leaves out
+    the tokens `skip` (a template's own) outside of answers."""
     (chosen, chosen_spans), (rejected, rejected_spans) = (_row(turns, side) for side in (0, 1))
     start = len(turns[0].prompt_ids)
     return Example(
@@ -46,11 +48,12 @@ def conversation(id: str, turns: Sequence[Turn]) -> Example:
         rejected=1,
         spans=(chosen_spans, rejected_spans),
         turns=(tuple(t.chosen for t in turns), tuple(t.rejected for t in turns)),
+        nll=(_counted(chosen, chosen_spans, skip),) if skip else (),
     )
 
 
-def questions(id: str, turns: Sequence[Turn]) -> Example:
-    """Each turn as a comparison of its own, under one trunk: the rows' common prefix, the document."""
+def questions(id: str, turns: Sequence[Turn], skip: Collection[int] = ()) -> Example:
+    """Each turn as a comparison of its own, under one trunk: the rows' common prefix, the document. `skip` as in `conversation`."""
     rows = [(t.prompt_ids + a, len(t.prompt_ids)) for t in turns for a in (t.chosen_ids, t.rejected_ids)]
     responses = tuple(r for t in turns for r in (t.chosen, t.rejected))
     return Example(
@@ -63,6 +66,7 @@ def questions(id: str, turns: Sequence[Turn]) -> Example:
         rejected=1,
         comparisons=tuple((2 * i, 2 * i + 1) for i in range(len(turns))),
         turns=tuple((r,) for r in responses),
+        nll=tuple(_counted(ids, [(start, len(ids))], skip) for ids, start in rows[::2]) if skip else (),
     )
 
 
@@ -82,12 +86,12 @@ def short_contexts(turns: Sequence[Turn]) -> list[Example]:
     ]
 
 
-def supervised(id: str, turns: Sequence[Turn], history: bool, whole: bool) -> Example:
+def supervised(id: str, turns: Sequence[Turn], history: bool, whole: bool, skip: Collection[int] = ()) -> Example:
     """The chosen answers alone, for SFT: one conversation with `history`, else each question on its own. `whole`: every token counts that
-    something comes before, document and questions too."""
+    something comes before, document and questions too, but for `skip` outside of answers."""
     parts = [turns] if history else [[t] for t in turns]
     rows = [_row(part, 0) for part in parts]
-    spans = tuple(((1, len(ids)),) if whole else where for ids, where in rows)
+    spans = tuple(tuple((a, b) for a, b, _ in _counted(ids, where, skip)) if whole else where for ids, where in rows)
     return Example(
         id=id,
         tree=Tree.of_rows([(ids, where[0][0]) for (ids, _), where in zip(rows, spans)]),
@@ -121,6 +125,13 @@ def aligned(id: str, turns: Sequence[Turn]) -> Example:
         rejected=1,
         comparisons=tuple((3 * i, 3 * i + 1, 3 * i + 2) for i in range(len(turns))),
     )
+
+
+def _counted(ids: Sequence[int], answers: Sequence[Span], skip: Collection[int]) -> tuple[tuple[int, int, float], ...]:
+    """(start, stop, weight 1) of all tokens but the first, without those of `skip` that are in no answer."""
+    out = {i for i, token in enumerate(ids) if token in skip} - {i for a, b in answers for i in range(a, b)}
+    edges = sorted({*out, 0, len(ids)})
+    return tuple((a + 1, b, 1.0) for a, b in pairwise(edges) if a + 1 < b)
 
 
 def _row(turns: Sequence[Turn], side: int) -> tuple[tuple[int, ...], tuple[Span, ...]]:
