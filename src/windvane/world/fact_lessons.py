@@ -1,14 +1,14 @@
 """What the facts model is taught, from scratch: five kinds of lesson on documents that grow as it learns.
 
 - repeats: a random sequence of words, twice; loss on the second copy. Out of these grow the heads that look up what followed a word.
-- restated: a document, then some of its facts again in another order.
+- restated: a document, then some of its facts again in another order; half of the time behind a finished turn of a chat.
 - questions: a chat of up to `TURNS` questions about one document.
 - asking: a document, "Ask a question about the text.", and a question about one of its last `ASKED` facts.
 - reversals: a chat of lists of words to be said backwards.
 
 In: a tokenizer, a seed. Out: batches of token ids and of each token's weight as a target. No weight of the model is set by hand: half of
-the lessons are repeats until facts are looked up well, and documents start short and grow while they are (docs/world.md: without
-repeats a model of this size was still guessing after five times the time).
+the lessons are repeats until facts are looked up well, and documents start short and grow while they are; docs/world.md tells what it
+goes like otherwise.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ LEARNT, SURE = 0.6, 0.3  # running loss (nats) of a fact's verb: below it docume
 REPEATS, FEW_REPEATS = 0.5, 0.1  # share of the lessons
 KINDS = {"restated": 0.25, "questions": 0.3, "asking": 0.25, "reversals": 0.2}  # shares of the others
 TURNS, LISTS = 6, 4  # questions or lists in a chat
-ASKED = 3  # a question is about one of the last so many facts of a text
+ASKED = 2  # a question is about one of the last so many facts of a text
 FACT_SHARE = (0.02, 0.6)  # of a document's tokens
 # Weights of a target: a document's tokens, an answer's wording, what must be looked up.
 DOCUMENT, WORDING, VALUE = 0.03, 0.2, 1.0
-ASKED_NAME = 6.0  # weight of the name in a question, one token of a row, once verbs are looked up well; VALUE before
+ASKED_NAME = 10.0  # weight of the name in a question, one token of a row, once verbs are looked up well; VALUE before
 
 Row = list[tuple[list[int], float]]  # pieces of token ids, each with one weight
 
@@ -100,8 +100,10 @@ class Course:
     def restated(self, longest: int) -> Row:
         text, facts = self._document(longest)
         row: Row = [(self.bos, 0.0), (self._ids(text), DOCUMENT)]
-        for name, verb in self.rng.sample(facts * 2, min(2 * len(facts), 24)):
-            row += [*self._told(name, verb, 0.0), (self.stop, DOCUMENT)]
+        if self.rng.random() < 0.5:  # that something was answered before must not mean that a fact here is an answer
+            row = [*self._list(WORDING), *row[1:]]
+        for name, verb in self.rng.sample(facts * 2, min(2 * len(facts), 20)):
+            row += [*self._told(name, verb, 0.0), (self.stop, WORDING)]
         return row
 
     def questions(self, longest: int) -> Row:
@@ -131,14 +133,15 @@ class Course:
         ]
 
     def reversals(self, longest: int) -> Row:
-        row: Row = [(self.bos, 0.0)]
-        for _ in range(self.rng.randint(1, LISTS)):
-            text = reversal(self.rng)
-            row += [
-                (self.open + self._ids(text) + self.close, 0.0),
-                (self._ids(reversed_words(text)) + self.eos, VALUE),
-            ]
+        row = self._list()
+        for _ in range(self.rng.randrange(LISTS)):
+            row += self._list()[1:]
         return row
+
+    def _list(self, weight: float = VALUE) -> Row:
+        text = reversal(self.rng)
+        asked, told = self.open + self._ids(text) + self.close, self._ids(reversed_words(text)) + self.eos
+        return [(self.bos, 0.0), (asked, 0.0), (told, weight)]
 
     def _document(self, longest: int) -> tuple[str, list[tuple[str, str]]]:
         """A document and its facts in an order of their own; any name may do anything."""
