@@ -145,10 +145,7 @@ def test_prompts_and_judges():
     (prompt,) = facts.prompts(1, "held-out", 4)
     text, _, question = prompt.text.rpartition("\n\n")
     name = asked(question)
-    right, wrong = (
-        f"{name} {facts_of(text)[name]}.",
-        f"{name} {'sings' if facts_of(text)[name] != 'sings' else 'dives'}.",
-    )
+    right, wrong = f"{name} {facts_of(text)[name]}", f"{name} {'sings' if facts_of(text)[name] != 'sings' else 'dives'}"
     assert [facts.quality(prompt.text, reply) for reply in (right, wrong, "?")] == [2.0, 0.0, -2.0]
 
     def answer(said_text, index):
