@@ -1,0 +1,191 @@
+"""Files of transcripts -> `ReadTranscripts`: what could be read, and what could not with its reason and line.
+
+In: CSV and TSV (the public data's single column or columns of their own), JSONL, JSON, Parquet, plain text (.txt, .md). A row that
+cannot be read is quarantined; only a file that cannot be read at all, or has no row, stops with a `UserError`. Text is UTF-8 (UTF-16
+with its mark); other bytes are read as Windows-1252, which is what spreadsheets write, and each row of such a file says so among its
+repairs.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from windvane.data.transcripts import Quarantined, ReadTranscripts, Transcript
+from windvane.data.transcripts_instruction import read_instruction
+from windvane.data.transcripts_rows import read_row
+from windvane.data.transcripts_text import read_text
+from windvane.errors import UserError
+from windvane.schema import dumps
+
+PLAIN = (".txt", ".md", ".text", "")
+WINDOWS = "read as Windows-1252, not UTF-8"
+Row = tuple[int, str, Any]  # line it begins at, its text, its value (a string says why there is none)
+
+
+def read_transcripts(
+    files: Sequence[str | Path],
+    part: int | None = None,
+    speakers: Mapping[str, str] | None = None,
+    step: float = 1.0,
+) -> ReadTranscripts:
+    """Every row of `files`. `part`: for rows that do not say theirs (a file's name may: "Part2_LongTurn.csv"). `speakers`: label
+    -> role, for names. `step`: of the score scale (0.5 where half bands are given)."""
+    known = {" ".join(k.casefold().split()): v for k, v in (speakers or {}).items()}
+    records: list[Transcript] = []
+    quarantined: list[Quarantined] = []
+    for name in files:
+        path = Path(name)
+        before = len(records) + len(quarantined)
+        for line, text, found in _file(path, part or _named(path), known, step):
+            if isinstance(found, str):
+                quarantined.append(Quarantined(f"{path.name}: line {line}", line, found, text))
+            else:
+                records.append(found)
+        if len(records) + len(quarantined) == before:
+            raise UserError(f"{path}: no rows; write at least one transcript into it")
+    return ReadTranscripts(records, quarantined)
+
+
+def _named(path: Path) -> int | None:
+    found = re.search(r"part[ _-]*([1-4])(?!\d)", path.stem, re.IGNORECASE)
+    return int(found[1]) if found else None
+
+
+def _file(
+    path: Path, part: int | None, speakers: Mapping[str, str], step: float
+) -> Iterator[tuple[int, str, Transcript | str]]:
+    kind = path.suffix.lower()
+    if kind not in READERS and kind not in PLAIN:
+        raise UserError(f"{path}: unknown kind of file; known: {', '.join(READERS)}, .txt; save it as one of these")
+    if kind == ".parquet":
+        rows, notes = _parquet(path), cast(tuple[str, ...], ())
+    else:
+        text, notes = _decoded(path)
+        if kind in PLAIN:
+            for line, found in read_text(text, part, path.name, speakers, step):
+                yield line, text, _noted(found, notes)
+            return
+        rows = READERS[kind](path, text)
+    for line, text, value in rows:
+        source = f"{path.name}: line {line}"
+        if isinstance(value, Problem):
+            yield line, text, str(value)
+        elif isinstance(value, str) and ("[INST]" in value or "[/INST]" in value):
+            yield line, text, _noted(read_instruction(value, part, source, None, speakers, step), notes)
+        elif isinstance(value, str):
+            yield line, text, _noted(read_row({"text": value}, part, source, speakers, step), notes)
+        elif isinstance(value, Mapping):
+            yield line, text, _noted(read_row(value, part, source, speakers, step), notes)
+        else:
+            yield line, text, f"expected a table or text, got {type(value).__name__}"
+
+
+class Problem(str):
+    """Why a row has no value."""
+
+
+def _noted(found: Transcript | str, notes: tuple[str, ...]) -> Transcript | str:
+    return (
+        dataclasses.replace(found, repairs=(*notes, *found.repairs)) if notes and not isinstance(found, str) else found
+    )
+
+
+def _decoded(path: Path) -> tuple[str, tuple[str, ...]]:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); check the path") from None
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return data.decode("utf-16", errors="replace"), ()
+    if b"\0" in data[:4096] or data[:4] == b"PK\x03\x04":
+        raise UserError(f"{path}: no text file; save the transcript as plain text, CSV or JSONL")
+    try:
+        return data.decode("utf-8-sig"), ()
+    except UnicodeDecodeError:
+        return data.decode("cp1252", errors="replace"), (WINDOWS,)
+
+
+def _csv(path: Path, text: str) -> Iterator[Row]:
+    before = csv.field_size_limit(sys.maxsize)  # the default refuses fields over 128K characters
+    try:
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
+        header: list[str] = []
+        line = 1
+        for record in reader:
+            start, line = line, reader.line_num + 1
+            if not any(cell.strip() for cell in record):
+                continue
+            if not header:
+                header = [cell.strip() for cell in record]
+                if any("[INST]" in cell for cell in header):  # no header at all: the first row is a row
+                    header = ["PROMPT"]
+                else:
+                    continue
+            whole = "\n".join(record)
+            if len(header) == 1:
+                # an unquoted comma would split the one column; nothing else can have
+                yield (
+                    start,
+                    whole,
+                    record[0] if len(record) == 1 else Problem(f"{len(record)} fields where the header has 1"),
+                )
+            elif len(record) != len(header):
+                yield start, whole, Problem(f"{len(record)} fields where the header has {len(header)}")
+            else:
+                yield start, whole, dict(zip(header, record))
+    finally:
+        csv.field_size_limit(before)
+
+
+def _jsonl(path: Path, text: str) -> Iterator[Row]:
+    for number, line in enumerate(text.split("\n"), 1):  # JSON text may hold U+2028 and its kind, which end no line
+        if line.strip():
+            try:
+                yield number, line, json.loads(line)
+            except (ValueError, RecursionError) as error:
+                yield number, line, Problem(f"not valid JSON ({error})")
+
+
+def _json(path: Path, text: str) -> Iterator[Row]:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        lines = text.strip().split("\n")
+        if len(lines) > 1 and lines[0].startswith("{") and lines[0].rstrip().endswith("}"):
+            yield from _jsonl(path, text)
+            return
+        raise UserError(f"{path}: not valid JSON ({error}); one row a line is called .jsonl") from None
+    rows = value if isinstance(value, list) else [value]
+    for number, row in enumerate(rows, 1):
+        yield number, dumps(row), row
+
+
+def _parquet(path: Path) -> Iterator[Row]:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        rows = pyarrow.parquet.read_table(path).to_pylist()
+    except (pyarrow.ArrowException, OSError) as error:
+        reason = (str(error).splitlines() or ["broken"])[0]
+        raise UserError(f"{path}: not a readable Parquet file ({reason}); write it again") from None
+    for number, row in enumerate(rows, 1):
+        yield number, json.dumps(row, default=str, ensure_ascii=False), row
+
+
+READERS: dict[str, Any] = {
+    ".csv": _csv,
+    ".tsv": _csv,
+    ".jsonl": _jsonl,
+    ".ndjson": _jsonl,
+    ".json": _json,
+    ".parquet": _parquet,
+}
