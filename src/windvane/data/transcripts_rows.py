@@ -18,7 +18,7 @@ from windvane.data.transcripts_repair import parse_conversation, parse_turns
 from windvane.data.transcripts_scores import check_scores, criterion_of, parse_scores
 from windvane.data.transcripts_text import read_text
 
-SPOKEN = ("turns", "conversation", "dialogue", "dialog", "transcript", "input", "text", "utterances")
+SPOKEN = ("turns", "conversation", "dialogue", "dialog", "transcript", "input", "text", "utterances", "messages")
 INSTRUCTION = ("prompt", "instruction", "text", "input", "messages")
 COMPLETION = ("completion", "response", "output", "answer", "target")
 SCORES = ("scores", "output", "labels", "reference", "bands", "marks")
