@@ -14,9 +14,9 @@ import io
 import json
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from windvane.data.transcripts import Quarantined, ReadTranscripts, Transcript
 from windvane.data.transcripts_instruction import read_instruction
@@ -62,19 +62,13 @@ def _named(path: Path) -> int | None:
 def _file(
     path: Path, part: int | None, speakers: Mapping[str, str], step: float
 ) -> Iterator[tuple[int, str, Transcript | str]]:
-    kind = path.suffix.lower()
-    if kind not in READERS and kind not in PLAIN:
-        raise UserError(f"{path}: unknown kind of file; known: {', '.join(READERS)}, .txt; save it as one of these")
-    if kind == ".parquet":
-        rows, notes = _parquet(path), cast(tuple[str, ...], ())
-    else:
+    if path.suffix.lower() in PLAIN:
         text, notes = _decoded(path)
-        if kind in PLAIN:
-            for line, found in read_text(text, part, path.name, speakers, step):
-                yield line, text, _noted(found, notes)
-            return
-        rows = READERS[kind](path, text)
-    for line, text, value in rows:
+        for line, found in read_text(text, part, path.name, speakers, step):
+            yield line, text, _noted(found, notes)
+        return
+    notes = _decoded(path)[1] if path.suffix.lower() in TEXTS else ()
+    for line, text, value in read_rows(path):
         source = f"{path.name}: line {line}"
         if isinstance(value, Problem):
             yield line, text, str(value)
@@ -86,6 +80,20 @@ def _file(
             yield line, text, _noted(read_row(value, part, source, speakers, step), notes)
         else:
             yield line, text, f"expected a table or text, got {type(value).__name__}"
+
+
+def read_rows(path: Path) -> Iterator[Row]:
+    """(line, text, value) of each row of a table, whatever it holds; a `Problem` where the row is none."""
+    kind = path.suffix.lower()
+    if kind == ".parquet":
+        yield from _parquet(path)
+    elif kind in TEXTS:
+        yield from TEXTS[kind](path, _decoded(path)[0])
+    else:
+        known = ", ".join([*TEXTS, ".parquet"])
+        raise UserError(
+            f"{path}: unknown kind of file; known: {known}, and .txt for transcripts; save it as one of these"
+        )
 
 
 class Problem(str):
@@ -181,11 +189,10 @@ def _parquet(path: Path) -> Iterator[Row]:
         yield number, json.dumps(row, default=str, ensure_ascii=False), row
 
 
-READERS: dict[str, Any] = {
+TEXTS: dict[str, Callable[[Path, str], Iterator[Row]]] = {
     ".csv": _csv,
     ".tsv": _csv,
     ".jsonl": _jsonl,
     ".ndjson": _jsonl,
     ".json": _json,
-    ".parquet": _parquet,
 }
