@@ -60,6 +60,20 @@ def test_published(name, capsys):
 
 
 @needs_data
+def test_models_whose_published_figures_do_not_belong_together_are_named(capsys):
+    files = [
+        "--coefficients",
+        str(DATA / "glm_weights.csv"),
+        "--difficulty",
+        str(DATA / "instruction_difficulty_surrogate.csv"),
+    ]
+    assert main([*files, "--model", "NullModel", "--json"]) == 0
+    assert "come from different runs" in json.loads(capsys.readouterr().out)["notes"][0]
+    main([*files, "--model", "alpaca-7b"])
+    assert "note" not in capsys.readouterr().out
+
+
+@needs_data
 def test_published_coefficients_give_published_lc():
     """dbrx-instruct and NullModel excepted: their leaderboard row and their weights come from different runs."""
     board, checked = leaderboard(), 0

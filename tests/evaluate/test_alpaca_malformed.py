@@ -136,6 +136,7 @@ def published(name="alpaca-7b"):
         (lambda rows: [r | {"instruction": r["instruction"] + " now"} for r in rows], "this file has 0 of them, 805 rows on other"),
         (lambda rows: [r | {"output_2": r["output_1"]} for r in rows], "equally much longer"),
         (lambda rows: [{k: v for k, v in r.items() if k != "annotator"} for r in rows], "no annotator"),
+        (lambda rows: [r | ({"preference": None} if i < 100 else {}) for i, r in enumerate(rows)], "only 705 of the 805"),
     ],
 )  # fmt: skip
 def test_lc_is_refused_elsewhere(change, word, write, capsys):
@@ -165,7 +166,10 @@ def test_null_model_is_named():
     assert any("nearly the same answer to every prompt" in note for note in result["notes"])
 
 
-def test_broken_tables(write):
+def test_broken_tables(write, tmp_path):
+    (tmp_path / "b.csv").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UserError, match=r"b\.csv: not a CSV file in UTF-8"):
+        read_difficulty(tmp_path / "b.csv")
     with pytest.raises(UserError, match="no column std_delta_len"):
         read_gamed(write("preference,index,instruction_difficulty,not_gamed_baseline\n1,2,3,False\n", "g.csv"))
     head = "preference,index,std_delta_len,instruction_difficulty,not_gamed_baseline\n"

@@ -4,6 +4,7 @@ import itertools
 import json
 import re
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +18,8 @@ from windvane.evaluate.infinitebench_score import SCORERS
 from windvane.evaluate.infinitebench_tasks import TASKS, prompt_text, read_task_file
 from windvane.evaluate.ruler_models import prompt_ids
 from windvane.store import RunFolder
+
+DATA = Path(__file__).parents[2].parent / "shared" / "data" / "infinitebench"
 
 
 def solve_line(start):
@@ -139,7 +142,9 @@ def test_files_of_any_make(tmp_path):
 @pytest.mark.parametrize(
     "task, label, good",
     [("code_debug", ["f"], False), ("code_debug", ["f", "A"], True), ("code_run", "x", False), ("code_run", "4", True),
-     ("math_calc", [[1, 2]], True), ("math_calc", [], False), ("math_find", None, False), ("longbook_qa_eng", ["", "a"], False)],
+     ("math_calc", [[1, 2]], True), ("math_calc", [], False), ("math_find", None, False), ("longbook_qa_eng", ["", "a"], False),
+     ("math_calc", ["3.5"], False), ("code_run", 1e400, False), ("code_run", 10**400, False), ("math_find", 3.5, True),
+     ("passkey", "word", False), ("passkey", 12, True)],
 )  # fmt: skip
 def test_labels_that_no_scorer_could_use_are_left_out(tmp_path, task, label, good):
     path = write(tmp_path / "p.jsonl", {"prediction": "A", "label": label}, {"prediction": "A", "label": [1, 2]})
@@ -179,6 +184,48 @@ def test_paired_comparison_keeps_documents_together(tmp_path):
     assert gap["mean"] == 50 and gap["n"] == 8 and gap["clusters"] == 4
     assert gap["standard_error"] == pytest.approx(100 * (16 / 3) ** 0.5 / 8)
     assert gap["mde"] == pytest.approx(2.8016 * gap["standard_error"], rel=1e-4)
+
+
+def test_a_pair_is_one_question_whatever_its_id(tmp_path):
+    def file(name, *rows):
+        return write(tmp_path / name, *({"id": i, "prediction": p, "label": label} for i, p, label in rows))
+
+    ours = file("a.jsonl", (0, "11", "11"), (1, "22", ["22"]), (2, "33", "33"), (3, "44", "44"))
+    # id 0 asks something else there; 22 and 33 stand under other ids; 44 stands twice, once under the same id
+    theirs = file("b.jsonl", (0, "0", "99"), (2, "0", "22"), (1, "33", 33), (3, "0", "44"), (4, "0", "44"))
+    gap = compare_files(ours, theirs, "passkey")
+    assert (gap["n"], gap["paired_by_label"], gap["unpaired"]) == (3, 2, 3)
+    assert gap["mean"] == pytest.approx(100 * (1 + 0 + 1) / 3)
+    with pytest.raises(UserError, match=r"c\.jsonl: no question of"):
+        compare_files(ours, file("c.jsonl", (0, "5", "5"), (1, "6", "6")), "passkey")
+
+
+@pytest.mark.skipif(not DATA.exists(), reason="no published predictions beside the project")
+def test_published_files_of_other_releases_are_not_paired_by_their_ids():
+    gap = compare_files(
+        *(DATA / m / "preds_longbook_choice_eng.jsonl" for m in ("gpt4", "chatglm3")), "longbook_choice_eng"
+    )
+    assert (gap["n"], gap["paired_by_label"], gap["unpaired"]) == (221, 213, 16)  # the books stand in another order
+    with pytest.raises(UserError, match="no question of"):  # other keys and values under the same ids
+        compare_files(*(DATA / m / "preds_kv_retrieval.jsonl" for m in ("gpt4", "yarn-mistral")), "kv_retrieval")
+
+
+def test_a_loop_of_digits_is_an_answer_like_any_other(tmp_path):
+    path = write(tmp_path / "p.jsonl", {"prediction": "5, 007, " + "1" * 6000, "label": [[5, 7, 12, 3]]})
+    assert score_file(path, "math_calc")["score"] == 50
+
+
+def test_ends_of_an_interval_are_exact(tmp_path):
+    path = write(tmp_path / "p.jsonl", *({"id": i, "prediction": "1", "label": "1"} for i in range(500)))
+    assert score_file(path, "passkey")["high"] == 100
+    path = write(tmp_path / "p.jsonl", *({"id": i, "prediction": "2", "label": "1"} for i in range(500)))
+    assert score_file(path, "passkey")["low"] == 0
+
+
+def test_one_name_a_row_and_a_line_of_brackets(tmp_path):
+    rows = ({"id": i, "prediction": "1", "label": "1", "model": "m", "generator": "engine"} for i in range(2))
+    result = score_file(write(tmp_path / "p.jsonl", *rows, "[" * 100_000 + "\n"), "passkey")
+    assert result["n"] == 2 and result["left_out"] == {"not valid JSON": 1}
 
 
 def test_published_task_files(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from tests.evaluate.ruler_scripted import Scripted
 from tests.evaluate.ruler_solvers import solve
 from windvane.errors import UserError
+from windvane.evaluate.result_files import default_folder
 from windvane.evaluate.ruler import compare, main, table
 from windvane.evaluate.ruler_files import read_rows
 from windvane.evaluate.ruler_plot import cells, colour, heat_map, ink
@@ -119,6 +121,11 @@ def test_rows_of_the_release_and_broken_ones(tmp_path):
     )
     with pytest.raises(UserError, match="rows of 2 models: a, b"):
         read_rows(tmp_path / "mixed.jsonl")
+    whole = {"task": "vt", "length": 10, "tokens": 9, "pred": "", "outputs": ["a"]}
+    odd = ({"task": ["vt"]}, {"max_length": True}, {"depths": 5}, {"index": "x"}, {"index": None})
+    (tmp_path / "odd.jsonl").write_text("\n".join(json.dumps(whole | part) for part in odd))
+    rows, left_out, _ = read_rows(tmp_path / "odd.jsonl")
+    assert len(rows) == 3 and left_out == {"no known task": 1, "no length": 1} and rows[0].depths == (None,)
     (tmp_path / "none.jsonl").write_text("{}\n")
     with pytest.raises(UserError, match=r"no row to score \(no known task: 1\)"):
         read_rows(tmp_path / "none.jsonl")
@@ -160,6 +167,10 @@ def test_command_line_scores_a_file_and_draws(tmp_path, capsys):
     result = json.loads(capsys.readouterr().out)
     assert result["lengths"]["3072"]["groups"]["chains"]["score"] == 100
     assert result["comparison"]["lengths"]["3072"]["locating"]["mean"] == 0
+    assert (result["comparison"]["n"], result["comparison"]["unpaired"]) == (4, 0)
+    main([str(folder), "--against", str(folder)])
+    assert "minus ruler, in points, paired on 4 questions (0 rows unpaired)" in (said := capsys.readouterr().out)
+    assert "3K locating     +0.0 [+0.0, +0.0]; under 0.0 would probably go unseen" in said
     assert ElementTree.parse(tmp_path / "p.svg").getroot().tag.endswith("svg")
     with pytest.raises(UserError, match="either a file of answers or --model"):
         main([])
@@ -168,6 +179,12 @@ def test_command_line_scores_a_file_and_draws(tmp_path, capsys):
     with pytest.raises(UserError, match="length '4q'"):
         main(["--model", "m", "--out", str(tmp_path / "x"), "--lengths", "4q"])
     assert set(PUBLISHED) < set(TASKS) and len(PUBLISHED) == 13
+
+
+def test_where_rows_go_without_out(capsys):
+    assert default_folder("ruler", "/models/My Model-7B") == Path("evaluations/ruler/models-My-Model-7B")
+    assert default_folder("ruler", "..").name == "model"  # never above the folder
+    assert "rows and results go to evaluations/ruler/models-My-Model-7B" in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -191,6 +208,10 @@ def test_a_real_model_end_to_end(tmp_path, capsys):
 
     from windvane.evaluate.infinitebench import main as infinitebench
 
-    asked = ["--model", str(tmp_path / "model"), "--out", str(tmp_path / "run"), "--size", "30", "--samples", "3"]
-    assert infinitebench([*asked, "--task", "passkey,math_find", "--length", "2k", "--json"]) == 0
-    assert [r["n"] for r in json.loads(capsys.readouterr().out)] == [3, 3]
+    asked = ["--model", str(tmp_path / "model"), "--size", "30", "--samples", "3", "--task", "passkey,math_find"]
+    with pytest.raises(UserError, match="not a result of windvane eval infinitebench"):
+        infinitebench([*asked, "--out", str(tmp_path / "run")])
+    assert infinitebench([*asked, "--out", str(tmp_path / "run2"), "--length", "2k", "--json"]) == 0
+    together = json.loads(capsys.readouterr().out)
+    assert [(r["task"], r["n"]) for r in together["tasks"]] == [("passkey", 3), ("math_find", 3)]
+    assert together["mean"] == sum(r["score"] for r in together["tasks"]) / 2

@@ -151,6 +151,7 @@ def _looked_up(r: dict[str, Any]) -> str:
     return (
         f"{r['model']} against {r['baseline']}: length-controlled win rate {r['length_controlled_winrate']:.2f} "
         f"(standard error {r['lc_standard_error']:.2f}; difficulty file: {r['difficulty']})"
+        + "".join(f"\n  note: {note}" for note in r["notes"])
     )
 
 

@@ -18,17 +18,19 @@ from typing import Any
 from windvane.arguments import Parser
 from windvane.backends.server_flags import add_server_flags, server_of
 from windvane.errors import UserError
-from windvane.evaluate.infinitebench_files import Row, read_predictions
+from windvane.evaluate.infinitebench_files import Row, read_predictions, same_questions
 from windvane.evaluate.infinitebench_generate import SIZES
 from windvane.evaluate.infinitebench_plot import bars
 from windvane.evaluate.infinitebench_score import FIRST_RELEASE, SCORERS, correct_prefix
 from windvane.evaluate.infinitebench_tasks import TASKS, read_task_file
 from windvane.evaluate.intervals import paired_difference
+from windvane.evaluate.result_files import default_folder, kept_result
 from windvane.evaluate.ruler_interval import interval
 from windvane.schema import encode
 from windvane.store import RunFolder, write_atomic
 
 PROG = "windvane eval infinitebench"
+PUBLISHED_SIZES = ", ".join(f"{task} {size}" for task, size in SIZES.items())
 
 
 def row_scores(rows: Sequence[Row], task: str, skip_first: bool = False) -> list[float]:
@@ -68,18 +70,17 @@ def score_file(
 def compare_files(
     path: Path, other: Path, task: str, skip_first: bool = False, clusters: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
-    """The paired difference (first minus second, in points) over ids that both files have once."""
-    by_id = []
-    for file in (path, other):
-        rows = read_predictions(file, task).rows
-        by_id.append(dict(zip([r.id for r in rows], zip(rows, row_scores(rows, task, skip_first)))))
-    shared = [i for i in by_id[0] if i in by_id[1]]
-    if not shared:
-        raise UserError(f"{other}: no row has an id of {path}; a paired comparison needs the same questions")
-    document = [(clusters or {}).get(i, by_id[0][i][0].cluster) for i in shared]
-    gap = paired_difference([by_id[0][i][1] for i in shared], [by_id[1][i][1] for i in shared], document)
+    """The paired difference (first minus second, in points) over the questions that both files have; the rest is `unpaired`."""
+    ours, theirs = (read_predictions(file, task).rows for file in (path, other))
+    pairs, by_label = same_questions(ours, theirs)
+    if not pairs:
+        raise UserError(f"{other}: no question of {path} (none has the same label); another release, or another task?")
+    first = row_scores([a for a, _ in pairs], task, skip_first)
+    second = row_scores([b for _, b in pairs], task, skip_first)
+    gap = paired_difference(first, second, [(clusters or {}).get(a.id, a.cluster) for a, _ in pairs])
     points = {k: None if v is None else 100 * v for k, v in encode(gap).items() if k not in ("n", "clusters")}
-    return {"against": other.name, **points, "n": gap.n, "clusters": gap.clusters}
+    counts = {"n": gap.n, "clusters": gap.clusters, "paired_by_label": by_label}
+    return {"against": other.name, **points, **counts, "unpaired": len(ours) + len(theirs) - 2 * gap.n}
 
 
 def _line(result: dict[str, Any]) -> str:
@@ -91,10 +92,13 @@ def _line(result: dict[str, Any]) -> str:
     if result["unreadable"]:
         reasons = ", ".join(f"{reason}: {count}" for reason, count in result["left_out"].items())
         text += f"; {result['unreadable']} left out ({reasons})"
+    if result["duplicate_ids"]:
+        text += f"; {result['duplicate_ids']} ids for the second time: two models' rows?"
     if "comparison" in result:
         gap = result["comparison"]
         text += f"; minus {gap['against']}: {gap['mean']:+.2f} [{gap['low']:+.2f}, {gap['high']:+.2f}] over {gap['n']}"
         text += "" if gap["mde"] is None else f", smallest detectable {gap['mde']:.2f}"
+        text += f" ({gap['unpaired']} rows unpaired)" if gap["unpaired"] else ""
     return text
 
 
@@ -112,10 +116,13 @@ def parser() -> Parser:
     p.add_argument(
         "--out",
         type=Path,
-        help="folder for result.json, plot.svg and with --model the rows (the same command resumes); tasks add up",
+        help="folder for result.json, plot.svg and with --model the rows (the same command resumes); tasks add up; with --model "
+        "evaluations/infinitebench/MODEL where it is not given",
     )
     p.add_argument("--samples", type=int, help="with --model: how many examples (default: as many as published)")
-    p.add_argument("--size", type=int, help=f"with --model: size of generated contexts (default: {SIZES})")
+    p.add_argument(
+        "--size", type=int, help=f"with --model: size of generated contexts (as published: {PUBLISHED_SIZES})"
+    )
     p.add_argument(
         "--length", default="128k", help="with --model: tokens, answer included; longer prompts lose their middle"
     )
@@ -127,7 +134,7 @@ def parser() -> Parser:
     p.add_argument("--batch", type=int, default=1, help="with --model: prompts a batch")
     p.add_argument("--device", default="auto")
     p.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))
-    p.add_argument("--json", action="store_true", help="print one JSON object (a list for several tasks)")
+    p.add_argument("--json", action="store_true", help="print one JSON object (several tasks: under `tasks`)")
     add_server_flags(p, "a model behind a server")
     return p
 
@@ -143,6 +150,10 @@ def main(argv: Sequence[str]) -> int:
         raise UserError("give either a file of predictions or --model")
     if len(tasks) > 1 and (a.file or a.data or a.against):
         raise UserError("several tasks need --model and generated contexts; name one task with a file")
+    if a.model and a.out is None:
+        a.out = default_folder("infinitebench", a.model)
+    if a.out:
+        kept_result(a.out, "infinitebench")
     files = {tasks[0]: a.file} if a.file else _generate(a, tasks)
     clusters = {e.id: e.cluster for e in read_task_file(a.data, tasks[0])} if a.data else None
     results = []
@@ -154,7 +165,7 @@ def main(argv: Sequence[str]) -> int:
     if a.out:
         _keep(a.out, results, a.model or a.file.name)
     if a.json:
-        print(json.dumps(results[0] if len(results) == 1 else results, ensure_ascii=False))
+        print(json.dumps(results[0] if len(tasks) == 1 else _together(results, a.model), ensure_ascii=False))
     else:
         print("\n".join(map(_line, results)))
     return 0
@@ -162,34 +173,27 @@ def main(argv: Sequence[str]) -> int:
 
 def _keep(out: Path, results: Sequence[Mapping[str, Any]], whose: str) -> None:
     """OUT/result.json and plot.svg; tasks of the same model, or of other files, that were scored there before stay."""
-    path, tasks = out / "result.json", {}
-    if path.exists():
-        try:
-            before = json.loads(path.read_text(encoding="utf-8"))
-            tasks = {
-                row["task"]: row
-                for row in before["tasks"]
-                if before["name"] == "infinitebench" and row["task"] in TASKS
-            }
-        except (ValueError, KeyError, TypeError):
-            raise UserError(f"{path}: not a result of {PROG}; remove it or use another --out") from None
-    tasks |= {row["task"]: {"task": row["task"], "of": whose, **row} for row in results}
+    before = kept_result(out, "infinitebench") or {}
+    there = [row for row in before.get("tasks", []) if row.get("task") in TASKS]
+    kept = _together([*there, *results], whose)
+    owners = kept["of"]
+    write_atomic(out / "result.json", json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
+    title = f"InfiniteBench, {owners[0][:50]}" if len(owners) == 1 else "InfiniteBench"
+    write_atomic(out / "plot.svg", bars(kept["tasks"], title))
+
+
+def _together(results: Sequence[Mapping[str, Any]], whose: str) -> dict[str, Any]:
+    """Several tasks as one object, in the published order; of a task's results the last. `mean` is over the tasks that are there."""
+    tasks = {row["task"]: {"task": row["task"], "of": whose, **row} for row in results}
     ordered = [tasks[task] for task in TASKS if task in tasks]
-    owners = sorted({row["of"] for row in ordered})
     mean = sum(row["score"] for row in ordered) / len(ordered)
-    kept = {"name": "infinitebench", "of": owners, "mean": mean, "tasks": ordered}
-    write_atomic(path, json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
-    write_atomic(
-        out / "plot.svg", bars(ordered, f"InfiniteBench, {owners[0][:50]}" if len(owners) == 1 else "InfiniteBench")
-    )
+    return {"name": "infinitebench", "of": sorted({row["of"] for row in ordered}), "mean": mean, "tasks": ordered}
 
 
 def _generate(a: argparse.Namespace, tasks: Sequence[str]) -> dict[str, Path]:
     from windvane.evaluate.infinitebench_run import Sizes, run_task  # torch: only where a model is asked
     from windvane.evaluate.ruler_models import Models
 
-    if a.out is None:
-        raise UserError("--model needs --out, the folder for its rows")
     models = Models(a.model, a.tokenizer, a.device, a.dtype, server_of(a), a.out / "calls.jsonl")
     with RunFolder(a.out) as run:
         sizes = Sizes(a.samples, a.size, a.length, a.style, a.max_new_tokens, a.seed, max(a.batch, models.at_once))

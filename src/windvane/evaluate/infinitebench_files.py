@@ -12,6 +12,9 @@ row with `prediction` the other way round. (YaRN-Mistral's En.Sum file has both,
 from __future__ import annotations
 
 import json
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,12 +45,12 @@ class Loaded:
     duplicates: int
 
 
-def _number(value: Any) -> bool:
+def _number(value: Any, kind: Callable[[Any], float] = float) -> bool:
+    """Whether `value` is a finite number, and with `kind` int a whole one."""
     try:
-        float(value)
-    except (TypeError, ValueError):
+        return not isinstance(value, bool) and math.isfinite(float(value)) and kind(value) == float(value)
+    except (TypeError, ValueError, OverflowError):
         return False
-    return not isinstance(value, bool)
 
 
 def usable_label(task: str, label: Any) -> bool:
@@ -57,11 +60,15 @@ def usable_label(task: str, label: Any) -> bool:
         return False
     if task == "code_debug":
         return len(inner) >= 2
-    if task in ("code_run", "math_find"):
+    if task in ("passkey", "number_string"):
+        return str(inner[0]).isdecimal()  # anything else is another task's file, and would score 0 without a word
+    if task == "math_find":
         return _number(inner[0])
+    if task == "code_run":
+        return _number(inner[0], int)
     if task == "math_calc":
         nested = inner[0] if isinstance(inner[0], list) else inner
-        return bool(nested) and all(_number(v) for v in nested)
+        return bool(nested) and all(_number(v, int) for v in nested)
     return all(isinstance(part, (str, int, float)) for part in inner)
 
 
@@ -82,7 +89,7 @@ def _parse(task: str, value: Any, line: int) -> Row | str:
     label = next((value[k] for k in order if k in value), None)
     if not usable_label(task, label):
         return "no usable label"
-    row_id = str(value.get("id", value.get("index", line)))
+    row_id = str(value.get("id", value.get("index", line - 1)))  # published ids count from 0
     return Row(row_id, _text(value[named[0]]), label, str(value.get("cluster", row_id)))
 
 
@@ -96,3 +103,30 @@ def read_predictions(path: Path, task: str) -> Loaded:
         reasons = ", ".join(f"{reason}: {count}" for reason, count in left_out.items()) or "it is empty"
         raise UserError(f"{path}: no row that {task} can score ({reasons}); a row needs prediction and ground_truth")
     return Loaded(rows, dict(left_out), len(rows) - len({r.id for r in rows}))
+
+
+def same_questions(ours: Sequence[Row], theirs: Sequence[Row]) -> tuple[list[tuple[Row, Row]], int]:
+    """(pairs of rows that answer one question, how many of them only the label joins).
+
+    An id alone does not name a question: the published files of one task come from releases with other orders (ChatGLM3's books), other
+    keys (Retrieve.KV) or ids that count from 1. So the same id with the same label; else a label that stands once in each file.
+    """
+    first, second = (Counter(_label_key(r) for r in rows) for rows in (ours, theirs))
+    by_id = {(r.id, _label_key(r)): r for r in theirs}
+    once = {_label_key(r): r for r in theirs if second[_label_key(r)] == 1}
+    pairs: dict[tuple[str, str], tuple[Row, Row]] = {}
+    joined = 0
+    for row in ours:
+        key = _label_key(row)
+        other = by_id.get((row.id, key)) or (once.get(key) if first[key] == 1 else None)
+        if other is not None and (row.id, key) not in pairs:
+            pairs[row.id, key] = row, other
+            joined += other.id != row.id
+    return list(pairs.values()), joined
+
+
+def _label_key(row: Row) -> str:
+    """The label as text, the same for 5, "5" and ["5"], and for the releases' differences in case and spacing."""
+    parts = row.label if isinstance(row.label, list) else [row.label]
+    parts = parts[0] if isinstance(parts[0], list) else parts  # Math.Calc's list within a list
+    return json.dumps([" ".join(str(part).casefold().split()) for part in parts], ensure_ascii=False)

@@ -195,9 +195,12 @@ def _continuous_log_loss(y: np.ndarray, predicted: np.ndarray, probability: np.n
 
 
 def _read_csv(path: Path) -> tuple[list[dict[str, str]], list[str]]:
-    with path.open(encoding="utf-8-sig", newline="") as handle:
-        reader = csv.DictReader(handle)
-        rows = list(reader)
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as handle:
+            reader = csv.DictReader(handle)
+            rows = list(reader)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path}: not a CSV file in UTF-8 ({error})") from None
     if not rows or not reader.fieldnames:
         raise UserError(f"{path}: no rows; expected a CSV file with a header")
     return rows, list(reader.fieldnames)

@@ -36,7 +36,7 @@ def read_lines(
                 continue
             try:
                 value = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):  # the latter: a line of a thousand opening brackets
                 left_out["not valid JSON"] += 1
                 continue
             row = parse(value, file, number)
@@ -44,5 +44,7 @@ def read_lines(
                 left_out[row] += 1
                 continue
             rows.append(row)
-            models.update(str(value[k]) for k in MODELS if k in value)
+            models.update(
+                [str(value[k]) for k in MODELS if k in value][:1]
+            )  # one name a row: `generator` may name the engine
     return rows, left_out, models

@@ -3,11 +3,36 @@
 from __future__ import annotations
 
 import json
+import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from windvane.errors import UserError
 from windvane.store import write_atomic
+
+
+def default_folder(evaluation: str, model: str) -> Path:
+    """evaluations/EVALUATION/MODEL below the working folder, told on standard error: for `--model M` without `--out`."""
+    folder = Path("evaluations") / evaluation / (re.sub(r"[^A-Za-z0-9._]+", "-", model).strip("-.") or "model")
+    print(f"windvane: rows and results go to {folder}", file=sys.stderr)
+    return folder
+
+
+def kept_result(folder: Path, evaluation: str) -> dict[str, Any] | None:
+    """What this evaluation left in `folder` before, None for nothing. Another's result is a `UserError`: two in one folder would overwrite
+    each other, so ask before hours of answers."""
+    path = folder / "result.json"
+    if not path.exists():
+        return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or found.get("name") != evaluation:
+        raise UserError(f"{path}: not a result of windvane eval {evaluation}; remove it or use another --out")
+    return found
 
 
 def keep_result(folder: Path, result: Mapping[str, Any], svg: str) -> None:

@@ -18,6 +18,7 @@ from windvane.arguments import Parser
 from windvane.backends.server_flags import add_server_flags, server_of
 from windvane.errors import UserError
 from windvane.evaluate.intervals import paired_difference
+from windvane.evaluate.result_files import default_folder, kept_result
 from windvane.evaluate.ruler_files import read_rows
 from windvane.evaluate.ruler_plot import heat_map, tokens_label
 from windvane.evaluate.ruler_score import Row, row_score, summarise
@@ -35,7 +36,8 @@ def compare(rows: Sequence[Row], others: Sequence[Row], name: str) -> dict[str, 
     pairs = [(r, known[r.id, r.references]) for r in rows if (r.id, r.references) in known]
     if not pairs:
         raise UserError(f"{name}: no question in common; compare runs of the same seed, tasks, lengths and tokenizer")
-    out: dict[str, Any] = {"against": name, "n": len(pairs), "lengths": {}}
+    unpaired = len(rows) + len(others) - 2 * len(pairs)
+    out: dict[str, Any] = {"against": name, "n": len(pairs), "unpaired": unpaired, "lengths": {}}
     for length in sorted({r.length for r, _ in pairs}):
         part: dict[str, Any] = {}
         for group in GROUPS:
@@ -72,9 +74,20 @@ def table(result: dict[str, Any]) -> str:
             span = "" if not g or g["low"] is None else f" [{g['low']:.0f}, {g['high']:.0f}]"
             cells.append(f"{'-' if not g else format(g['score'], '.1f') + span:>18}")
         lines.append(f"{group:14}" + "".join(cells))
+    if "comparison" in result:
+        lines += _differences(result["comparison"])
     if result.get("unreadable"):
         lines.append(f"{result['unreadable']} rows left out: {result['left_out']}")
     return "\n".join([*lines, *(f"note: {n}" for n in result["notes"])])
+
+
+def _differences(c: dict[str, Any]) -> list[str]:
+    lines = [f"minus {c['against']}, in points, paired on {c['n']} questions ({c['unpaired']} rows unpaired)"]
+    for length, groups in c["lengths"].items():
+        for group, gap in groups.items():
+            text = f"  {tokens_label(int(length)):>6} {group:12} {gap['mean']:+.1f} [{gap['low']:+.1f}, {gap['high']:+.1f}]"
+            lines.append(text + ("" if gap["mde"] is None else f"; under {gap['mde']:.1f} would probably go unseen"))
+    return lines
 
 
 def parser() -> Parser:
@@ -92,7 +105,8 @@ def parser() -> Parser:
     p.add_argument(
         "--out",
         type=Path,
-        help="folder for result.json, plot.svg and with --model the rows (the same command resumes)",
+        help="folder for result.json, plot.svg and with --model the rows (the same command resumes); with --model "
+        "evaluations/ruler/MODEL where it is not given",
     )
     p.add_argument("--seed", type=int, default=42)
     p.add_argument("--batch", type=int, default=1, help="questions a batch")
@@ -116,6 +130,10 @@ def main(argv: Sequence[str]) -> int:
     a = parser().parse_args(list(argv))
     if (a.file is None) == (a.model is None):
         raise UserError("give either a file of answers or --model")
+    if a.model and a.out is None:
+        a.out = default_folder("ruler", a.model)
+    if a.out:
+        kept_result(a.out, "ruler")
     path = a.file or _generate(a)
     rows, left_out, duplicates = read_rows(path, a.length)
     result = summarise(rows)
@@ -142,8 +160,6 @@ def _generate(a: argparse.Namespace) -> Path:
     from windvane.evaluate.ruler_models import Models  # torch: only where a model is asked
     from windvane.evaluate.ruler_run import Settings, run_ruler
 
-    if a.out is None:
-        raise UserError("--model needs --out, the folder for its rows")
     tasks = [t.strip() for t in a.tasks.split(",") if t.strip()]
     for task in tasks:
         if task not in TASKS:

@@ -39,7 +39,7 @@ def _parse(value: Any, file: Path, number: int, length: int | None) -> Row | str
     if not isinstance(value, dict):
         return "no JSON object"
     task = value.get("task", file.stem)
-    if task not in TASKS:
+    if not isinstance(task, str) or task not in TASKS:
         return "no known task"
     prediction = next((value[k] for k in PREDICTIONS if k in value), value)
     if prediction is value:
@@ -53,10 +53,11 @@ def _parse(value: Any, file: Path, number: int, length: int | None) -> Row | str
     given = next((value[k] for k in LENGTHS if k in value and (ours or k != "length")), None)
     folder = next((p for p in reversed(file.parts[:-1]) if p.isdigit()), None)
     target = given or length or (int(folder) if folder else value.get("length"))
-    if not isinstance(target, int):
+    if not isinstance(target, int) or isinstance(target, bool):
         return "no length"
-    depths = value.get("depths") or [None] * len(references)
-    row_id = str(value["id"]) if "id" in value else f"{task}-{target:08d}-{int(value.get('index', number)):05d}"
+    depths = value["depths"] if isinstance(value.get("depths"), list) else [None] * len(references)
+    index = value.get("index", number)
+    row_id = str(value["id"]) if "id" in value else f"{task}-{target:08d}-{str(index).zfill(5)}"
     return Row(
         id=row_id,
         task=task,

@@ -57,7 +57,8 @@ def wilson(mean: float, n: float) -> tuple[float, float]:
     z2 = Z95 * Z95
     middle = (mean + z2 / (2 * n)) / (1 + z2 / n)
     half = Z95 * math.sqrt(mean * (1 - mean) / n + z2 / (4 * n * n)) / (1 + z2 / n)
-    return max(0.0, middle - half), min(1.0, middle + half)
+    # Exactly 0 and 1 at the ends, where rounding would leave 4e-17.
+    return 0.0 if mean == 0 else max(0.0, middle - half), 1.0 if mean == 1 else min(1.0, middle + half)
 
 
 def interval(scores: Sequence[float], clusters: Sequence[str]) -> Mean:
