@@ -2,7 +2,7 @@
 
 A judge that sees (a, b) and (b, a) need not agree with itself: p = (p_ab + 1 - p_ba)/2 makes p_ij + p_ji = 1, and what was
 left over, |p_ab + p_ba - 1|, is kept as order disagreement. A question without a usable answer leaves the pair unscored, with
-its reason.
+its reason; what a judge remarks on a question that it answered (a text that it had to cut) is kept with the pair's probability.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ def compare(judge: PairJudge, pairs: Sequence[Pair]) -> list[Verdict]:
             found.append(Verdict(key, prompt.id, a.index, b.index, p_ab, p_ba, None, None, reason))
         else:
             p, gap = (p_ab + 1.0 - p_ba) / 2.0, abs(p_ab + p_ba - 1.0)
-            found.append(Verdict(key, prompt.id, a.index, b.index, p_ab, p_ba, p, gap))
+            remark = "; ".join(reasons[q.key] for q in asked[2 * i : 2 * i + 2] if q.key in reasons) or None
+            found.append(Verdict(key, prompt.id, a.index, b.index, p_ab, p_ba, p, gap, remark))
     return found
 
 

@@ -72,7 +72,7 @@ class Verdict:
 
     `p_ab`: probability that a wins with a shown first; `p_ba`: that b wins with b shown first. `p` = (p_ab + 1 - p_ba)/2 is
     P(a wins) after symmetrising; `disagreement` = |p_ab + p_ba - 1|. Where the judge gave nothing usable, `p` is None and
-    `reason` says why: such a pair is counted and never scored.
+    `reason` says why: such a pair is counted and never scored. Beside a `p` it is a remark of the judge's (PairRM: what it cut).
     """
 
     id: str

@@ -175,6 +175,10 @@ def test_refusing_to_cut():
     plain = judge_of()
     whole = plain.judge(asked)
     assert plain.cut == 1
+    assert plain.reasons == {"long": f"pairrm:{FOLDER}: long: cut: the second answer by 22 tokens"}
+    (kept,) = verdicts(plain, [p], [[answer("no"), answer(" ".join([WORDS] * 4), 1)]])
+    assert kept.p is not None and kept.reason is not None
+    assert "cut: the second answer by 22" in kept.reason and "cut: the first answer by 22" in kept.reason
     assert whole[0] is not None
     assert judge.judge(asked) == [None, pytest.approx(whole[1], abs=1e-6)]
     assert judge.reasons == {"long": f"pairrm:{FOLDER}: long: too long: the second answer by 22 tokens"}

@@ -317,7 +317,9 @@ def test_ties_and_pairs_alone(tmp_path, capsys):
     [
         ("v.jsonl", "{broken\n", [], "row 1: not valid JSON"),
         ("v.jsonl", "[1]\n", [], "row 1: expected a verdict"),
-        ("v.jsonl", '{"a": 1}\n', [], "no usable verdict"),
+        ("v.jsonl", '{"a": 1}\n', [], r"no usable verdict \(1 rows with no two sides\)"),
+        ("v.jsonl", "", [], r"no usable verdict \(no rows\)"),
+        ("v.jsonl", "", ["--iteration", "2"], "--iteration: said of runs"),
         (None, "", [], "no such file or folder"),
         ("v.jsonl", "", ["--clip", "0.7"], "--clip 0.7"),
         ("v.jsonl", "", ["--resamples", "3"], "--resamples 3"),

@@ -69,8 +69,11 @@ def test_shapes():
     assert HeadShape.of("gpm", 4, temperature=0.5) == HeadShape("gpm", 4, True, 0.5)
     with pytest.raises(UserError, match=r"head.dim: 5; .* even number"):
         HeadShape.of("gpm", 5)
-    with pytest.raises(UserError, match=r"head.temperature: -1"):
-        HeadShape.of("bt", temperature=-1)
+    for bad in (-1, 0):
+        with pytest.raises(UserError, match=rf"head.temperature: {bad}"):
+            HeadShape.of("gpm", temperature=bad)
+        with pytest.raises(UserError, match=rf"temperature: {bad}; a reward model's P\(a beats b\) is sigmoid"):
+            HeadShape.of("bt", temperature=bad)
     before = torch.random.get_rng_state()
     one, two, other = (PreferenceHead(HeadShape.of("bt"), 8, seed).score.weight for seed in (3, 3, 4))
     assert torch.equal(one, two) and not torch.equal(one, other)

@@ -1,5 +1,7 @@
 """SPPO's named settings, by hand: presets, schedules, portions, targets, the eta of runs with and without the self term."""
 
+import dataclasses
+import re
 import time
 
 import pytest
@@ -9,6 +11,7 @@ from windvane.errors import UserError
 from windvane.modeling.tree import Tree
 from windvane.objectives.batch import load_objective
 from windvane.recipes import portions as portions_module
+from windvane.recipes.judges import remarks
 from windvane.recipes.launch import launch
 from windvane.recipes.portions import ULTRAFEEDBACK, on_hub, portions, read_pool
 from windvane.recipes.sppo import Sppo
@@ -101,6 +104,19 @@ def test_presets_are_listed_and_refused(capsys):
     assert "missing: --model, --prompts, --judge" in capsys.readouterr().err
 
 
+def test_help_says_of_each_setting_what_it_is(monkeypatch, capsys):
+    """A comment that stands where it cannot be read leaves a setting without help, or with its neighbour's."""
+    monkeypatch.setenv("COLUMNS", "100")
+    assert main(["run", "sppo", "--help"]) == 0
+    said = capsys.readouterr().out
+    flat = re.sub(r"[│\s]+", " ", said).replace("STR|{[STR [STR ...]]}", "STR")
+    blocks = {m[1]: m[2] for m in re.finditer(r"--([a-z-]+)(?:, --no-[a-z-]+| \S+)? (.*?)\((?:required|default)", flat)}
+    own = {f.name.replace("_", "-") for f in dataclasses.fields(Sppo)} - {"sampling", "train", "evaluate", "server"}
+    helps = {name: blocks[name].strip() for name in own}
+    assert all(helps.values()), {name for name, text in helps.items() if not text}
+    assert len(set(helps.values())) == len(helps)
+
+
 def portion(folder, rows):
     """A data set folder as the hub lays it out: data/SPLIT-00000-of-00001.parquet, one column."""
     import pyarrow
@@ -184,6 +200,20 @@ def test_targets():
     )
 
 
+def test_what_is_said_of_verdicts():
+    good, noted = Verdict("a", "g", 0, 1, 0.7, 0.3, 0.7, 0.0), Verdict("b", "g", 0, 2, 0.7, 0.3, 0.7, 0.0, "cut by 3")
+    failed = Verdict("c", "g", 1, 2, None, 0.3, None, None, "prose")
+    assert remarks("S", [good]) == [] and remarks("S", []) == []
+    assert remarks("S", [good, noted, failed, failed]) == [
+        "S: 2 of 4 pairs have no usable verdict, the first: prose",
+        "S: 1 of 4 pairs were judged with a remark, the first: cut by 3",
+    ]
+    with pytest.raises(
+        UserError, match="S: no pair of 2 has a usable verdict, the first because: prose; mend the judge"
+    ):
+        remarks("S", [failed, failed])
+
+
 def test_equal_eta():
     """Without the self term and at eta (K-1)/K = 1000 * 4/5 the targets are those with it."""
     sppo = load_objective("sppo", {})
@@ -203,6 +233,7 @@ def test_slow_iteration():
 @pytest.mark.parametrize(
     ("argv", "expected"),
     [
+        (["--sampling.k", "1"], "sampling.k: 1; answers are compared with each other, so take at least 2"),
         (["--answers", "cross-fit", "--sampling.k", "2"], "cross-fit needs sampling.k of at least 3, not 2"),
         (["--answers", "all", "--targets", "hard"], "take answers best-worst"),
         (["--slow-every", "0"], "slow_every: 0; must be at least 1"),

@@ -128,6 +128,8 @@ def test_what_is_wrong_is_one_line(place, tmp_path):
     cases = {
         r"--data PAIRS or --mixture FILE=WEIGHT ...: give one of them": ["--mixture", "x=1"],
         r"head.dim: 7; a general preference model needs an even number": ["--kind", "gpm", "--dim", "7"],
+        r"temperature: 0.5; a reward model's P": ["--temperature", "0.5"],
+        r"head.temperature: 0.0; must be a finite number above 0": ["--kind", "gpm", "--temperature", "0"],
         r"train.batch: 0; must be at least 1": ["--train.batch", "0"],
         r"samples: 0; must be at least 1": ["--samples", "0"],
     }
@@ -143,6 +145,15 @@ def test_what_is_wrong_is_one_line(place, tmp_path):
     (place / "bad.jsonl").write_text('{"prompt": "a", "chosen": "b", "rejected": "b"}\n')
     with pytest.raises(UserError, match=r"bad.jsonl: row 1: field 'rejected': the same text as chosen; remove the row"):
         main(command(place, tmp_path / "bad", "bt", "bad.jsonl"))
+
+
+def test_a_failed_start_binds_nobody(place, tmp_path):
+    (tmp_path / "bad.jsonl").write_text('{"prompt": "a", "chosen": "b"}\n')
+    out = tmp_path / "run"
+    with pytest.raises(UserError, match="no column 'rejected'"):
+        main(command(place, out, "bt", tmp_path / "bad.jsonl"))
+    data = written(tmp_path / "bad.jsonl", planted("order", 12, 3))  # the same name, mended
+    assert main(command(place, out, "gpm", data)) == 0 and (out / "manifest.json").exists()
 
 
 def test_other_settings_or_other_data_are_refused(place, tmp_path):

@@ -5,7 +5,8 @@ In: pairwise questions. Out: probabilities in float64, and by `logits` what they
 batched, which changes no logit beyond rounding; equal rows are computed once.
 
 `pairrm:MODEL` is a folder or a hub id; `pairrm:MODEL#fixed` takes the budget of that name (`pairrm_tokens`), `#refuse` leaves a question
-unanswered, with its lengths, where a text would have to be cut; both: `#fixed,refuse`. What was cut is counted in `cut`.
+unanswered, with its lengths, where a text would have to be cut; both: `#fixed,refuse`. What was cut is said in `reasons`, question by
+question, and kept in the verdicts.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ NOT_FINITE = "the logit is not a finite number"
 
 
 class PairRMJudge:
-    """`reasons`: for each question of the last call without an answer, why. `cut`: rows of the last call that lost tokens.
+    """`reasons`: for each question of the last call without an answer, why; for one whose texts were cut, by how much. `cut`: rows of
+    the last call that lost tokens.
 
     `cells`: the bound of a batch, rows x (length of the longest)^2; at least one row goes.
     """
@@ -41,7 +43,13 @@ class PairRMJudge:
         self.model, self.maker, self.name, self.refuse = model, maker, name, refuse
         self.cells = cells or CELLS.get(model.device.type, CELLS["cpu"])
         self.reasons: dict[str, str] = {}
-        self.cut = 0
+        self.left: list[
+            tuple[int, int, int]
+        ] = []  # tokens left off each row of the last call: prompt, first answer, second
+
+    @property
+    def cut(self) -> int:
+        return sum(map(any, self.left))
 
     def judge(self, questions: Sequence[Question]) -> list[float | None]:
         """sigmoid(logit), float64, so that it holds its logit up to about 30 either way; None where there is none."""
@@ -50,16 +58,15 @@ class PairRMJudge:
     def logits(self, questions: Sequence[Question]) -> list[float | None]:
         """log-odds that the first answer beats the second, as the released SPPO estimate aggregates them."""
         found = self.logits_of([texts(q) for q in questions])
-        self.reasons = {
-            q.key: f"pairrm:{self.name}: {q.key}: {why}" for q, why in zip(questions, found) if isinstance(why, str)
-        }
+        said = [z if isinstance(z, str) else _lost("cut", left) for z, left in zip(found, self.left)]
+        self.reasons = {q.key: f"pairrm:{self.name}: {q.key}: {why}" for q, why in zip(questions, said) if why}
         return [z if isinstance(z, float) else None for z in found]
 
     def logits_of(self, compared: Sequence[Texts]) -> list[float | str]:
         """One logit a comparison, or the reason why there is none. Two conversations are laid out by `pairrm_text.conversations`."""
         made = self.maker.rows(compared)
-        self.cut = sum(any(left) for _, left in made)
-        found: list[float | str] = [_too_long(*left) if self.refuse and any(left) else math.nan for _, left in made]
+        self.left = [left for _, left in made]
+        found: list[float | str] = [(self.refuse and _lost("too long", left)) or math.nan for left in self.left]
         wanted = {row: math.nan for (row, _), z in zip(made, found) if isinstance(z, float)}
         for part in batches(list(wanted), self.cells):
             wanted.update(zip(part, self.model.logits(part)))
@@ -105,9 +112,12 @@ def open_judge(spec: str, device: str, dtype: str) -> PairRMJudge:
     return PairRMJudge(model.to(target), maker, name, refuse="refuse" in words)
 
 
-def _too_long(source: int, first: int, second: int) -> str:
-    left = (("the prompt", source), ("the first answer", first), ("the second answer", second))
-    return "too long: " + ", ".join(f"{what} by {n} tokens" for what, n in left if n)
+def _lost(how: str, left: tuple[int, int, int]) -> str:
+    """Which texts lost tokens and how many; empty where none did."""
+    told = [
+        f"{what} by {n} tokens" for what, n in zip(("the prompt", "the first answer", "the second answer"), left) if n
+    ]
+    return f"{how}: {', '.join(told)}" if told else ""
 
 
 def _sigmoid(z: float) -> float:

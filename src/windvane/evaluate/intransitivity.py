@@ -226,15 +226,16 @@ def main(argv: Sequence[str]) -> int:
         raise UserError(f"--clip {options.clip}: must be between 0 and 0.5")
     if options.resamples < 100:
         raise UserError(f"--resamples {options.resamples}: an interval needs at least 100")
+    if options.iteration is not None and any(path.is_file() for path in options.verdicts):
+        raise UserError("--iteration: said of runs; a file of verdicts has none, leave it out")
     files = {path: verdict_files(path, options.iteration) for path in options.verdicts}
     sources = [source(path.name, table_of(parts)) for path, parts in files.items()]
     if not any(one.pairs for one in sources):
         reasons = {k: v for one in sources for k, v in one.left_out.items()} | {
             "no verdict": sum(one.failed for one in sources)
         }
-        raise UserError(
-            f"{options.verdicts[0]}: no usable verdict (left out: {reasons}); expected p_ab and p_ba, p or winner"
-        )
+        left = ", ".join(f"{n} rows with {why}" for why, n in reasons.items() if n) or "no rows"
+        raise UserError(f"{options.verdicts[0]}: no usable verdict ({left}); expected p_ab and p_ba, p or winner")
     result = {"name": "intransitivity", "judged": [path.name for path in options.verdicts]}
     result |= measure(sources, options.clip, options.resamples, options.seed)
     numbers = sorted({part for parts in files.values() for part, _ in parts})

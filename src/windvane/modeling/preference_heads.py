@@ -41,10 +41,15 @@ class HeadShape:
 
     @staticmethod
     def of(kind: Kind, dim: int = 8, gate: bool = True, temperature: float | None = None) -> HeadShape:
-        """With the kind's own temperature where none is given: 1 for Bradley-Terry, 0.1 (the released scripts') for the GPM."""
+        """The GPM's temperature is 0.1 where none is given (the released scripts'). A reward model has none: whoever reads its plain
+        classifier takes sigmoid(r_a - r_b), so another than 1 would be a probability that it was not trained for."""
         if kind == "bt":
-            return HeadShape("bt", 1, False, temperature or 1.0)
-        return HeadShape("gpm", dim, gate and dim > 2, temperature or 0.1)
+            if temperature not in (None, 1.0):
+                raise UserError(
+                    f"temperature: {temperature}; a reward model's P(a beats b) is sigmoid(r_a - r_b): leave it out, or take --kind gpm"
+                )
+            return HeadShape("bt", 1, False, 1.0)
+        return HeadShape("gpm", dim, gate and dim > 2, 0.1 if temperature is None else temperature)
 
 
 class PreferenceHead(nn.Module):

@@ -33,6 +33,7 @@ from windvane.recipes.judges import (
     open_judges,
     open_sampler,
     outlook,
+    remarks,
     sampler_of,
     told,
 )
@@ -195,6 +196,16 @@ class Flow:
                 pairs = [(p, a, b) for p in prompts for a, b in combinations(said.get(p.id, []), 2)]
                 self.tell_costs(stage, estimated(judge, questions(pairs)))
             run_judge(self.runner, stage, judge, prompts, answers, self.s.batch_prompts)
+            self._tell_verdicts(stage)
+
+    def _tell_verdicts(self, stage: str) -> None:
+        path = self.folder / f"{stage}.jsonl"
+        try:
+            for line in remarks(stage, read_records(path, Verdict)):
+                self.tell(line)
+        except UserError:
+            path.unlink()  # a mended judge is asked again
+            raise
 
     def pair(self, t: int) -> None:
         if not self.folder.finished(f"iter-{t}/groups.jsonl"):
@@ -314,4 +325,9 @@ class Flow:
         if self.s.targets == "policy":
             return found
         verdicts = read_records(self.folder / f"iter-{t}/verdicts.jsonl", Verdict)
-        return retarget(found, verdicts, {r.id: r.index for r in responses.values()}, self.s.targets)
+        kept = retarget(found, verdicts, {r.id: r.index for r in responses.values()}, self.s.targets)
+        if len(kept) < len(found) and not self.folder.finished(f"iter-{t}/reference.jsonl"):
+            self.tell(
+                f"iteration {t}: {len(found) - len(kept)} of {len(found)} pairs have no verdict of their own and are left out"
+            )
+        return kept

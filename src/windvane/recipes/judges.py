@@ -20,7 +20,7 @@ from windvane.backends.names import SERVERS, resolve_generator, resolve_judge
 from windvane.errors import UserError
 from windvane.judge import Pair, questions
 from windvane.protocols import PairJudge, Question
-from windvane.records import Prompt, Response
+from windvane.records import Prompt, Response, Verdict
 
 Judges = dict[str, PairJudge | None]  # "train", "true" (None where none was given), "proxy"
 
@@ -135,6 +135,21 @@ def told(found: Mapping[str, Estimate], server: Server) -> str:
     limits += [f"{server.token_budget} tokens"] if server.token_budget is not None else []
     budget = f"; the budget is {' and '.join(limits)}" if limits else "; there is no budget (--server.budget)"
     return f"the whole run, if every answer were of full length: {'; '.join(parts)}{budget}"
+
+
+def remarks(stage: str, found: Sequence[Verdict]) -> list[str]:
+    """What the user should know of a stage's verdicts: how many failed, how many the judge remarked on. `UserError` where all failed."""
+    failed, noted = [v for v in found if v.p is None], [v for v in found if v.p is not None and v.reason]
+    if failed and len(failed) == len(found):
+        raise UserError(
+            f"{stage}: no pair of {len(found)} has a usable verdict, the first because: {failed[0].reason}; mend the judge and give the "
+            "same command, or take another judge and another --out"
+        )
+    return [
+        f"{stage}: {len(some)} of {len(found)} pairs {what}, the first: {some[0].reason}"
+        for some, what in ((failed, "have no usable verdict"), (noted, "were judged with a remark"))
+        if some
+    ]
 
 
 def evaluation_pairs(prompts: Sequence[Prompt], ours: Mapping[str, Sequence[Response]], *theirs: Any) -> list[Pair]:

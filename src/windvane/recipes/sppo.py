@@ -40,44 +40,42 @@ def paper_train() -> Train:
     )
 
 
+# --help shows the comment beside a field or above it; a field without one would be told its neighbour's.
 @dataclass(frozen=True, slots=True)
 class Sppo:
     """Every setting of a run."""
 
     model: str  # a folder or a hub id of a decoder, or a PEFT adapter
-    prompts: (
-        str | tuple[str, ...]
-    )  # JSONL, JSON, CSV, Parquet, a data set's folder or hub id; or one of them an iteration
-    judge: str  # reward:MODEL, py:module:object (f(prompt, a, b) -> P(a wins)) or world:FAMILY:NAME
-    prompt_column: str | None = None
+    # JSONL, JSON, CSV, Parquet, a data set's folder or hub id: one source, which is divided, or one an iteration
+    prompts: str | tuple[str, ...]
+    # pairrm:MODEL, reward:MODEL, gpm:MODEL, llm:BACKEND, http://HOST:PORT/v1#MODEL, world:FAMILY:NAME, py:module:object
+    # (f(prompt, a, b) -> P(a wins)) or human
+    judge: str
+    prompt_column: str | None = None  # of a table with several columns
     prompt_split: str | None = None  # of a data set with several; UltraFeedback's portions: train
-    generator: str | None = (
-        None  # who samples: None the model itself; http://HOST:PORT/v1#MODEL the same weights served, {t} their iteration
-    )
+    # who samples; None: the model itself; http://HOST:PORT/v1#MODEL: the same weights served, {t} their iteration
+    generator: str | None = None
     iterations: int = 3  # section 5.1
     prompts_per_iteration: int | None = None  # None: equal parts, as the three portions of UltraFeedback
     seed: int = 42  # released scripts
     sampling: Sampling = field(default_factory=lambda: Sampling(k=5, temperature=1.0, top_p=1.0, max_new_tokens=2048))
     batch_prompts: int = 8  # prompts a unit of work
-    # section 4: the winner and the loser. cross-fit: chosen on half of the opponents, target from the others; drawn: two at random, the
+    # section 4: the best and the worst. cross-fit: chosen on half of the opponents, target from the others; drawn: two at random, the
     # winner by the judge's probability, as INPO has it; all: every judged answer, for a loss that reads groups
     answers: Literal["best-worst", "all", "cross-fit", "drawn"] = "best-worst"
-    estimate: Estimate = (
-        "paper"  # eq. 4.5: mean of pairwise probabilities; released: sigmoid of aggregated score differences
-    )
+    # P(y_i beats y_k). paper: the judge's own, averaged over K (eq. 4.5); released: sigmoid of aggregated score differences
+    estimate: Estimate = "paper"
     self_term: bool = True  # (1/K) sum over all K, the answer itself at 1/2
     equal_eta: bool = False  # without the self term take eta (K-1)/K, so that targets are those of a run with it
     targets: Targets = "policy"  # P(y beats pi_t); pair: P(w beats l), the released sppo_single; hard: 1 and 0
-    slow_every: int | None = (
-        None  # INPO's second reference: None the start's weights, n the policy, renewed every n iterations (COMAL)
-    )
+    # INPO's second reference; None: the start's weights; n: the policy, renewed every n iterations (COMAL)
+    slow_every: int | None = None
     system: Literal["template", "merge"] = "template"  # merge: the system message goes into the first user turn
     train: Train = field(default_factory=paper_train)
     evaluate: Evaluate = field(default_factory=Evaluate)
-    server: Server = field(
-        default_factory=Server
-    )  # how every http judge and generator is asked; one budget for all of them
-    device: str = "auto"
+    # how every http judge and generator is asked; one budget for all of them
+    server: Server = field(default_factory=Server)
+    device: str = "auto"  # auto, cpu, cuda, cuda:1, ...
     threads: int | None = None  # CPU threads; None: what PyTorch takes here. Written down, and kept on resume
 
     def __post_init__(self) -> None:
@@ -89,6 +87,8 @@ class Sppo:
             raise UserError(f"seed: {self.seed}; must be 0 or more")
         if self.iterations > 1000:
             raise UserError(f"iterations: {self.iterations}; 1000 at most")
+        if self.sampling.k < 2:
+            raise UserError(f"sampling.k: {self.sampling.k}; answers are compared with each other, so take at least 2")
         if self.answers == "cross-fit" and self.sampling.k < 3:
             raise UserError(f"answers: cross-fit needs sampling.k of at least 3, not {self.sampling.k}")
         if self.targets != "policy" and self.answers == "all":

@@ -41,18 +41,17 @@ class TrainReward:
 
     kind: Literal["bt", "gpm"]  # bt: one number an answer; gpm: an embedding, which can hold cycles (arXiv 2410.02197)
     model: str  # a folder or hub id of a language model or adapter; or of a reward model or GPM, to train it on
-    data: str | None = (
-        None  # JSONL, JSON, CSV, Parquet, a data set's folder or hub id: chosen, rejected, perhaps prompt
-    )
+    # JSONL, JSON, CSV, Parquet, a data set's folder or hub id: columns chosen, rejected, perhaps prompt
+    data: str | None = None
     mixture: tuple[str, ...] = ()  # FILE=WEIGHT of each source, WEIGHT a probability up to a common factor
     samples: int | None = None  # pairs of an epoch; None: until every source was gone through once
     split: str | None = None  # of the data sets
     dim: int = 8  # of the GPM's embedding, 2k
     gate: bool = True  # the GPM's prompt scales its k blocks
-    temperature: float | None = None  # None: 1 for bt, 0.1 for gpm (the released scripts')
+    temperature: float | None = None  # of the GPM's scores; None: 0.1 (the released scripts'). A reward model has none
     seed: int = 42  # released scripts
     train: PreferenceTrain = field(default_factory=PreferenceTrain)
-    device: str = "auto"
+    device: str = "auto"  # auto, cpu, cuda, cuda:1, ...
     threads: int | None = None  # CPU threads; None: what PyTorch takes here. Written down, and kept on resume
 
     def __post_init__(self) -> None:
@@ -86,6 +85,9 @@ class _Inputs:
 def run(settings: TrainReward, out: str, quiet: bool = False) -> None:
     """Read, hold out, train, save, measure; what is finished is not done again."""
     with RunFolder(out) as folder:
+        begun = folder.finished("train") or folder.finished("model")
+        for name in () if begun else ("recipe.toml", "data.toml"):  # a failed start binds nobody
+            (folder / name).unlink(missing_ok=True)
         settle(folder / "recipe.toml", settings)
         names = [name for name, _ in settings.sources]
         settle(folder / "data.toml", _Inputs({n: file_sha256(Path(n)) for n in names if Path(n).is_file()}))

@@ -47,16 +47,15 @@ class PreferenceTrain:
     held_out: float = 0.02  # fraction of the prompts never trained on
     evaluate_every: int = 0  # steps between held-out evaluations (a checkpoint each); 0: ten times in all
     keep: Literal["best", "last"] = "best"
-    precision: Literal["float32", "bfloat16"] = (
-        "float32"  # bfloat16: autocast over float32 weights, or a base of its own under LoRA
-    )
-    gradient_checkpointing: bool = False
+    # bfloat16: autocast over float32 weights, or a base of its own under LoRA
+    precision: Literal["float32", "bfloat16"] = "float32"
+    gradient_checkpointing: bool = False  # less memory, more time
     lora_rank: int = 0  # 0: full fine-tuning
     lora_alpha: int = 16
     lora_dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        assert self.loop  # its checks are these
+        _ = self.loop  # its checks are these
 
     @property
     def loop(self) -> Train:
