@@ -47,7 +47,8 @@ def test_code_is_cut_between_top_level_blocks():
         "import os\n\n\ndef f(a):\n    x = 1\n\n    return x\n\n\n"[: CODE.index("def f")],
         CODE[CODE.index("def f") : CODE.index("@wrap")],
         CODE[CODE.index("@wrap") :],
-    ], "not at the blank lines inside f, nor before g's closing bracket"
+    ], "not at the blank lines inside f"
+    assert cut("a b\n\nf(\n\n)\n\nc", 3, kind="code") == ["a b\n\n", "f(\n\n)\n\nc"], "nor before a closing bracket"
 
 
 def test_what_is_too_long_is_cut_at_the_next_finer_border():

@@ -258,3 +258,24 @@ def test_over_long_documents_are_split_in_documents_of_their_own(world, tmp_path
     assert "operations a second of a 256-token probe here about: questions" in capfd.readouterr().err, (
         "the cost is said first"
     )
+
+
+@pytest.mark.slow
+def test_the_embedded_world_by_its_own_settings(tmp_path):
+    """Its questions are about their chunks, its answers from chunks are right, and the programme that checks them says so."""
+    from windvane.world import facts
+
+    out = tmp_path / "run"
+    argv = ["--model", "world:facts", "--documents", "world:facts", "--lengths", "256", "--out", str(out), "--quiet"]
+    main([*argv, "--chunks.per-round", "16", "--kl-documents", "0"])
+    texts, right = Texts(out / "documents"), []
+    questions = {q.id: q.text for q in of(out, 1, "questions", Question) if q.text}
+    chosen = {r.prompt_id: r.text for r in of(out, 1, "chosen", Response)}
+    for cut in read_cuts(out / "iter-1" / "documents.jsonl"):
+        for chunk in cut.chunks:
+            if chunk.id in questions:
+                text = texts.read(cut.id)[chunk.start : chunk.stop]
+                assert facts.grounded(questions[chunk.id], text)
+                right.append(facts.check(questions[chunk.id], chosen[chunk.id], text) == "right")
+    assert len(right) >= 24 and sum(right) >= 0.9 * len(right)
+    assert load_model(str(out / "model")).config.rope_parameters["rope_theta"] == 2500

@@ -71,7 +71,7 @@ def world_recipe() -> LongPO:
         train=Train(
             objective="longpo",
             optimizer="adamw",
-            lr=5e-4,
+            lr=2e-4,
             schedule="linear",
             warmup=0.1,
             epochs=2,
