@@ -230,3 +230,12 @@ def test_through_a_server_and_again(tmp_path, capsys, four):
         assert json.loads((tmp_path / "card" / "card.json").read_text())["accuracy"] == c["accuracy"]
         with pytest.raises(UserError, match="started with other settings"):
             main([*command, "--rows", "2"])
+
+
+def test_a_failed_start_binds_nobody(capsys, tmp_path, four):
+    out = str(tmp_path / "card")
+    with pytest.raises(UserError, match="judge nosuch:x: not known"):
+        main([str(four), "--judge", "nosuch:x", "--out", out])
+    assert main([str(four), "--judge", "world:styles:length", "--out", out, "--quiet"]) == 0
+    with pytest.raises(UserError, match="started with other settings"):
+        main([str(four), "--judge", "world:styles:coin", "--out", out])

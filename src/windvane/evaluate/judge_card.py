@@ -65,6 +65,8 @@ def main(argv: Sequence[str]) -> int:
     with ExitStack() as stack:
         out = Path(options.out or stack.enter_context(tempfile.TemporaryDirectory(prefix="windvane-")))
         folder = stack.enter_context(RunFolder(out))
+        if not any(out.glob("verdicts.*")):  # nothing was asked yet: a failed start binds nobody
+            (out / "judge.toml").unlink(missing_ok=True)
         settle(folder / "judge.toml", Card(options.judge, file_sha256(path), options.rows, not options.no_null))
         judge = resolve_judge(options.judge, options.device, server=server, calls=folder / "calls.jsonl")
         if not options.out and (options.judge == "human" or getattr(judge, "account", None) is not None):
@@ -88,11 +90,14 @@ def main(argv: Sequence[str]) -> int:
         null = read_records(folder / "null.jsonl", Verdict)
         times = [row for _, row in read_jsonl(folder / "timings.jsonl")]
         failures = [v.reason for group in (*told.values(), null) for v in group if v.p is None]
+        remarks = [v.reason for group in (*told.values(), null) for v in group if v.p is not None and v.reason]
         card = {
             "judge": options.judge,
             "file": path.name,
             **measure(items, told, null),
             "first_failures": failures[:3],
+            "remarks": len(remarks),
+            "first_remarks": remarks[:3],
             "seconds": sum(t["seconds"] for t in times),
             "spent": spending(judge),
         }
@@ -158,6 +163,8 @@ def table(card: dict[str, Any]) -> str:
         lines[-1] += (
             f", {s['calls']} calls, {s['prompt_tokens'] + s['completion_tokens']} tokens, {s['cost']:.4f} in money"
         )
+    if card["remarks"]:
+        lines.append(f"  {card['remarks']} pairs were judged with a remark, such as: {card['first_remarks'][0]}")
     return "\n".join([*lines, *(f"  failed: {reason}" for reason in card["first_failures"])])
 
 

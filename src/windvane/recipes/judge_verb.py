@@ -55,6 +55,8 @@ def main(argv: Sequence[str]) -> int:
     batch = 1 if human else options.batch_pairs
     shas = {f"iter-{t}/responses.jsonl": file_sha256(source / f"iter-{t}" / "responses.jsonl") for t in iterations}
     with RunFolder(out) as folder:
+        if not any(out.glob("iter-*/verdicts.*")):  # nothing was asked yet: a failed start binds nobody
+            (out / "judge.toml").unlink(missing_ok=True)
         settle(folder / "judge.toml", Judging(options.judge, options.pairs, batch, shas))
         wanted = {t: chosen_pairs(source / f"iter-{t}", options.pairs) for t in iterations}
         left = {t: pairs for t, pairs in wanted.items() if not folder.finished(f"iter-{t}/verdicts.jsonl")}

@@ -63,7 +63,8 @@ PRESETS = {
         {**LARGE, **PAPER_SAMPLING, **SCHEDULE_6, "model": "meta-llama/Llama-3.1-8B-Instruct"},
     ),
     "qwen3-8b": Preset(
-        "Qwen3-8B: OURS, unpublished and not measured; it thinks aloud, hence 8192 new tokens",
+        "Qwen3-8B: OURS, unpublished and not measured; it thinks aloud, hence 8192 new tokens, of which PairRM reads about the first "
+        "1,000: name a --judge with a longer window",
         {
             **LARGE,
             **PAPER_SAMPLING,
