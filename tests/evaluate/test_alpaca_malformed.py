@@ -132,6 +132,7 @@ def published(name="alpaca-7b"):
         (lambda rows: rows[:804], "this file has 804 of them"),
         (lambda rows: [r | {"generator_1": "text_davinci_003"} for r in rows], "the baseline is 'text_davinci_003'"),
         (lambda rows: [r | {"annotator": "chatgpt_fn"} for r in rows], "the judge is 'chatgpt_fn'"),
+        (lambda rows: [r | {"annotator": "llm:local:/m/weighted_alpaca_eval_gpt4_turbo"} for r in rows], "the judge is 'llm:local:"),
         (lambda rows: [r | {"output_1": r["output_1"][::-1]} for r in rows], "published ones"),
         (lambda rows: [r | {"instruction": r["instruction"] + " now"} for r in rows], "this file has 0 of them, 805 rows on other"),
         (lambda rows: [r | {"output_2": r["output_1"]} for r in rows], "equally much longer"),

@@ -222,6 +222,13 @@ def test_ends_of_an_interval_are_exact(tmp_path):
     assert score_file(path, "passkey")["low"] == 0
 
 
+def test_a_file_of_one_list(tmp_path):
+    rows = [{"prediction": "1", "label": "1"}, {"prediction": "2", "label": "1"}, 7]
+    for indent in (None, 1):
+        path = write(tmp_path / "p.json", json.dumps(rows, indent=indent))
+        assert (result := score_file(path, "passkey"))["n"] == 2 and result["left_out"] == {"no JSON object": 1}
+
+
 def test_one_name_a_row_and_a_line_of_brackets(tmp_path):
     rows = ({"id": i, "prediction": "1", "label": "1", "model": "m", "generator": "engine"} for i in range(2))
     result = score_file(write(tmp_path / "p.jsonl", *rows, "[" * 100_000 + "\n"), "passkey")

@@ -11,6 +11,7 @@ from windvane.prompts.mt_bench import pair_answer, pair_request, read_score, sin
         ("Fine.\nScore: 7", 7),
         ("Score: 10", 10),
         ("Rating: [[9]]", 9),
+        ("Rating: 6\nRatings above it are rare.", 6),
         ("**Score: 3/10**", 3),
         ("Score: 2\nNo, better:\nScore: 4.", 4),
         ("<think>Score: 1</think>\nScore: 8", 8),

@@ -15,6 +15,7 @@ from windvane.records import Message, Prompt
         ("Good.\n[RESULT] 1.", 1, "Good."),
         ("<think>Score: 1</think>Fine.\nscore = 5", 5, "Fine."),
         ("Score: 3", 3, ""),
+        ("_Score_: 4\nScores above 4 are rare.", 4, ""),
     ],
 )
 def test_grades(text, score, feedback):

@@ -80,7 +80,10 @@ def aligned(found: Annotations) -> Aligned | str:
         return f"its rows have no {', '.join(absent)}"
     if first.generator_1 not in alpaca_set.BASELINE_ALIASES:
         return f"the baseline is {first.generator_1!r}, and the figure is defined against {alpaca_set.BASELINE} alone"
-    if alpaca_set.JUDGE not in Path(first.annotator or "").parts:
+    name = (
+        first.annotator or ""
+    )  # a name or a path to its configuration; with a colon it is a backend's, asked in other words
+    if ":" in name or alpaca_set.JUDGE not in Path(name).parts:
         return f"the judge is {first.annotator!r}, and the figure is defined for {alpaca_set.JUDGE} alone"
     place = {key: i for i, key in enumerate(alpaca_set.INSTRUCTIONS)}
     index = [place.get(alpaca_set.fingerprint(row.instruction or ""), -1) for row in rows]

@@ -15,7 +15,9 @@ from collections.abc import Sequence
 
 from windvane.records import Message, content_id
 
-VERDICT = re.compile(r"^[\s*_#>`\[-]*(?:score|rating)[\s*_`\]]*[:=]?[\s*_`]*(.*)$", re.IGNORECASE | re.MULTILINE)
+VERDICT = re.compile(
+    r"^[\s*_#>`\[-]*(?:score|rating)(?![a-z])[\s*_`\]]*[:=]?[\s*_`]*(.*)$", re.IGNORECASE | re.MULTILINE
+)
 NUMBER = re.compile(r"[\[\s]*(10|[1-9])(?:\s*/\s*10)?[\]\s.*_`]*")
 
 SINGLE = """\

@@ -11,7 +11,9 @@ import re
 
 from windvane.records import Message, Prompt, content_id
 
-VERDICT = re.compile(r"^[\s*_#>`-]*(?:score|\[result\])[\s*_`]*[:=]?[\s*_`]*(.*)$", re.IGNORECASE | re.MULTILINE)
+VERDICT = re.compile(
+    r"^[\s*_#>`-]*(?:score(?![a-z])|\[result\])[\s*_`]*[:=]?[\s*_`]*(.*)$", re.IGNORECASE | re.MULTILINE
+)
 NUMBER = re.compile(r"([1-5])(?:\s*/\s*5)?[\s.*_`]*")
 
 WORDING = """\
