@@ -84,7 +84,8 @@ def agreement(
         # QWK is 1 - sum w_ij O_ij / sum w_ij E_ij with w_ij = (i-j)^2 / (K-1)^2. The (K-1)^2 cancels, and under E the two sides are
         # independent: the mean squared difference of their margins.
         chance = mean(y**2, w) + mean(band**2, w) - 2 * mean(y, w) * mean(band, w)
-        qwk = 1 - mean((y - band) ** 2, w) / np.where(chance > 1e-12, chance, np.nan)
+        qwk = (chance - mean((y - band) ** 2, w)) / np.where(chance > 1e-12, chance, np.nan)
+        qwk = np.where(np.abs(qwk) < 1e-12, 0.0, qwk)
     return {
         "qwk": qwk,
         "exact": mean((y == band) * 1.0, w),

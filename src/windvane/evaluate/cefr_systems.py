@@ -87,7 +87,7 @@ def compare(
         "rows": len(rows),
         "candidates": len(names),
         "systems": [_block(rows, s, criteria, counts, scale) for s in systems],
-        "differences": _differences(systems, [*parts, "average"]),
+        "differences": _differences(systems, criteria),
     }
 
 
@@ -198,23 +198,26 @@ def _block(
     return {"name": system.name, "kind": system.kind, "note": system.note, "average": average, "parts": parts}
 
 
-def _differences(systems: Sequence[System], parts: Sequence[str]) -> list[dict[str, Any]]:
-    """Each model minus each other system, on the same resamples."""
+def _differences(systems: Sequence[System], criteria: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
+    """Each model minus each other system, on the same resamples: `COMPARED` of each part and the average, QWK of each criterion."""
+    places = [(p, "", m) for p in (*criteria, "average") for m in COMPARED]
+    places += [(p, f"{c}/", "qwk") for p, names in criteria.items() for c in names]
     found = []
     for model in (s for s in systems if s.kind == "model"):
         for other in (s for s in systems if s is not model):
-            for part in parts:
-                for measure in COMPARED:
-                    key = f"{part}/{measure}"
-                    value = model.point[key] - other.point[key]
-                    again = (
-                        np.concatenate(model.draws[key]) - np.concatenate(other.draws[key])
-                        if model.draws
-                        else np.empty(0)
-                    )
-                    again = again[np.isfinite(again)]
-                    known = bool(np.isfinite(value)) and len(again) > 0
-                    low, high = (float(q) for q in np.quantile(again, [0.025, 0.975])) if known else (None, None)
-                    record = {"model": model.name, "other": other.name, "part": part, "measure": measure}
-                    found.append({**record, "value": float(value) if known else None, "low": low, "high": high})
+            for part, criterion, measure in places:
+                key = f"{part}/{criterion}{measure}"
+                value = model.point[key] - other.point[key]
+                again = np.concatenate(model.draws[key]) - np.concatenate(other.draws[key])
+                again = again[np.isfinite(again)]
+                known = bool(np.isfinite(value)) and len(again) > 0
+                low, high = (float(q) for q in np.quantile(again, [0.025, 0.975])) if known else (None, None)
+                record = {
+                    "model": model.name,
+                    "other": other.name,
+                    "part": part,
+                    "criterion": criterion.rstrip("/") or None,
+                }
+                record |= {"measure": measure}
+                found.append({**record, "value": float(value) if known else None, "low": low, "high": high})
     return found
