@@ -8,7 +8,7 @@ import pytest
 
 from tests.claims.made import made_claim
 from windvane.claims.page import main, render, section
-from windvane.claims.plot import dots, draw, ticks
+from windvane.claims.plot import dots, draw, powers, ticks
 from windvane.claims.record import contrast, over_seeds, read_claim, verdict, write_claim
 from windvane.errors import UserError
 
@@ -84,3 +84,5 @@ def test_drawings_are_whole_and_place_what_they_show():
 
 def test_ticks():
     assert ticks(0.0, 1.0) == [0.0, 0.5, 1.0] and ticks(-0.21, 0.18) == [-0.2, -0.1, 0.0, 0.1]
+    assert [round(10**v, 6) for v in powers(-1.5, 0.0)] == [0.05, 0.1, 0.2, 0.5, 1.0]
+    assert powers(1.2, 4.2) == [2.0, 3.0, 4.0]

@@ -81,6 +81,13 @@ def ticks(low: float, high: float, wanted: int = 4) -> list[float]:
     return [round(i * step, 12) for i in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
 
 
+def powers(low: float, high: float) -> list[float]:
+    """Logarithms within [low, high] of 1 (2 and 5 too, on a short axis) times powers of ten."""
+    steps = (1, 2, 5) if high - low < 2 else (1,)
+    made = [k + math.log10(m) for k in range(math.floor(low), math.ceil(high) + 1) for m in steps]
+    return [v for v in made if low <= v <= high]
+
+
 def dots(claim: Claim) -> str:
     """A row an arm: its seeds as dots, the mean, and the t interval over seeds where there are two or more."""
     every = [v for values in claim.per_seed.values() for v in values]
@@ -154,15 +161,20 @@ def _panel(panel: Panel, x0: float, y0: float) -> list[str]:
     def value(tick: float) -> float:
         return 10.0**tick if panel.log else tick
 
+    marks = powers if panel.log else ticks
+
     parts = [f'<text x="{left}" y="{y0 + 12}" font-weight="600">{escape(panel.title)}</text>']
-    for tick in ticks(y_low, y_high):
+    for tick in marks(y_low, y_high):
         y = at(value(x_low), value(tick))[1]
         parts.append(f'<line class="grid" x1="{left}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>')
         parts.append(f'<text x="{left - 5}" y="{y + 4:.1f}" text-anchor="end">{_text(value(tick))}</text>')
-    for tick in ticks(x_low, x_high):
+    whole = all(x == int(x) for s in panel.series for x, _ in s.points)
+    for tick in marks(x_low, x_high):
+        if whole and not panel.log and tick != int(tick):
+            continue
         x = at(value(tick), value(y_low))[0]
         parts.append(f'<text x="{x:.1f}" y="{bottom + 15}" text-anchor="middle">{_text(value(tick))}</text>')
-    label = f"{panel.x}; up: {panel.y}"
+    label = panel.x if panel.y == panel.title else f"{panel.x}; up: {panel.y}"
     parts.append(f'<text x="{(left + right) / 2:.0f}" y="{bottom + 31}" text-anchor="middle">{escape(label)}</text>')
     if panel.rule is not None:
         y = at(value(x_low), panel.rule)[1]

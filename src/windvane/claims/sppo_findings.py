@@ -31,7 +31,7 @@ def findings(
 
 
 def of_games(games: dict[str, Any]) -> list[Finding]:
-    """The games that cycle are all but "transitive"; a seed's figure is its mean over them."""
+    """The games that may cycle are all but "transitive" ("random" has a best answer in some seeds); a seed counts by its mean over them."""
     cyclic = [g for g in games if g != "transitive"]
     slopes = {g: float(np.mean(games[g]["rate"]["slopes"])) for g in games}
     beyond = sum(games[g]["rate"]["beyond"] for g in games)
@@ -51,7 +51,7 @@ def of_games(games: dict[str, Any]) -> list[Finding]:
         orbit = over_seeds((gaps(kind, "sppo", "last") - gaps(kind, "sppo", "average")).tolist())
         found.append(
             Finding(
-                f"(a) {kind}, games that cycle: SPPO's last policy stays farther from Nash than its average",
+                f"(a) {kind}, games that may cycle: SPPO's last policy stays farther from Nash than its average",
                 verdict(orbit),
                 f"gap of last - average {shown(orbit)}",
             )
@@ -65,7 +65,7 @@ def of_games(games: dict[str, Any]) -> list[Finding]:
             gain = over_seeds((gaps(kind, other, "average") - gaps(kind, "sppo", "average")).tolist())
             found.append(
                 Finding(
-                    f"(a) {kind}, games that cycle: SPPO's average policy ends nearer to Nash than {other}'s",
+                    f"(a) {kind}, games that may cycle: SPPO's average policy ends nearer to Nash than {other}'s",
                     verdict(gain),
                     f"gap of {other} - sppo {shown(gain)}",
                 )
@@ -73,7 +73,7 @@ def of_games(games: dict[str, Any]) -> list[Finding]:
         cure = over_seeds((gaps(kind, "sppo", "last") - gaps(kind, "inpo-slow", "last")).tolist())
         found.append(
             Finding(
-                f"(a) {kind}, games that cycle: with INPO's slow reference the last policy ends nearer to Nash than SPPO's",
+                f"(a) {kind}, games that may cycle: with INPO's slow reference the last policy ends nearer to Nash than SPPO's",
                 verdict(cure),
                 f"gap of sppo - inpo-slow {shown(cure)}",
             )
