@@ -1,0 +1,104 @@
+"""Instructions for the collection: read, each once, those that cannot be used set aside with their reason.
+
+In: a prompts file or data set (as `windvane run sppo` takes it), perhaps with main_source and original_source beside the prompt; the
+benchmarks whose prompts must not be trained on. Out: RUN/instructions.jsonl and RUN/instructions-rejected.jsonl. An instruction is one
+user's turn: a chat with a system message of its own, or with several turns, is set aside, as in the paper (arXiv 2405.17977).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from windvane.data.chats import messages_of
+from windvane.data.leakage import Leakage
+from windvane.data.multifaceted import instruction_id
+from windvane.data.readers import choose_column, read_prompts
+from windvane.data.tables import Column, Pick, read_dataset, read_file
+from windvane.errors import UserError
+from windvane.schema import dumps
+from windvane.store import RunFolder, read_records, write_atomic
+
+NAME, REJECTED = "instructions.jsonl", "instructions-rejected.jsonl"
+SOURCES = ("main_source", "original_source")
+
+
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    """`id` is the same for texts that differ in case, blanks and punctuation alone."""
+
+    id: str
+    text: str
+    main_source: str
+    original_source: str
+
+
+def benchmarks(sources: Sequence[str]) -> Leakage:
+    """The prompts of each benchmark's file or data set."""
+    texts, names = [], []
+    for source in sources:
+        name = Path(source).name
+        for i, prompt in enumerate(read_prompts(source).prompts, 1):
+            texts.append(prompt.messages[-1].content)
+            names.append(f"{name}: prompt {i}")
+    return Leakage(texts, names)
+
+
+def take_instructions(
+    run: RunFolder, source: str, column: str | None, split: str | None, bench: Leakage
+) -> list[Instruction]:
+    """Those that can be used, in the order of their ids; files that stand are read back."""
+    if not run.finished(NAME):
+        kept, out = _screened(source, column, split, bench)
+        if not kept:
+            raise UserError(f"{source}: no instruction that can be used; the first: {out[0]['reason']}")
+        write_atomic(run / REJECTED, "".join(dumps(row) + "\n" for row in out))
+        write_atomic(run / NAME, "".join(dumps(kept[key]) + "\n" for key in sorted(kept)))
+    return read_records(run / NAME, Instruction)
+
+
+def _screened(
+    source: str, column: str | None, split: str | None, bench: Leakage
+) -> tuple[dict[str, Instruction], list[dict[str, str]]]:
+    main, columns = _columns(source, column, split)
+    kept: dict[str, Instruction] = {}
+    out: list[dict[str, str]] = []
+    for i, (place, value) in enumerate(main.cells):
+        messages = messages_of(value, f"{source}: {place}", main.name or "")
+        text = messages[-1].content
+        key = instruction_id(text)
+        if len(messages) > 1:
+            own = messages[0].role == "system"
+            reason: str | None = "has a system message of its own" if own else "has more than one turn"
+        elif key in kept:
+            reason = "repeats another instruction"
+        else:
+            reason = bench.reason(text)
+        if reason is not None:
+            out.append({"place": place, "reason": reason, "text": text})
+            continue
+        given = [str(columns[c].cells[i][1]) if c in columns else Path(source).name for c in SOURCES]
+        kept[key] = Instruction(key, text, *given)
+    return kept, out
+
+
+def _columns(source: str, column: str | None, split: str | None) -> tuple[Column, dict[str, Column]]:
+    """The instructions' column, and those of their sources that are there."""
+    names: list[str] = []
+
+    def main(there: Sequence[str] | None) -> str | None:
+        names.extend(there or ())
+        return choose_column(source, there, column)
+
+    found = _read(source, split, main)
+    return found, {c: _read(source, split, lambda _, c=c: c) for c in SOURCES if c in names}  # type: ignore[misc]
+
+
+def _read(source: str, split: str | None, pick: Pick) -> Column:
+    path = Path(source)
+    if path.is_file():
+        return read_file(path, pick)
+    if not path.exists() and path.suffix:
+        raise UserError(f"{source}: no such file; check the path")
+    return read_dataset(source, split, pick)
