@@ -191,6 +191,10 @@ def test_outlook_by_hand(tmp_path):
 
 def test_one_judge_under_two_names():
     assert canonical("llm:http://h:1/v1#m") == canonical("http://h:1/v1#m")
+    assert canonical("pairrm:llm-blender/PairRM-hf#refuse") == canonical("pairrm:llm-blender/PairRM-hf")
+    assert canonical("pairrm:a") != canonical("reward:a") != canonical("reward:b") and canonical("human") == canonical(
+        "human"
+    )
     made = settings("http://h:1/v1#m")
     twice = dataclasses.replace(made, evaluate=dataclasses.replace(made.evaluate, judge="llm:http://h:1/v1#m"))
     with pytest.raises(UserError, match="trains already"):

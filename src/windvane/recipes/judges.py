@@ -26,14 +26,16 @@ Judges = dict[str, PairJudge | None]  # "train", "true" (None where none was giv
 
 
 def canonical(judge: str) -> str:
-    """One name for one judge: defaults filled in, folders resolved, llm: of a server and the server alone."""
+    """One name for one judge: defaults filled in, folders resolved, llm: of a server and the server alone, PairRM whatever its budget."""
     kind, _, rest = judge.partition(":")
+    if kind == "pairrm":
+        rest = rest.partition("#")[0]
     if kind == "world":
         return judge if ":" in rest else f"{judge}:proxy"
     if kind == "llm" and rest.partition(":")[0] in SERVERS:
         return rest
     folder = Path(rest).expanduser()
-    return f"{kind}:{folder.resolve()}" if folder.is_dir() else judge
+    return f"{kind}:{folder.resolve() if folder.is_dir() else rest}"
 
 
 def open_judges(s: Any, folder: Path) -> Judges:
