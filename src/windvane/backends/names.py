@@ -32,7 +32,7 @@ GENERATORS = {
     "py": "windvane.backends.function:open_generator",
 }
 SERVERS = ("http", "https")
-WORLD_JUDGES = {"styles": "windvane.world.styles:judge"}
+WORLD_JUDGES = {"styles": "windvane.world.styles:judge", "facts": "windvane.world.facts:judge"}
 
 
 def resolve_judge(
