@@ -29,16 +29,16 @@ class Evaluate:
     """How it is measured whether the model got better. Without a `judge` of its own the win rate is not measured: the judge that
     trained would also evaluate; the proxy's figures are reported as such."""
 
-    judge: str | None = None
+    judge: str | None = None  # one that training never sees, named as the training judge is; None: no win rate
     proxy: str | None = None  # the training judge, without its noise where it has any; None: the training judge
     prompts: str | None = None  # None: `count` prompts are set aside (a fifth at most)
-    prompt_column: str | None = None
-    count: int = 256
+    prompt_column: str | None = None  # of a table with several columns
+    count: int = 256  # held-out prompts at most
     answers: int = 1  # a prompt; answer i is compared with answer i
     temperature: float = 0.7  # SPPO's AlpacaEval decoding
-    top_p: float = 0.9
-    max_new_tokens: int = 2048
-    batch_prompts: int = 8
+    top_p: float = 0.9  # the same
+    max_new_tokens: int = 2048  # the same
+    batch_prompts: int = 8  # prompts a unit of work
 
     def __post_init__(self) -> None:
         for name in ("count", "answers", "batch_prompts"):
