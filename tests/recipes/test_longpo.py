@@ -243,6 +243,22 @@ def test_what_cannot_be_done_is_said_in_one_line(world, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_start_that_failed_leaves_nothing_behind(world, tmp_path):
+    """Documents that were read under other settings before the failure are looked at again."""
+    model, texts, base = world
+    some = tmp_path / "some"
+    shutil.copytree(texts, some)
+    (some / "z.bin").write_bytes(b"\xff")
+    with pytest.raises(UserError, match=r"z.bin: byte 0: not UTF-8"):
+        run(model, some, tmp_path / "run", "--chunks.min-tokens", "3000")
+    assert (tmp_path / "run" / "documents.journal").exists()
+    out = run(model, texts, tmp_path / "run", "--arm", "theta", "--data", str(base))
+    assert not (out / "documents.journal").exists()
+    with pytest.raises(UserError, match=r"started with other settings"):
+        run(model, texts, out, "--arm", "dpo")
+
+
+@pytest.mark.slow
 def test_over_long_documents_are_split_in_documents_of_their_own(world, tmp_path, capfd):
     model, texts, _ = world
     more = ["--lengths", "1100", "--theta", "3e4", "--chunks.over-long", "split", "--kl-documents", "0", "--no-quiet"]

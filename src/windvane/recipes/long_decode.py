@@ -17,7 +17,7 @@ from windvane.modeling.decode import Decoder, PlainDecoder, choose_decoder
 from windvane.modeling.sampling import Sampled, choose, uniforms
 
 
-def common_prefix(rows: Sequence[Sequence[int]]) -> int:
+def common_prefix(rows: Sequence[tuple[int, ...]]) -> int:
     """How many first tokens all rows share."""
     first, last = min(rows), max(rows)  # in lexicographic order these two differ the earliest
     return next((i for i, (a, b) in enumerate(zip(first, last)) if a != b), min(len(first), len(last)))

@@ -37,15 +37,14 @@ from windvane.recipes.long_documents import (
 )
 from windvane.recipes.long_finish import finish
 from windvane.recipes.long_kl import run_kl
+from windvane.recipes.long_policies import Policies
 from windvane.recipes.long_questions import Question, run_questions
 from windvane.recipes.long_settings import LongPO
-from windvane.recipes.long_theta import ReachingPolicy
 from windvane.recipes.long_turns import DocumentExamples, Turns, TurnsOf, example_of, on_the_long_input, run_turns
-from windvane.recipes.policy import Policy
 from windvane.records import Reference, Response, seed_of
 from windvane.runners.here import HereRunner
 from windvane.schema import encode
-from windvane.settings import settle
+from windvane.settings import settle, to_toml
 from windvane.store import RunFolder, publish_folder, read_records
 from windvane.train.batches import Example, micro_batches, set_aside, with_reference
 from windvane.train.documents import short_contexts
@@ -63,15 +62,18 @@ class LongFlow:
         self.s, self.quiet = settings, quiet
         self.folder = RunFolder(out)
         self.runner = HereRunner(self.folder, quiet)
-        self.policies: dict[tuple[int, int], ReachingPolicy] = {}
+        self.policies = Policies(settings, self.folder)
         self._prompts: tuple[int, Prompts] | None = None
 
     def __enter__(self) -> LongFlow:
         self.folder.__enter__()
         try:
-            if not self.folder.finished("documents.jsonl"):  # nothing was made yet: a failed start binds nobody
-                (self.folder / "recipe.toml").unlink(missing_ok=True)
-            settle(self.folder / "recipe.toml", self.s)
+            recipe = self.folder / "recipe.toml"
+            made = any(self.folder.finished(name) for name in ("documents.jsonl", "iter-1/model"))
+            if not made and recipe.exists() and recipe.read_text(encoding="utf-8") != to_toml(self.s):
+                recipe.unlink()  # a failed start binds nobody, and nothing of it is kept
+                (self.folder / "documents.journal").unlink(missing_ok=True)
+            settle(recipe, self.s)
             mend(self.folder)
             torch.set_num_threads(self.s.threads or torch.get_num_threads())
             if self.s.data is not None and not self.folder.finished("manifest.json"):
@@ -83,31 +85,6 @@ class LongFlow:
 
     def __exit__(self, *error: object) -> None:
         self.folder.__exit__(*error)
-
-    # Policies: (round that made the weights, round whose reach they are given); a round's own model has its own reach.
-
-    def policy(self, made: int, reach: int, beside: bool = False) -> ReachingPolicy:
-        """What round `made` made (0: the model that was given), its theta and window those of round `reach` (0: as it was given). The
-        weights of all others are let go unless it is wanted `beside` them."""
-        key = (made, reach)
-        if key not in self.policies:
-            spec = self.s.model if made == 0 else str(self.folder / f"iter-{made}" / "model")
-            policy = Policy(spec, self.s.train, self.s.device, seed_of(self.s.seed, "adapter"))
-            theta, length = (self.s.theta_of(reach), self.s.targets[reach - 1]) if reach else (0.0, None)
-            self.policies[key] = ReachingPolicy(policy, theta, length)
-        for other, policy in self.policies.items():
-            if other != key and not beside:
-                policy.release()
-        return self.policies[key]
-
-    def short(self, t: int, beside: bool = False) -> ReachingPolicy:
-        """pi_S of round t: it keeps its own theta."""
-        start = self.s.start_of(t)
-        return self.policy(start, start, beside)
-
-    def long(self, t: int, beside: bool = False) -> ReachingPolicy:
-        """Where round t's policy starts: the same weights, theta raised."""
-        return self.policy(self.s.start_of(t), t, beside)
 
     def tell(self, text: str) -> None:
         """A line that the user should see, on standard error and in log.jsonl."""
@@ -129,7 +106,7 @@ class LongFlow:
     def prompts(self, t: int) -> Prompts:
         """What both sides of round t read; the last round's are kept."""
         if self._prompts is None or self._prompts[0] != t:
-            tokenizer = self.policy(0, 0, beside=True).tokenizer
+            tokenizer = self.policies.of(0, 0, beside=True).tokenizer
             asked = self.records(t, "questions", Question)
             self._prompts = t, Prompts(self.s, tokenizer, self.texts, self.cuts(t), asked)
         return self._prompts[1]
@@ -149,7 +126,7 @@ class LongFlow:
         if listed.exists() and not all(self.texts.has(h.id) for h in read_records(listed, Held) if h.status == "kept"):
             listed.unlink()  # a text was lost: it is read again
         if not listed.exists():
-            policy = self.policy(0, 0)
+            policy = self.policies.of(0, 0)
             seen = getattr(plain_model(policy.model()).config.get_text_config(decoder=True), "sliding_window", None)
             if seen is not None and seen < self.s.targets[-1]:
                 self.tell(
@@ -164,9 +141,11 @@ class LongFlow:
         if self.missing(t, "documents"):
             held = read_records(self.folder / "documents.jsonl", Held)
             found = choose_documents(self.s, held, t)
-            run_chunks(self.runner, f"iter-{t}/documents", self.s, t, found, self.texts, self.policy(0, 0).tokenizer)
+            run_chunks(
+                self.runner, f"iter-{t}/documents", self.s, t, found, self.texts, self.policies.of(0, 0).tokenizer
+            )
         if self.missing(t, "rejected"):
-            cuts, model = self.cuts(t), self.short(t).model()
+            cuts, model = self.cuts(t), self.policies.short(t).model()
             if not any(c.chunks for c in cuts):
                 raise UserError(
                     f"round {t}: none of its {len(cuts)} documents has a chunk of {self.s.least_chunk} to {self.s.chunks.tokens} tokens; "
@@ -177,7 +156,7 @@ class LongFlow:
     def ask(self, t: int) -> None:
         """Questions by pi_S from each chunk alone."""
         if self.missing(t, "questions"):
-            short = self.short(t)
+            short = self.policies.short(t)
             generator = short.generator(self.s.ask.sampling)
             stage, cuts = f"iter-{t}/questions", self.cuts(t)
             run_questions(self.runner, stage, generator, self.s, t, cuts, self.texts, short.window())
@@ -198,12 +177,12 @@ class LongFlow:
         if self.arm.placebo:
             self._short_answers(t, "rejected", REJECTED)
         elif self.missing(t, "rejected"):
-            generator = self.long(t).generator(self.s.answer.sampling)
+            generator = self.policies.long(t).generator(self.s.answer.sampling)
             run_long_answers(self.runner, f"iter-{t}/rejected", generator, self.s, t, self.prompts(t), REJECTED)
 
     def _short_answers(self, t: int, name: str, index: int) -> None:
         if self.missing(t, name):
-            short = self.short(t)
+            short = self.policies.short(t)
             generator, window = short.generator(self.s.answer.sampling), short.window()
             run_short_answers(self.runner, f"iter-{t}/{name}", generator, self.s, t, self.prompts(t), index, window)
 
@@ -211,7 +190,9 @@ class LongFlow:
         """What is trained on; every drop with its reason."""
         if self.missing(t, "turns"):
             answers = self._answers(t, "chosen"), self._answers(t, "rejected")
-            run_turns(self.runner, f"iter-{t}/turns", self.s, self.prompts(t), *answers, self.short(t).window())
+            run_turns(
+                self.runner, f"iter-{t}/turns", self.s, self.prompts(t), *answers, self.policies.short(t).window()
+            )
 
     def reference(self, t: int) -> None:
         """log pi_S(y|chunk, question) of both answers, once, without history; or, in arms whose reference reads the long input, the
@@ -219,7 +200,7 @@ class LongFlow:
         if self.arm.reference is None or not self.missing(t, "reference"):
             return
         long, train = self.arm.reference == "long", self.s.train
-        scorer = (self.long(t) if long else self.short(t)).scorer(training=True)
+        scorer = (self.policies.long(t) if long else self.policies.short(t)).scorer(training=True)
         turns_of = self._turns_of(t, scorer.model)
         build = self._example(t, turns_of)
 
@@ -240,7 +221,7 @@ class LongFlow:
         """The arm's loss; pi_t."""
         iteration = f"iter-{t}"
         if not self.folder.finished(f"{iteration}/model"):
-            policy = self.long(t)
+            policy = self.policies.long(t)
             if self.objective is None:
                 self._publish_untrained(t)
                 return
@@ -263,7 +244,7 @@ class LongFlow:
 
     def _publish_untrained(self, t: int) -> None:
         """Theta raised and nothing else."""
-        policy, aside = self.long(t), self.folder / f"iter-{t}" / "model.tmp"
+        policy, aside = self.policies.long(t), self.folder / f"iter-{t}" / "model.tmp"
         self.folder.status(f"iter-{t}/train", 0, 1)
         shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir(parents=True)
@@ -279,10 +260,10 @@ class LongFlow:
                 training, held = self._split(t)
                 rows = sorted(held or training, key=lambda r: seed_of(self.s.seed, "kl", r.id))[: self.s.kl_documents]
                 cuts = [self.prompts(t).cuts[r.id] for r in rows]
-                policy = self.long(t) if index == BEFORE else self.policy(t, t)
+                policy = self.policies.long(t) if index == BEFORE else self.policies.of(t, t)
                 generator = policy.generator(Sampling(1, 1.0, 1.0, self.s.answer.max_new_tokens))
                 reader = TrunkReader(generator.model, generator.stops, generator.sampling)
-                scorers = policy.scorer(training=False), self.short(t, beside=True).scorer(training=False)
+                scorers = policy.scorer(training=False), self.policies.short(t, beside=True).scorer(training=False)
                 seed, target = seed_of(self.s.seed, "kl", t), self.s.targets[t - 1]
                 run_kl(
                     self.runner, f"iter-{t}/{stage}", reader, *scorers, self.prompts(t), cuts, index, seed, target, self.s.batch_documents
@@ -297,7 +278,7 @@ class LongFlow:
         last = self.s.rounds
         source = self.folder / f"iter-{last}" / "model"
         if (source / "adapter_config.json").exists():
-            policy = self.policy(last, last)
+            policy = self.policies.of(last, last)
             save_model(policy.model().merge_and_unload(), policy.tokenizer, aside, self.s.model)
             policy.release()
             return

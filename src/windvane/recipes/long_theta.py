@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from windvane.backends.local import LocalGenerator, Sampling, window
+from windvane.backends.local import window
 from windvane.errors import UserError
 from windvane.modeling.decode import plain_model
-from windvane.modeling.logprobs import Scorer
-from windvane.recipes.policy import Policy
 
 
 def rope_of(model: Any) -> dict[str, Any]:
@@ -44,38 +42,3 @@ def stretch(model: Any, theta: float, length: int) -> Any:
         device = next((b.device for b in module.buffers()), plain.device)
         plain.set_submodule(name, type(module)(config=config).to(device))
     return model
-
-
-class ReachingPolicy:
-    """A `Policy` that is stretched whenever its weights are loaded (an adapter's base does not remember its theta, a whole model does).
-    `length` None: the model as it is."""
-
-    def __init__(self, policy: Policy, theta: float = 0.0, length: int | None = None) -> None:
-        self.policy, self.theta, self.length = policy, theta, length
-
-    @property
-    def spec(self) -> str:
-        return self.policy.spec
-
-    @property
-    def tokenizer(self) -> Any:
-        return self.policy.tokenizer
-
-    def release(self) -> None:
-        self.policy.release()
-
-    def model(self, training: bool = False) -> Any:
-        model = self.policy.model(training)
-        return model if self.length is None else stretch(model, self.theta, self.length)
-
-    def generator(self, sampling: Sampling) -> LocalGenerator:
-        self.model()
-        return self.policy.generator(sampling)
-
-    def scorer(self, training: bool) -> Scorer:
-        self.model(training)
-        return self.policy.scorer(training)
-
-    def window(self) -> int:
-        self.model()
-        return self.policy.window()

@@ -106,8 +106,9 @@ class TurnsOf:
         for id in row.turns:
             question = self.prompts.questions[id].text
             assert question is not None
+            closing: tuple[int, ...] = ()
             if id in long:
-                closing, before = (), long[id].token_ids
+                before = long[id].token_ids
             else:
                 closing, before = next_turn(self.prompts.tokenizer, question, self.stops)
             chosen, rejected = self.chosen[id], self.rejected[id]
