@@ -1,7 +1,7 @@
 """One answer against a rubric, 1 to 5 with feedback: the question to a language model, and the strict reading of its answer.
 
 In: a request, an answer, a rubric (and a reference answer where there is one). Out: one user turn; then score and feedback, or why
-there is no score. The last line that claims to be a verdict counts; if it is not a whole number from 1 to 5 there is no score: no earlier
+there is no score. The last verdict counts; if it is not a whole number from 1 to 5 there is no score: no earlier
 number is taken in its stead, nothing is rounded, and there is no default.
 """
 
@@ -11,10 +11,22 @@ import re
 
 from windvane.records import Message, Prompt, content_id
 
-VERDICT = re.compile(
-    r"^[\s*_#>`-]*(?:score(?![a-z])|\[result\])[\s*_`]*[:=]?[\s*_`]*(.*)$", re.IGNORECASE | re.MULTILINE
+TAG = re.compile(r"\[\s*result\s*\]", re.IGNORECASE)
+SCALE = r"[\s*_`]*(?:[(\[]\s*1\s*(?:-|–|to)\s*5\s*[)\]])?[\s*_`]*"
+WORD = re.compile(
+    r"[\s*_#>`~-]*(?:(?:so|thus|therefore|hence)[,:]?\s+)?(?:(?:the|my|final|overall|total)\s+)*"
+    rf"(?:score|grade|rating|verdict|result|final)(?![a-z]){SCALE}(?P<rest>[^\n]*)",
+    re.IGNORECASE,
 )
-NUMBER = re.compile(r"([1-5])(?:\s*/\s*5)?[\s.*_`]*")
+BARE = re.compile(r"[\s*_`]*\[[\s\d./]+\][\s.*_`]*")
+PHRASE = re.compile(
+    rf"[\s*_`:=]*(?:(?:the\s+)?(?:final\s+|overall\s+)?(?:score|grade|rating)\b)?{SCALE}(?:of\b|is\b|[:=])?[\s*_`]*",
+    re.I,
+)
+NUMBER = re.compile(
+    r"[\[(]?\s*([1-5])(?:\.0+)?\s*(?:(?:/|out\s+of)\s*5(?:\.0+)?)?\s*[\])]?(?:\s*points?)?[\s*_`]*(?:\([^()\d]*\))?[\s.!*_`~]*",
+    re.IGNORECASE,
+)
 
 WORDING = """\
 Below are a request, an answer to it{reference_named} and a rubric. Grade the answer by the rubric and by nothing else: its length, its \
@@ -56,14 +68,56 @@ def rubric_messages(prompt: Prompt, answer: str, rubric: str, reference: str | N
 
 
 def read_grade(text: str) -> tuple[int | None, str, str | None]:
-    """(score, feedback, reason): the score of the last verdict line, what stands before it, and why there is no score."""
+    """(score, feedback, reason): the score of the last verdict, what stands before it, and why there is no score.
+
+    A verdict is what follows a tag `[RESULT]` anywhere, or a line such as `Score: 4`, `**Final score (1-5):** 4/5`, `score of 4` or `[4]`;
+    where nothing follows on its line, the next line. A line that only speaks of scores ("Score 2 rubric: ...") is none.
+    """
     said = text.rpartition("</think>")[2].strip()
-    found = list(VERDICT.finditer(said))
+    found = _verdicts(said)
     if not found:
         return None, said, f"no line 'Score: N' in the answer: {' '.join(said.split())[-80:]!r}"
-    last = found[-1]
-    feedback = said[: last.start()].strip()
-    number = NUMBER.fullmatch(last.group(1).strip())
+    start, claim = found[-1]
+    feedback = said[:start].rstrip(" *_#>`~\n\r\t")
+    number = NUMBER.fullmatch(_bare(claim)) or NUMBER.fullmatch(claim.strip())
     if number is None:
-        return None, feedback, f"not a whole number from 1 to 5: {last.group(0).strip()[:80]!r}"
+        shown = " ".join(said[start:].split("\n")[0].split())
+        return None, feedback, f"not a whole number from 1 to 5: {shown[:80]!r}"
     return int(number.group(1)), feedback, None
+
+
+def _verdicts(said: str) -> list[tuple[int, str]]:
+    """(where it starts, what it says) of each, in order."""
+    found, at = [], 0
+    for line in said.splitlines(keepends=True):
+        tags = list(TAG.finditer(line))
+        for tag, after in zip(tags, [*tags[1:], None]):
+            claim = line[tag.end() : after.start() if after else None]
+            found.append((at + tag.start(), claim if _bare(claim) else _next(said[at + len(line) :])))
+        word = WORD.match(line) if not tags else None
+        if word and _claims(word["rest"]):
+            claim = word["rest"]
+            found.append((at, claim if _bare(claim) else _next(said[at + len(line) :])))
+        elif not tags and BARE.fullmatch(line):
+            found.append((at, line))
+        at += len(line)
+    return found
+
+
+def _claims(rest: str) -> bool:
+    """Whether what follows the word on its line makes it a verdict."""
+    told = rest.strip()
+    named = re.match(r"(?:of|is)\b[\s*_`]*[\d\[(]", told, re.IGNORECASE)
+    return not told or told[0] in ":=" or named is not None or NUMBER.fullmatch(told) is not None
+
+
+def _bare(claim: str) -> str:
+    """Without the words, marks and blanks that may stand before the number."""
+    match = PHRASE.match(claim)
+    return claim[match.end() if match else 0 :].strip()
+
+
+def _next(after: str) -> str:
+    """The first line that is not blank, if it is a number alone."""
+    line = next((t for t in after.splitlines() if t.strip()), "")
+    return line if NUMBER.fullmatch(_bare(line)) else ""
