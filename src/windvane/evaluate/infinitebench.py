@@ -25,7 +25,7 @@ from windvane.evaluate.infinitebench_score import FIRST_RELEASE, SCORERS, correc
 from windvane.evaluate.infinitebench_tasks import TASKS, read_task_file
 from windvane.evaluate.intervals import paired_difference
 from windvane.evaluate.result_files import default_folder, kept_result
-from windvane.evaluate.ruler_interval import interval
+from windvane.evaluate.score_interval import interval
 from windvane.schema import encode
 from windvane.store import RunFolder, write_atomic
 

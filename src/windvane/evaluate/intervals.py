@@ -35,6 +35,19 @@ def cluster_sums(values: np.ndarray, clusters: Sequence[Hashable]) -> tuple[np.n
     return np.bincount(which, weights=values), np.bincount(which).astype(float)
 
 
+def clustered_error(sums: np.ndarray, sizes: np.ndarray) -> float | None:
+    """Cluster-robust standard error of the mean over rows, from `cluster_sums`; s/sqrt(n) with one row a cluster, None for one cluster.
+
+    sqrt(G/(G-1) sum_g (sum_{i in g} (x_i - mean))^2) / n: the residual sums of clusters are independent where rows are not, and
+    G/(G-1) is the usual small-sample factor.
+    """
+    count, n = len(sums), float(sizes.sum())
+    if count < 2:
+        return None
+    residual = sums - sizes * (sums.sum() / n)
+    return float(np.sqrt(count / (count - 1) * np.square(residual).sum()) / n)
+
+
 def resampled(clusters: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
     """How often each cluster is drawn: arrays [some resamples, clusters] of counts, each row summing to `clusters`."""
     rng = np.random.default_rng(seed)
@@ -65,10 +78,6 @@ def paired_difference(
     count, mean = len(sums), float(values.mean())
     means = np.concatenate([draws @ sums / (draws @ sizes) for draws in resampled(count, resamples, seed)])
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    error = None
-    if count > 1:
-        # The residual sums of clusters are independent where rows are not; count/(count-1) is the usual small-sample factor.
-        residual = sums - mean * sizes
-        error = float(np.sqrt(count / (count - 1) * np.square(residual).sum()) / len(values))
+    error = clustered_error(sums, sizes)
     detectable = None if error is None else minimum_detectable(error, level)
     return Difference(mean, error, float(low), float(high), detectable, len(values), count)

@@ -39,7 +39,11 @@ EVALUATIONS = {
     ),
     "length": ("win rate at equal length, by regression", "a run folder, or annotations", True),
     "ruler": ("13 long-context tasks and key chains, effective length", "a model, or given answers", True),
-    "infinitebench": ("12 tasks beyond 100K tokens", "predictions, or a model and the published task files", True),
+    "infinitebench": (
+        "12 tasks beyond 100K tokens",
+        "predictions; or a model and, for six tasks, the published files",
+        True,
+    ),
     "harness": (
         "the papers' short-context suites, through lm-evaluation-harness",
         "models or a run, and pip install 'windvane[harness]'; data sets from the hub (task files here with --include do without)",

@@ -7,7 +7,7 @@ pairs them), and the smallest difference that so many questions would show.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
 
@@ -15,29 +15,24 @@ import numpy as np
 
 from windvane.evaluate.intervals import minimum_detectable, resampled
 from windvane.evaluate.length_control import sigmoid
-from windvane.evaluate.ratings import Battle, bradley_terry
+from windvane.evaluate.ratings import Battle, bradley_terry, tally
 
 
 def rating_gaps(battles: Sequence[Battle], anchor: str, resamples: int = 1000, seed: int = 0) -> list[dict[str, Any]]:
     """Every two models but the anchor, the better one first. Call after `rate`, which refuses what cannot be compared."""
-    names = sorted({b.first for b in battles} | {b.second for b in battles})
+    names, asked, wins = tally(battles)
     place = {name: i for i, name in enumerate(names)}
-    questions: dict[Hashable, int] = {}
-    asked = np.array([questions.setdefault(b.question, len(questions)) for b in battles])
-    first, second = (np.array([place[getattr(b, side)] for b in battles]) for side in ("first", "second"))
-    share, weight = np.array([b.share for b in battles]), np.array([b.weight for b in battles])
 
     def rates(times: np.ndarray) -> np.ndarray:
-        wins = np.zeros((len(names), len(names)))
-        np.add.at(wins, (first, second), weight * times * share)
-        np.add.at(wins, (second, first), weight * times * (1 - share))
-        return sigmoid(bradley_terry(wins, place[anchor]))
+        return sigmoid(bradley_terry(wins(times), place[anchor]))
 
     whole = rates(np.ones(len(battles)))
     rivals = sorted((n for n in names if n != anchor), key=lambda n: (-whole[place[n]], n))
     if len(rivals) < 2:
         return []
-    draws = np.array([rates(times[asked]) for part in resampled(len(questions), resamples, seed) for times in part])
+    draws = np.array(
+        [rates(times[asked]) for part in resampled(int(asked.max()) + 1, resamples, seed) for times in part]
+    )
     found = []
     for one, other in combinations(rivals, 2):
         i, j = place[one], place[other]

@@ -15,7 +15,7 @@ independent; a model that never lost or never won against the anchor's group has
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -88,13 +88,9 @@ def bounded(wins_MM: np.ndarray, anchor: int) -> np.ndarray:
     return reach(wins_MM > 0) & reach(wins_MM.T > 0)
 
 
-def rate(
-    battles: Sequence[Battle], anchor: str, resamples: int = 1000, seed: int = 0, level: float = 0.95
-) -> list[Rating]:
-    """Ratings of every model, the best first. Raises `UserError` where the anchor met nobody, or a model nobody of its group."""
+def tally(battles: Sequence[Battle]) -> tuple[list[str], np.ndarray, Callable[[np.ndarray], np.ndarray]]:
+    """(names in order, the number of each battle's question, wins [M, M] as a function of how often each battle counts)."""
     names = sorted({b.first for b in battles} | {b.second for b in battles})
-    if anchor not in names:
-        raise UserError(f"no battle of the anchor {anchor!r}; there are: {', '.join(names[:8])}")
     place = {name: i for i, name in enumerate(names)}
     questions: dict[Hashable, int] = {}
     first = np.array([place[b.first] for b in battles])
@@ -108,7 +104,17 @@ def rate(
         np.add.at(table, (second, first), weight * times * (1 - share))
         return table
 
-    whole, home = wins(np.ones(len(battles))), place[anchor]
+    return names, asked, wins
+
+
+def rate(
+    battles: Sequence[Battle], anchor: str, resamples: int = 1000, seed: int = 0, level: float = 0.95
+) -> list[Rating]:
+    """Ratings of every model, the best first. Raises `UserError` where the anchor met nobody, or a model nobody of its group."""
+    names, asked, wins = tally(battles)
+    if anchor not in names:
+        raise UserError(f"no battle of the anchor {anchor!r}; there are: {', '.join(names[:8])}")
+    whole, home = wins(np.ones(len(battles))), names.index(anchor)
     met = whole + whole.T
     apart = [n for n, there in zip(names, bounded(met, home)) if not there]
     if apart:
@@ -119,7 +125,7 @@ def rate(
     draws = np.array(
         [
             bradley_terry(wins(times[asked]), home)
-            for part in resampled(len(questions), resamples, seed)
+            for part in resampled(int(asked.max()) + 1, resamples, seed)
             for times in part
         ]
     )

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from windvane.evaluate.ruler_interval import Z95, interval
 from windvane.evaluate.ruler_tasks import GROUPS, PUBLISHED, TASKS
+from windvane.evaluate.score_interval import Z95, interval
 
 THRESHOLD = 85.6
 
