@@ -2,14 +2,15 @@
 
 In: a model, its Scorer, examples with cached reference log-probs, an Objective. Out: the model's weights changed in place (the best
 by held-out loss, or the last) and the metrics, one row a step. Every step's loss is a sum over micro-batches divided by the whole
-optimizer batch's comparisons (or answers, or their tokens, as the objective declares), so accumulation changes nothing but memory. What a
-loss reads of the whole batch (KTO's reference point) comes from a pass over all of it before the first gradient.
+optimizer batch's comparisons (or answers, or their tokens, as the objective declares), so accumulation changes nothing but memory, and
+several processes (distributed.py) change nothing but time. What a loss reads of the whole batch (KTO's reference point) comes from a
+pass over all of it before the first gradient.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -24,6 +25,7 @@ from windvane.objectives.batch import Batch, Objective
 from windvane.records import seed_of
 from windvane.train import checkpoint
 from windvane.train.batches import Example, micro_batches, order
+from windvane.train.distributed import ALONE, Ranks, Score, merged
 from windvane.train.lines import Whole, answer_sums, batch_of, to_score
 from windvane.train.tally import Tally
 
@@ -44,8 +46,8 @@ class Train:
     warmup: float = 0.1  # fraction of the schedule's steps
     epochs: int = 1
     schedule_epochs: int | None = None  # the schedule's length where training stops before its end
-    batch: int = 64  # examples (trees: pairs, groups, documents) an optimizer step
-    micro_tokens: int = 8192  # tree tokens in one forward
+    batch: int = 64  # examples (trees: pairs, groups, documents) an optimizer step, over all processes
+    micro_tokens: int = 8192  # tree tokens in one forward of one process
     clip: float = 1.0  # gradient norm; 0 switches clipping off
     held_out: float = 0.02  # fraction of the prompts' groups never trained on
     evaluate_every: int = 0  # steps between held-out evaluations (a checkpoint each); 0: ten times a stage
@@ -90,7 +92,8 @@ def make_optimizer(model: nn.Module, settings: Train) -> torch.optim.Optimizer:
 
 
 class Trainer:
-    """One training stage of one model. `folder` holds its checkpoints; `report(step, total, metrics)` is called every step."""
+    """One training stage of one model. `folder` holds its checkpoints; `report(step, total, metrics)` is called every step. `ranks`:
+    this process among those that train together, each with the same arguments."""
 
     def __init__(
         self,
@@ -100,13 +103,19 @@ class Trainer:
         folder: Path,
         seed: int,
         report: Callable[[int, int, dict[str, Any]], None] = lambda step, total, row: None,
+        ranks: Ranks = ALONE,
     ) -> None:
-        self.scorer, self.model = scorer, scorer.model
+        self.scorer, self.model, self.ranks = scorer, scorer.model, ranks
+        self.score: Score = scorer.logps
         self.objective, self.settings, self.folder, self.seed, self.report = objective, settings, folder, seed, report
         self.device = next(self.model.parameters()).device.type
 
     def fit(self, found: Sequence[Example], held: Sequence[Example]) -> list[dict[str, Any]]:
         """Train from the newest checkpoint (or the start) to the end; returns one metrics row a step and evaluation."""
+        with self.ranks.watched():
+            return self._fit(found, held)
+
+    def _fit(self, found: Sequence[Example], held: Sequence[Example]) -> list[dict[str, Any]]:
         if not found:
             raise UserError(
                 "nothing to train on: no prompt had a best and a worst answer; look at groups.jsonl for why"
@@ -116,11 +125,16 @@ class Trainer:
         s = self.settings
         if s.gradient_checkpointing:
             cast(Any, self.model).gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        self.score = self.ranks.spread(self.scorer, [e.tree for e in next(micro_batches(found, s.micro_tokens))])
         optimizer = make_optimizer(self.model, s)
         per_epoch = math.ceil(len(found) / s.batch)
         total, planned = per_epoch * s.epochs, per_epoch * (s.schedule_epochs or s.epochs)
         every = s.evaluate_every or max(1, total // 10)
         state, best = checkpoint.load(self.folder, self.model, optimizer)
+        if len(set(self.ranks.gather(state.step))) > 1:
+            raise UserError(
+                f"{self.folder}: the processes see different checkpoints; put --out on a file system that all of them share"
+            )
         if state.step == 0:
             self._check_start(found)
             if held:
@@ -140,11 +154,14 @@ class Trainer:
                     )
                     if state.best is None or measured["loss"] < state.best:
                         state.best, state.best_step = measured["loss"], state.step
-                        best = {k: v.detach().cpu().clone() for k, v in checkpoint.trainable(self.model).items()}
-                checkpoint.save(self.folder, state, self.model, optimizer, best if s.keep == "best" else None)
+                        best = checkpoint.copy_of(self.model)
+                kept = best if s.keep == "best" else None
+                checkpoint.save(self.folder, state, self.model, optimizer, kept, self.ranks.lead)
             self.report(state.step, total, row)
         if s.keep == "best" and best is not None:
             checkpoint.copy_into(self.model, best)
+        self.ranks.restore(self.model)
+        self.score = self.scorer.logps
         self.model.eval()
         broken = [k for k, v in checkpoint.trainable(self.model).items() if not torch.isfinite(v).all()]
         if broken:
@@ -172,7 +189,7 @@ class Trainer:
 
     def _scored(self, trees: Sequence[Tree]) -> Values:
         with torch.autocast(self.device, torch.bfloat16, enabled=self.settings.precision == "bfloat16"):
-            return self.scorer.logps(trees)
+            return self.score(trees)
 
     def _forward(self, found: Sequence[Example], whole: Whole) -> Batch:
         reads = self.objective.reads
@@ -197,11 +214,11 @@ class Trainer:
         if "kl" in reads:
             self.model.eval()
             gaps = []
-            for micro in micro_batches(
-                [e.mismatch for e in found if e.mismatch is not None], self.settings.micro_tokens
-            ):
+            for micro, counted in self._turns([e.mismatch for e in found if e.mismatch is not None]):
                 for example, nodes in zip(micro, self._scored([e.tree for e in micro])):
-                    gaps += [s.item() - r for s, r in zip(answer_sums(example, nodes), example.reference)]
+                    sums = [s.item() - r for s, r in zip(answer_sums(example, nodes), example.reference)]
+                    gaps += sums if counted else []
+            gaps = [g for part in self.ranks.gather(gaps) for g in part]
             kl = math.fsum(gaps) / len(gaps)
         return Whole(kl, tokens)
 
@@ -213,17 +230,13 @@ class Trainer:
     def _step(self, found: list[Example], optimizer: torch.optim.Optimizer, rate: float, step: int) -> dict[str, float]:
         whole = self._whole(found)
         self.model.train()
-        torch.manual_seed(seed_of(self.seed, "step", step))  # dropout: the same whether or not the run was resumed
-        tally, total, count = Tally(), 0.0, self._count(found)
-        for micro in micro_batches(found, self.settings.micro_tokens):
-            batch = self._forward(micro, whole)
-            losses = self._losses(batch)
-            self._refuse_nan(losses, micro, step)
-            (losses.sum() / count).backward()
-            total += losses.detach().double().sum().item()
-            tally.follow(micro, batch, self.objective)
+        own = (self.ranks.rank,) if self.ranks.rank else ()  # dropout: the same whether or not the run was resumed
+        torch.manual_seed(seed_of(self.seed, "step", step, *own))
+        count = self._count(found)
+        total, tally = self._pass(found, whole, step, lambda losses, counts: (losses.sum() / count * counts).backward())
         parameters = list(checkpoint.trainable(self.model).values())
-        norm = torch.nn.utils.clip_grad_norm_(parameters, self.settings.clip or math.inf).item()
+        self.ranks.reduce(parameters)
+        norm = checkpoint.whole(torch.nn.utils.clip_grad_norm_(parameters, self.settings.clip or math.inf)).item()
         if not math.isfinite(norm):
             rows = ", ".join(e.id for e in found)
             raise UserError(
@@ -235,24 +248,40 @@ class Trainer:
         optimizer.zero_grad(set_to_none=True)
         return {"loss": total / count, "lr": rate, "grad_norm": norm, **self._of_whole(whole), **tally.means()}
 
-    def _refuse_nan(self, losses: Tensor, found: Sequence[Example], step: int | None) -> None:
-        lines = [e.id for e in found for _ in e.losses]
-        bad = list(dict.fromkeys(id for id, ok in zip(lines, torch.isfinite(losses).tolist()) if not ok))
+    def _turns(self, found: Sequence[Example]) -> Iterator[tuple[list[Example], bool]]:
+        return self.ranks.turns(found, self.settings.micro_tokens)
+
+    def _pass(
+        self, found: Sequence[Example], whole: Whole, step: int | None, backward: Callable[[Tensor, bool], None]
+    ) -> tuple[float, Tally]:
+        """The summed loss and what is followed, over all of `found`, all processes together; `backward` gets each micro-batch's losses
+        and whether they count. A loss that is not finite is told to all before anyone refuses it: the others wait in a collective."""
+        tally, total, bad = Tally(), 0.0, list[str]()
+        for micro, counts in self._turns(found):
+            batch = self._forward(micro, whole)
+            losses = self._losses(batch)
+            backward(losses, counts)
+            if counts:
+                bad = bad or self._not_finite(losses, micro)
+                total += losses.detach().double().sum().item()
+                tally.follow(micro, batch, self.objective)
+        parts = self.ranks.gather((total, tally, bad))
+        bad = next((bad for *_, bad in parts if bad), [])
         if bad:
             where = f"step {step + 1}, before its update" if step is not None else "after training"
             raise UserError(f"{where}: the loss is not finite for prompts {', '.join(bad)}; lower --train.lr")
+        return sum(part[0] for part in parts), merged([part[1] for part in parts])
+
+    def _not_finite(self, losses: Tensor, found: Sequence[Example]) -> list[str]:
+        lines = [e.id for e in found for _ in e.losses]
+        return list(dict.fromkeys(id for id, ok in zip(lines, torch.isfinite(losses).tolist()) if not ok))
 
     @torch.no_grad()
     def measure(self, found: Sequence[Example]) -> dict[str, float]:
         """Loss, reward accuracy and log-ratios on held-out examples."""
         self.model.eval()
-        tally, total, whole = Tally(), 0.0, self._whole(found)
-        for micro in micro_batches(found, self.settings.micro_tokens):
-            batch = self._forward(micro, whole)
-            losses = self._losses(batch)
-            self._refuse_nan(losses, micro, None)
-            total += losses.double().sum().item()
-            tally.follow(micro, batch, self.objective)
+        whole = self._whole(found)
+        total, tally = self._pass(found, whole, None, lambda losses, counts: None)
         return {"loss": total / self._count(found), **self._of_whole(whole), **tally.means()}
 
     def _of_whole(self, whole: Whole) -> dict[str, float]:
