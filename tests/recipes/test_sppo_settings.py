@@ -5,13 +5,15 @@ import re
 import time
 
 import pytest
+from transformers import LlamaForSequenceClassification
 
+from tests import tiny
 from windvane.cli import main
 from windvane.errors import UserError
 from windvane.modeling.tree import Tree
 from windvane.objectives.batch import load_objective
 from windvane.recipes import portions as portions_module
-from windvane.recipes.judges import remarks
+from windvane.recipes.judges import open_judges, remarks
 from windvane.recipes.launch import launch
 from windvane.recipes.portions import ULTRAFEEDBACK, on_hub, portions, read_pool
 from windvane.recipes.sppo import Sppo
@@ -245,3 +247,15 @@ def test_what_does_not_go_together(argv, expected, capsys):
     assert main(["run", "sppo", *OWN, "--out", "RUN", *argv]) == 2
     (said,) = capsys.readouterr().err.splitlines()
     assert expected in said
+
+
+def test_judges_weights_in_the_asked_precision(tmp_path):
+    config = tiny.FAMILIES["llama"][0](
+        vocab_size=260, hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2, num_labels=1
+    )
+    LlamaForSequenceClassification(config).save_pretrained(tmp_path / "rm")
+    tiny.byte_tokenizer().save_pretrained(tmp_path / "rm")
+    for dtype in ("float32", "bfloat16"):
+        s = resolved(*OWN[:4], "--judge", f"reward:{tmp_path / 'rm'}", "--threads", "1", "--judge-dtype", dtype)
+        judge = open_judges(s, tmp_path)["train"]
+        assert str(judge.model.dtype) == f"torch.{dtype}"

@@ -47,7 +47,8 @@ def open_judges(s: Any, folder: Path) -> Judges:
     for role, spec in named.items():
         same = next((found[r] for r in found if named[r] == spec), None)
         if same is None and spec:
-            same = resolve_judge(spec, device=s.device, server=s.server, calls=folder / f"calls-{role}.jsonl")
+            calls = folder / f"calls-{role}.jsonl"
+            same = resolve_judge(spec, s.device, s.judge_dtype, server=s.server, calls=calls)
         found[role] = same
     return found
 

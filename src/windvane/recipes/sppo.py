@@ -75,6 +75,7 @@ class Sppo:
     evaluate: Evaluate = field(default_factory=Evaluate)
     # how every http judge and generator is asked; one budget for all of them
     server: Server = field(default_factory=Server)
+    judge_dtype: Literal["float32", "bfloat16"] = "float32"  # of local judges' weights: an 8B judge takes 32 or 16 GB
     device: str = "auto"  # auto, cpu, cuda, cuda:1, ...
     threads: int | None = None  # CPU threads; None: what PyTorch takes here. Written down, and kept on resume
 
