@@ -95,9 +95,31 @@ def test_each_malformation_is_mended(text):
     assert parse_conversation(text).turns == PLAIN_TURNS
 
 
+def test_every_repair_is_named():
+    notes = [
+        parse_conversation(t).repairs
+        for t in (PLAIN, PLAIN.replace("}, {", "},, "), PLAIN.replace("go.", "go.\n"), PLAIN[1:])
+    ]
+    assert notes == [
+        (),
+        ("'},,' between turns",),
+        ("raw line end inside a string",),
+        ("speakers found by their labels",),
+    ]
+
+
 def test_no_turn_is_lost_where_a_key_stands_twice():
     text = '[{"Candidate": "one", "Partner": "two", "Candidate": "three"}]'
-    assert [t.text for t in parse_conversation(text).turns] == ["one", "two", "three"]
+    for form in (
+        text,
+        text.replace('"', "'"),
+        text[1:-1],
+        text[1:-1] + ", " + text[1:-1],
+        text[1:],
+        text.replace("[{", "{").replace("}]", ""),
+    ):
+        turns = [t.text for t in parse_conversation(form).turns]
+        assert turns[:3] == ["one", "two", "three"] and len(turns) in (3, 6), form
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -167,6 +189,7 @@ def test_scores_in_any_writing(text):
         ('{"GV": "<score>", "DM": 1}', "no number"),
         ('{"GV": NaN, "DM": 1}', "no number"),
         ('{"GV": 3, "GV": 4, "DM": 1}', "two values, 3 and 4"),
+        ("{'GV': 3, 'GV': 4, 'DM': 1}", "two values, 3 and 4"),
         ("GV: 3 and then GV: 5, DM: 2", "two values"),
         ("I cannot say", "no scores"),
         ("", "no scores"),
@@ -209,6 +232,12 @@ def test_every_form_of_file_gives_the_same_turns(tmp_path):
         assert (record.part, record.turns, dict(record.scores)) == (3, TURNS, {"GV": 3, "DM": 2, "IC": 4}), name
     read = read_transcripts([tmp_path / name for name in rows])
     assert summary(read)["conversations"] == 1 and len({r.id for r in read.records}) == 1
+
+
+def test_a_column_a_speaker_is_one_exchange(tmp_path):
+    path = table(tmp_path / "x.csv", [["Why?", "Because.", 3]], ["Examiner", "Candidate", "GV"])
+    record = only(read_transcripts([path]))
+    assert record.turns == (Turn("examiner", "Why?"), Turn("candidate", "Because.")) and record.candidate is None
 
 
 def test_our_own_records_come_back_the_same(tmp_path):

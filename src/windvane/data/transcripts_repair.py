@@ -16,7 +16,6 @@ No word of a turn is altered. What no rule reads gives a reason.
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import json
 import re
@@ -25,6 +24,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from windvane.data.transcripts import Turn
+from windvane.data.transcripts_literal import Pairs, json_value, python_value
 from windvane.data.transcripts_speakers import role_of
 
 QUOTES = "\"'“”‘’"
@@ -115,33 +115,15 @@ def turns_of(value: Any, speakers: Mapping[str, str] | None = None) -> Iterator[
             yield Turn(role, inner.strip())
 
 
-class Pairs(list[tuple[str, Any]]):
-    """A JSON object as it is written: a key that stands twice stays twice."""
-
-
-def _json(text: str, strict: bool = True) -> Any:
-    try:
-        return json.loads(text, object_pairs_hook=Pairs, strict=strict)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _python(text: str) -> Any:
-    try:
-        return ast.literal_eval(text.strip())
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return None
-
-
 def _commas(text: str) -> Any:
-    return _json(re.sub(r"\}\s*,\s*,\s*\{?\s*(?=\")", "}, {", text), strict=False)
+    return json_value(re.sub(r"\}\s*,\s*,\s*\{?\s*(?=\")", "}, {", text), strict=False)
 
 
 RULES = (
-    (_json, ""),
-    (lambda text: _json(text, strict=False), "raw line end inside a string"),
+    (json_value, ""),
+    (lambda text: json_value(text, strict=False), "raw line end inside a string"),
     (_commas, "'},,' between turns"),
-    (_python, "Python literal, not JSON"),
+    (python_value, "Python literal, not JSON"),
 )
 
 

@@ -16,6 +16,7 @@ from windvane.data.transcripts import LEVELS, Transcript, Turn
 from windvane.data.transcripts_instruction import context_of, guess_part, read_instruction
 from windvane.data.transcripts_repair import parse_conversation, parse_turns
 from windvane.data.transcripts_scores import check_scores, criterion_of, parse_scores
+from windvane.data.transcripts_speakers import role_of
 from windvane.data.transcripts_text import read_text
 
 SPOKEN = ("turns", "conversation", "dialogue", "dialog", "transcript", "input", "text", "utterances", "messages")
@@ -45,6 +46,10 @@ def read_row(
         text, completion = instruction
         return read_instruction(text, part, source, completion, speakers, step, **more)
     key = next((k for k in SPOKEN if low.get(k)), None)
+    columns = [{k: v} for k, v in low.items() if isinstance(v, str) and v.strip() and role_of(k, speakers)]
+    if key is None and len(columns) > 1:  # a column a speaker: one exchange
+        low, key = {**low, "turns": columns}, "turns"
+        more.pop("candidate", None)
     if key is None:
         return f"no conversation in the fields {', '.join(map(str, row)) or '(none)'}"
     scores = _scores(low, step)
@@ -76,7 +81,8 @@ def read_row(
     roles = {t.role for t in turns}
     if part is None:
         part = guess_part("PHOTO_ONE" in context, "IC" in scores, "partner" in roles)
-    repairs = tuple(low.get("repairs") or ()) + repairs
+    before = low.get("repairs")  # our own record's
+    repairs = tuple(str(note) for note in before) + repairs if isinstance(before, list) else repairs
     return Transcript.of(part, turns, scores=scores, context=context, source=source, repairs=repairs, **more)
 
 
@@ -147,7 +153,8 @@ def _facts(low: Mapping[str, Any]) -> dict[str, Any]:
     if {"conversation", "turns", "split_group"} <= set(low):
         more["name"] = str(low["name"]) if low.get("name") is not None else None
         more["split_group"] = str(low.get("split_group") or "")
-        more["fold"] = low.get("fold")
+        fold = low.get("fold")
+        more["fold"] = fold if isinstance(fold, int) and not isinstance(fold, bool) else None
     level = str(low.get("level") or "").strip().upper()
     if level in LEVELS:
         more["level"] = level

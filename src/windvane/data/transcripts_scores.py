@@ -7,14 +7,13 @@ two values is refused.
 
 from __future__ import annotations
 
-import ast
-import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from windvane.data.transcripts import CRITERIA
+from windvane.data.transcripts_literal import DECODER, Pairs, python_value
 
 NUMBER = r"(?<![\d.])[-+]?\d+(?:\.\d+)?(?![\d.]*\d)"
 WRITTEN = {
@@ -83,29 +82,20 @@ def _number(value: Any) -> float | None:
 
 def _structured(text: str) -> Iterator[tuple[str, Any]]:
     """Every (key, value) of the first JSON object or Python dict in `text` that names a criterion, however deep."""
-    decoder = json.JSONDecoder(object_pairs_hook=_Pairs)
     for match in re.finditer(r"\{", text):
         try:
-            value = decoder.raw_decode(text, match.start())[0]
+            value = DECODER.raw_decode(text, match.start())[0]
         except (ValueError, RecursionError):
-            try:
-                value = ast.literal_eval(_balanced(text, match.start()))
-            except (ValueError, SyntaxError, MemoryError, RecursionError):
-                continue
+            value = python_value(_balanced(text, match.start()))
         pairs = list(_flat(value))
         if any(criterion_of(key) for key, _ in pairs):
             yield from pairs
             return
 
 
-class _Pairs(list[tuple[str, Any]]):
-    """A JSON object as it is written: a key that stands twice stays twice."""
-
-
 def _flat(value: Any) -> Iterator[tuple[str, Any]]:
-    pairs = value if isinstance(value, _Pairs) else value.items() if isinstance(value, dict) else ()
-    for key, inner in pairs:
-        if isinstance(inner, (_Pairs, dict)):
+    for key, inner in value if isinstance(value, Pairs) else ():
+        if isinstance(inner, Pairs):
             yield from _flat(inner)
         else:
             yield key, inner
