@@ -250,6 +250,9 @@ def test_published_task_files(tmp_path):
     )
     with pytest.raises(UserError, match="row 1: field 'options': needs four options"):
         list(read_task_file(bad, "longbook_choice_eng"))
+    odd = write(tmp_path / "odd.jsonl", {"id": 7, "context": "A.", "input": "Who?", "answer": ["Eve"], "options": 3})
+    with pytest.raises(UserError, match="row 1: field 'options': needs four options"):
+        list(read_task_file(odd, "code_debug"))
 
 
 def test_every_task_has_both_wordings():

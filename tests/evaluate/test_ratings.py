@@ -145,9 +145,10 @@ def test_pair_file_and_plain_battles(tmp_path):
         {"model_a": "x", "model_b": "x", "winner": "tie"},
         {"model_a": "x", "model_b": "y", "winner": "y"},
         {"model_a": "x", "model_b": "y", "winner": "tie", "weight": -1},
+        {"model_a": "x", "model_b": "y", "winner": "tie", "weight": 10**400},
     ]
     found = read_judgements([write(tmp_path / "battles.jsonl", plain)], "none")
-    assert [(b.share, b.weight) for b in found.battles] == [(0, 2), (0.5, 1)] and sum(found.left_out.values()) == 3
+    assert [(b.share, b.weight) for b in found.battles] == [(0, 2), (0.5, 1)] and sum(found.left_out.values()) == 4
     with pytest.raises(UserError, match="no usable judgement"):
         read_judgements([write(tmp_path / "none.jsonl", [{"a": 1}])], "none")
 

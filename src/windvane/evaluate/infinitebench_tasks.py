@@ -146,7 +146,8 @@ def read_task_file(path: Path, task: str) -> Iterator[Example]:
         if not isinstance(row, dict):
             raise UserError(f"{where}: expected a JSON object")
         context = row.get("context", row.get("content"))
-        answer, options = row.get("answer"), tuple(map(str, row.get("options") or ()))
+        answer, given = row.get("answer"), row.get("options")
+        options = tuple(map(str, given)) if isinstance(given, list) else ()
         if not isinstance(context, str):
             raise UserError(f"{where}: field 'context': missing; take the files that carry their contexts")
         if answer in (None, [], ""):

@@ -13,7 +13,6 @@ Departure: Arena-Hard 2.0 drops both games of a question where one is missing; t
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ from windvane.evaluate.annotations import read_tables
 from windvane.evaluate.ratings import Battle
 
 STRONG = 3.0  # show_result.py: WEIGHT = 3
+MOST = 1e9  # a weight from which one battle would drown all others in rounding
 # verdict -> (share of answer A, weight)
 VERDICTS = {
     "A>>B": (1.0, STRONG), "A>B": (1.0, 1.0), "A=B": (0.5, 1.0), "B>A": (0.0, 1.0), "B>>A": (0.0, STRONG),
@@ -137,7 +137,7 @@ def _battle(row: dict[str, Any], found: Judgements) -> None:
         return
     if not isinstance(row["winner"], str) or row["winner"] not in WINNERS:
         found.left_out["winner is not model_a, model_b or tie"] += 1
-    elif isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 < weight < math.inf:
-        found.left_out["weight is no positive number"] += 1
+    elif isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 < weight < MOST:
+        found.left_out["weight is not between 0 and 1e9"] += 1
     else:
         found.battles.append(Battle(*names, WINNERS[row["winner"]], _question(row, found), float(weight)))
