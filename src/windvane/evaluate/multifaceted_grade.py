@@ -1,0 +1,123 @@
+"""Multifaceted Bench's judging: each answer against each rubric of its instance, several times, and against another's as a control.
+
+In: instances, answers, a `RubricJudge`. Out: DIR/grades.jsonl, a row a grade. The judge reads the user's prompt without the system message,
+as in the paper: what the user wants reaches it through the rubric. In the control only the rubric is another's; the reference stays.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from windvane.backends.asking import Ask, ServerAsker
+from windvane.backends.function import load_object
+from windvane.backends.http_budget import Account, Estimate
+from windvane.backends.http_spec import Server
+from windvane.backends.names import SERVERS, resolve_rubric_judge
+from windvane.backends.rubric import LlmRubricJudge
+from windvane.data.multifaceted_bench import Instance
+from windvane.errors import UserError
+from windvane.evaluate.multifaceted_score import Graded
+from windvane.prompts.rubric import rubric_messages
+from windvane.prompts.value_rubrics import Rubric
+from windvane.protocols import RubricJudge, RubricQuestion
+from windvane.records import Message, Prompt, Response, content_id, seed_of
+from windvane.runners.here import HereRunner
+from windvane.store import RunFolder, read_jsonl
+
+OWN, OTHER = "own", "shuffled"
+
+
+def open_rubric_judge(spec: str, device: str, server: Server, calls: Path) -> RubricJudge:
+    """`rubric:BACKEND`, a server's address, or `py:module:object` with `.grade(questions)`."""
+    kind, _, rest = spec.partition(":")
+    if kind == "py":
+        found = load_object(rest)
+        found = found() if isinstance(found, type) else found
+        if not hasattr(found, "grade"):
+            raise UserError(f"--judge {spec}: has no .grade(questions)")
+        return found
+    named = spec if kind == "rubric" else f"rubric:{spec}" if kind in SERVERS else None
+    if named is None:
+        raise UserError(
+            f"--judge {spec}: gives no grades by a rubric; take rubric:BACKEND, http://HOST:PORT/v1#MODEL or py:module:object"
+        )
+    return resolve_rubric_judge(named, device, server=server, calls=calls)
+
+
+def questions(
+    instances: Sequence[Instance], answers: Mapping[str, str], runs: int, which: str, seed: int
+) -> list[tuple[Graded, RubricQuestion]]:
+    """Every answered instance x rubric x run, in this order; the `Graded` waits for its score."""
+    rubrics = {i.id: i.rubrics for i in instances} if which == OWN else shuffled_rubrics(instances, seed)
+    found = []
+    for i in instances:
+        if i.id not in answers:
+            continue
+        prompt = Prompt.of((Message("user", i.prompt),))
+        response = Response(f"{prompt.id}-{content_id(answers[i.id])}", prompt.id, 0, answers[i.id], (), "stop")
+        for number, rubric in enumerate(rubrics[i.id]):
+            for run in range(runs):
+                row = Graded(i.id, i.source, prompt.id, number, run, None)
+                key = f"{which}-{i.id}-{number}-{run}"
+                found.append((row, RubricQuestion(key, prompt, response, rubric.text, i.reference)))
+    return found
+
+
+def shuffled_rubrics(instances: Sequence[Instance], seed: int) -> dict[str, tuple[Rubric, ...]]:
+    """Instance -> the rubrics of another, whose rubrics are not its own; `UserError` where there is none."""
+    order = sorted(instances, key=lambda i: i.id)
+    random.Random(seed_of(seed, "shuffled rubrics")).shuffle(order)
+    found = {}
+    for n, i in enumerate(order):
+        others = (order[(n + step) % len(order)] for step in range(1, len(order)))
+        other = next((o for o in others if o.rubrics != i.rubrics), None)
+        if other is None:
+            raise UserError("--shuffled: all instances have the same rubrics, so there is nothing to exchange")
+        found[i.id] = other.rubrics
+    return found
+
+
+def estimate(judge: RubricJudge, asked: Sequence[tuple[Graded, RubricQuestion]]) -> Estimate | None:
+    """What a server would be asked for, less what its journal has."""
+    if not isinstance(judge, LlmRubricJudge) or not isinstance(judge.asker, ServerAsker):
+        return None
+    asks = [Ask(q.key, rubric_messages(q.prompt, q.response.text, q.rubric, q.reference)) for _, q in asked]
+    return judge.asker.estimate(asks, judge.max_tokens)
+
+
+def account_of(judge: RubricJudge | None) -> Account | None:
+    if isinstance(judge, LlmRubricJudge) and isinstance(judge.asker, ServerAsker):
+        return judge.asker.endpoint.account
+    return None
+
+
+def run_grades(
+    run: RunFolder,
+    stage: str,
+    judge: RubricJudge | None,
+    asked: Sequence[tuple[Graded, RubricQuestion]],
+    batch: int,
+    quiet: bool,
+) -> list[Graded]:
+    """Fill RUN/<stage>.jsonl and read it back; `judge` may be None where it stands."""
+
+    def work(part: Sequence[tuple[Graded, RubricQuestion]]) -> Iterable[dict[str, Any]]:
+        assert judge is not None, "an unfinished stage needs its judge"
+        for (_, q), grade in zip(part, judge.grade([q for _, q in part]), strict=True):
+            reason = None if grade.score is not None else grade.reason or "no score and no reason"
+            score = grade.score
+            if score is not None and not (isinstance(score, int) and 1 <= score <= 5):
+                score, reason = None, f"not a whole number from 1 to 5: {grade.score!r}"
+            yield {"id": q.key, "score": score, "feedback": grade.feedback, "reason": reason}
+
+    parts = [asked[i : i + batch] for i in range(0, len(asked), batch)]
+    units = [(f"{n:06d}-{content_id([q.key for _, q in part])}", part) for n, part in enumerate(parts)]
+    HereRunner(run, quiet).run(stage, units, work)
+    told = {row["id"]: row for _, row in read_jsonl(run / f"{stage}.jsonl")}
+    return [
+        Graded(g.instance, g.source, g.prompt, g.rubric, g.run, told[q.key]["score"], told[q.key]["reason"])
+        for g, q in asked
+    ]
