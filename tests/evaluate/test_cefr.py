@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from windvane.errors import UserError
-from windvane.evaluate.cefr import main, parse_scale
+from windvane.evaluate.cefr import evaluate, main, parse_scale
 from windvane.evaluate.cefr_lines import fit_length, length_only, lines, majority, predict_length
 from windvane.evaluate.cefr_measures import Scale
 from windvane.evaluate.cefr_rows import read_scored
@@ -96,7 +96,9 @@ def test_differences_are_paired():
     """Two models that miss the same rows differ by nothing, with no width; against a constant the interval holds the difference."""
     rows, predictions = made(60)
     result = compare(rows, [System("a", predictions), System("b", list(predictions)), *lines(rows)], resamples=300)
-    own = {(d["model"], d["other"], d["part"], d["measure"]): d for d in result["differences"] if d["criterion"] is None}
+    own = {
+        (d["model"], d["other"], d["part"], d["measure"]): d for d in result["differences"] if d["criterion"] is None
+    }
     assert own["a", "b", "1", "dov"]["low"] == own["a", "b", "1", "dov"]["high"] == 0
     gap = own["a", "constant 3", "1", "dov"]
     assert gap["value"] == pytest.approx(
@@ -144,6 +146,23 @@ def test_length_is_fitted_on_others():
     ]
     after = length_only(spoiled)
     assert before[6] == after[6] and before[7] == after[7] and before != after
+
+
+def test_settings_and_rows_marked_twice_are_seen_apart():
+    rows, predictions = made(20)
+    where = ("indian", "global")
+    rows = [
+        Scored(r.id, r.part, r.candidate, r.reference, r.words, r.reference if i < 5 else None, where[i % 2])
+        for i, r in enumerate(rows)
+    ]
+    result = evaluate(rows, [System("m", predictions)], resamples=20)
+    sizes = {name: subset["rows"] for name, subset in result["subsets"].items()}
+    assert sizes == {"setting global": 10, "setting indian": 10, "marked twice": 5}
+    twice = {s["name"]: s for s in result["subsets"]["marked twice"]["systems"]}
+    assert twice["human"]["average"]["accurate"]["value"] == 1, "agreeing raters, on the rows that both marked"
+    assert "human" not in {s["name"] for s in result["systems"]} and "m" in twice
+    assert evaluate(rows[:5], [System("m", predictions[:5])], resamples=20)["systems"][-1]["name"] == "human"
+    assert "no human-human line" in evaluate(rows[5:], [System("m", predictions[5:])], resamples=20)["notes"][0]
 
 
 # --- files --------------------------------------------------------------------------------------------------------------------
@@ -227,6 +246,7 @@ def test_invalid_predictions_count_against_the_model(tmp_path, capsys):
     assert measure(result, "predicted", "parts", "all", "dov_penalised", "value") == 3
     assert measure(result, "constant 3", "parts", "all", "accurate", "value") == 1
     assert json.loads((tmp_path / "out" / "result.json").read_text()) == result
+    assert "constant 3" in (tmp_path / "out" / "plot.svg").read_text()
     assert main([str(path), "--resamples", "20"]) == 0
     assert "constant 3" in capsys.readouterr().out
 

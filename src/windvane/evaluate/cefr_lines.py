@@ -3,7 +3,7 @@
 In: `Scored` rows. Out: `System`s of kind "line". On the paper's balanced test a constant reaches 60% acceptable accuracy, so no figure
 means anything without them. `majority` is the most frequent reference band of each part and criterion among these very rows (generous
 to the line); `length only` is a least-squares line on the candidate's number of words, fitted on other candidates (5 folds); `human` is
-the second rater, where the rows have one.
+the second rater, where every row has one.
 """
 
 from __future__ import annotations
@@ -28,10 +28,8 @@ def lines(rows: Sequence[Scored], scale: Scale | None = None) -> list[System]:
         found.append(
             System("length only", length_only(rows), "line", "words of the candidate, fitted on other candidates")
         )
-    if any(r.second for r in rows):
-        found.append(
-            System("human", [r.second for r in rows], "line", "the second rater; rows without one count as invalid")
-        )
+    if all(r.second for r in rows):
+        found.append(System("human", [r.second for r in rows], "line", "the second rater"))
     return found
 
 

@@ -114,9 +114,8 @@ def scored_of(record: Transcript, candidate: str | None = None) -> Scored:
     reference = dict(record.scores) or ({LEVEL: LEVELS.index(record.level) + 1.0} if record.level else {})
     assert reference, "a transcript without scores is no reference"
     part = str(record.part) if record.part and LEVEL not in reference else "all"
-    return Scored(
-        record.id, part, candidate or record.candidate or record.split_group, reference, len(record.said().split())
-    )
+    who = candidate or record.candidate or record.split_group
+    return Scored(record.id, part, who, reference, len(record.said().split()), None, record.setting)
 
 
 def _scale(levels: bool, given: Scale) -> Scale:
@@ -176,7 +175,8 @@ def _row(name: str, low: Mapping[str, Any], sides: Mapping[str, dict[str, Any] |
     second = _bands(sides["second"], scale, exact=True)
     count = int(float(words)) if words not in (None, "") and re.fullmatch(r"\d+(?:\.0*)?", str(words)) else None
     part = number[0] if number and LEVEL not in reference else "all"
-    return Scored(name, part, candidate, reference, count, None if isinstance(second, str) else second)
+    setting = str(low["setting"]) if low.get("setting") not in (None, "") else None
+    return Scored(name, part, candidate, reference, count, None if isinstance(second, str) else second, setting)
 
 
 def _predicted(side: dict[str, Any] | str, criteria: Sequence[str], scale: Scale) -> Bands | str:

@@ -39,7 +39,7 @@ PER_CRITERION_SHARES = ("exact", "adjacent", "within_half", "within_one")
 @dataclass(frozen=True, slots=True)
 class Scored:
     """One answer with its reference bands. `candidate` is what is resampled; `words`: how many the candidate says; `second`: another
-    rater's bands."""
+    rater's bands; `setting`: where the content is at home (global, indian)."""
 
     id: str
     part: str
@@ -47,6 +47,7 @@ class Scored:
     reference: Bands
     words: int | None = None
     second: Bands | None = None
+    setting: str | None = None
 
 
 @dataclass(slots=True)

@@ -20,7 +20,7 @@ from windvane.data.transcripts import Transcript, unique
 from windvane.data.transcripts_read import read_transcripts
 from windvane.data.transcripts_split import cluster, folds
 from windvane.errors import UserError
-from windvane.evaluate.cefr import table
+from windvane.evaluate.cefr import overview, plot, table
 from windvane.evaluate.cefr_lines import fit_length, majority, predict_length
 from windvane.evaluate.cefr_measures import Scale
 from windvane.evaluate.cefr_rows import scored_of
@@ -66,7 +66,7 @@ def main(argv: Sequence[str]) -> int:
         )
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)
-        keep_result(options.out, result, "")
+        keep_result(options.out, result, plot(result))
     print(json.dumps(result, allow_nan=False) if options.json else f"{table(result)}\n{ahead(result)}")
     return 0
 
@@ -96,7 +96,13 @@ def cross_validate(
         System("length only", own["length only"], "line", "words of the candidate, fitted on the training folds")
     )
     compared = compare(rows, systems, scale, resamples, seed)
-    return {"name": "cefr-baseline", "folds": count, **compared, "invalid": invalid(rows, systems)}
+    return {
+        "name": "cefr-baseline",
+        "folds": count,
+        **overview(compared),
+        **compared,
+        "invalid": invalid(rows, systems),
+    }
 
 
 def expected(scorer: Scorer, record: Transcript) -> Bands:
