@@ -46,7 +46,7 @@ def test_what_the_page_says():
     assert "0.300, 0.200" not in text and "| exact: `sppo` | 0.400, 0.100 | 0.400, 0.100 |" in text
     assert "28.53 / 31.02" in text, "the paper's own table stands beside it"
     assert "| `sppo`, seed 1 | 0.300 | 0.400 | 0.100 | 0.100 at 2 |" in text
-    assert "10 minutes, 15 of CPU" in text
+    assert "15 minutes of CPU, 10 of waiting" in text
 
 
 def test_numbers_move_the_page_and_the_drawings(tmp_path):

@@ -200,4 +200,4 @@ def _span(values: Sequence[float]) -> tuple[float, float]:
 
 
 def _text(value: float) -> str:
-    return f"{value:.3g}"
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"

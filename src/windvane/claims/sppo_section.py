@@ -25,7 +25,8 @@ mean length in characters), for comparison of kind, not of size; DPO and IPO are
 LIMITS = """What this cannot show: there is one base model of 0.1 million parameters and one programme as the truth, so the seeds (which
 prompts train, which are held out, every sample) say nothing about another base or task. The noise of the judge that trains is fixed by the
 texts it reads, not by the seed. eta, the betas and the epochs were not swept; eta 10 was taken from the demo, which was tuned with SPPO on
-other seeds. Part (c)'s settings were fixed on the development seed, without a sweep. Exact IPO with a moving reference is SPPO's own step
+other seeds. The arms do not move equally far from the start (the KL column): they were compared at the same iteration, not at the same KL.
+Part (c)'s settings were fixed on the development seed, without a sweep. Exact IPO with a moving reference is SPPO's own step
 (`src/windvane/evaluate/games_exact.py` has why), so the two cannot differ there."""
 
 
