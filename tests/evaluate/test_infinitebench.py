@@ -159,6 +159,9 @@ def test_one_line_for_what_cannot_be_scored(tmp_path):
         score_file(write(tmp_path / "empty.jsonl"), "passkey")
     with pytest.raises(UserError, match="cannot be read"):
         score_file(tmp_path / "absent.jsonl", "passkey")
+    for flag in ("--samples", "--size", "--batch", "--max-new-tokens"):
+        with pytest.raises(UserError, match=f"{flag} 0: must be at least 1"):
+            main(["--model", "m", "--task", "passkey", flag, "0"])
     with pytest.raises(UserError, match="--task nonsense: no such task"):
         main([str(two), "--task", "nonsense"])
 

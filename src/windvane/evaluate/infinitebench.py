@@ -148,6 +148,9 @@ def main(argv: Sequence[str]) -> int:
             raise UserError(f"--task {task}: no such task; there are {', '.join(TASKS)}")
     if (a.file is None) == (a.model is None):
         raise UserError("give either a file of predictions or --model")
+    for name in ("samples", "size", "max_new_tokens", "batch"):
+        if getattr(a, name) is not None and getattr(a, name) < 1:
+            raise UserError(f"--{name.replace('_', '-')} {getattr(a, name)}: must be at least 1")
     if len(tasks) > 1 and (a.file or a.data or a.against):
         raise UserError("several tasks need --model and generated contexts; name one task with a file")
     if a.model and a.out is None:
