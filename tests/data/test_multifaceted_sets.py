@@ -54,6 +54,11 @@ def test_what_gives_no_pair_is_counted():
     assert preferences(groups, 0) == ([], Counter({"one answer alone": 2, "all answers the same": 1}))
 
 
+def test_two_answers_under_one_system_message_are_no_pair():
+    again = Sample("m", "o", VALUE, "system 0.0", "prompt 0", "another answer")
+    assert preferences(by_instruction([sample(0, 0), again]), 0) == ([], Counter({"one answer alone": 1}))
+
+
 def test_no_instruction_on_both_sides():
     samples = [sample(i, j, f"Prompt {i}{'!' * j}") for i in range(100) for j in range(3)]
     groups = by_instruction(samples)

@@ -210,6 +210,44 @@ def test_an_instruction_with_no_set(tmp_path):
     assert summary["rejected"] == {"values: an instruction with no set": 2, "values: not JSON": 16}
 
 
+class Parrot(ScriptedWriter):
+    """Every system message is the same, of the second instruction one that holds a benchmark's prompt."""
+
+    TEXT = "You are a baker and " + " ".join(f"word{i}" for i in range(110))
+    LEAK = TEXT.replace("word3 word4 word5 word6 word7", "name the nine oldest rivers of")
+
+    def generate(self, prompts, indices, seed):
+        found = super().generate(prompts, indices, seed)
+        for p, (r,) in zip(prompts, found):
+            if "Write the system message" in p.text:
+                text = self.LEAK if "number 1 of" in p.text else self.TEXT
+                found[prompts.index(p)] = [type(r)(r.id, r.prompt_id, r.index, text, (), "stop")]
+        return found
+
+
+def test_system_messages_that_repeat_or_leak(tmp_path):
+    bench = tmp_path / "bench.jsonl"
+    bench.write_text(json.dumps({"prompt": "Name the nine oldest rivers of"}) + "\n")
+    settings = Janus(
+        str(instructions(tmp_path / "i.jsonl", 3)),
+        f"py:{__name__}:Parrot",
+        bench=(str(bench),),
+        attempts=2,
+        values="taxonomy",
+        threads=1,
+    )
+    run(settings, str(tmp_path / "run"), quiet=True)
+    summary = json.loads((tmp_path / "run/summary.json").read_text())
+    # instructions 0 and 2: the first of three stands, two fail twice each; one of the two then repeats the other. 1: three leak twice
+    told = {k: v for k, v in summary["rejected"].items() if k.startswith("systems")}
+    assert told == {
+        "systems: nearly repeats another system message of the instruction": 8,
+        "systems: nearly repeats another of the collection": 1,
+        "systems: shares 6 words in a row with the benchmark's prompt bench.jsonl": 6,
+    }
+    assert summary["rows"] <= 1 and summary["near_duplicates"] == 1
+
+
 def test_a_server_is_estimated_first_and_kept_to_its_budget(tmp_path, capsys):
     def answered(body, attempt):
         text = "\n".join(m["content"] for m in body["messages"])
