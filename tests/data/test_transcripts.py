@@ -259,8 +259,12 @@ def test_pasted_text_as_people_write_it(tmp_path):
         "00:20 **Candidate A** (laughs): Well - a beach,\nand people. Note: it hot.\n00:40 - Candidate B: I agree.\n"
         "-----\nExaminer: One? Candidate: Two. Examiner: Three? Candidate: Four.\n"
         "-----\nE: Hello\nC:\nthe answer\nis here\n"
+        "-----\nMs Rao (examiner): Hi?\nMaria (Candidate): My marks - 10 of 10.\nWell - good.\nWell - fine.\n"
+        "-----\nExaminer   00:12\nAny music?\nCandidate   00:15\nTwo bands,\nbands 3 and 4.\n"
     )
-    two, inline, short = read_transcripts([path]).records
+    two, inline, short, named, stamped = read_transcripts([path]).records
+    assert named.said() == "My marks - 10 of 10. Well - good. Well - fine." and named.said("examiner") == "Hi?"
+    assert stamped.said() == "Two bands, bands 3 and 4." and not stamped.scores
     assert two.part == 2 and two.context == {"PHOTO_ONE": "a beach", "PHOTO_TWO": "a park"}
     assert two.said() == "Well - a beach, and people. Note: it hot." and two.said("partner") == "I agree."
     assert inline.said() == "Two.\nFour." and inline.said("examiner") == "One?\nThree?"

@@ -7,6 +7,7 @@ where nobody can tell. Of two numbered candidates the first is the candidate and
 from __future__ import annotations
 
 import difflib
+import functools
 import re
 from collections.abc import Mapping
 
@@ -41,5 +42,10 @@ def role_of(label: str, speakers: Mapping[str, str] | None = None, short: bool =
         role = role_of(numbered[1])
         second = role == "candidate" and numbered[2] in "b2"
         return "partner" if second else role
+    return _respelt(name)
+
+
+@functools.lru_cache(maxsize=4096)  # a file asks for the same few labels
+def _respelt(name: str) -> str | None:
     close = difflib.get_close_matches(name, NAMES, 1, CLOSE) if len(name) >= 6 else []
     return NAMES[close[0]] if close else None

@@ -21,9 +21,12 @@ from windvane.data.transcripts_speakers import role_of
 
 STAMP = r"(?:[\[(]?\d{1,2}:\d{2}(?::\d{2})?(?:[.,]\d+)?[\])]?\s*[-–—]?\s*)?"
 SPOKEN = re.compile(
-    rf"\s*{STAMP}[*_#>•\s-]*{STAMP}(?P<name>[^\W\d_][\w.'’ -]{{0,29}}?)\s*[*_]*\s*(?:\([^)\n]{{0,40}}\)|\[[^\]\n]{{0,40}}\])?"
-    r"\s*[*_]*\s*(?::|：|\t|\s[-–—]\s)\s*[*_]*\s*(?P<text>.*)"
+    rf"\s*{STAMP}[*_#>•\s-]*{STAMP}(?P<name>[^\W\d_][\w.'’ -]{{0,29}}?)\s*[*_]*\s*(?:\((?P<who>[^)\n]{{0,40}})\)|\[[^\]\n]{{0,40}}\])?"
+    r"\s*[*_]*\s*(?P<sign>:|：|\t|\s[-–—]\s)\s*[*_]*\s*(?P<text>.*)"
 )
+ALONE = re.compile(
+    rf"\s*{STAMP}[*_#>\s]*(?P<name>[^\W\d_][\w .-]{{3,29}}?)[*_:\s]*{STAMP}\s*"
+)  # "Examiner  00:12", then what is said
 INLINE = re.compile(
     r"(?<=\S)\s+(?=[*_]{0,2}(?:Examiner|Interlocutor|Candidate|Partner|EXAMINER|INTERLOCUTOR|CANDIDATE|PARTNER)(?: [AB12])?\s*:)"
 )
@@ -88,15 +91,20 @@ def _sections(text: str, speakers: Mapping[str, str] | None) -> Iterator[_Sectio
 
 
 def _take(section: _Section, line: str, speakers: Mapping[str, str] | None) -> None:
-    spoken = SPOKEN.fullmatch(line)
+    spoken, alone = SPOKEN.fullmatch(line), ALONE.fullmatch(line)
     role = role_of(spoken["name"], speakers, short=True) if spoken else None
-    if spoken and role:
+    if spoken and role is None and spoken["who"]:  # "Maria (candidate): ..."
+        role = role_of(spoken["who"], speakers)
+    by_name = spoken is not None and spoken["sign"] in ":：\t" and len(spoken["name"].split()) <= 2
+    if alone and (only := role_of(alone["name"], speakers)):
+        section.turns.append((only, ""))
+    elif spoken and role:
         section.turns.append((role, spoken["text"].strip()))
-    elif SCORES.fullmatch(line) and re.search(r"\d", line):
+    elif SCORES.fullmatch(line) and isinstance(parse_scores(_spaced(line), step=0.5, low=0.0), dict):
         section.scores.append(line)
-    elif not section.turns and (not spoken or PHOTO.fullmatch(line) or len(spoken["name"].split()) > 2):
+    elif not section.turns and (not by_name or PHOTO.fullmatch(line)):
         section.heads.append(line.strip())
-    elif spoken and len(spoken["name"].split()) <= 2 and spoken["name"][:1].isupper():
+    elif spoken and by_name and spoken["name"][:1].isupper():
         section.turns.append(("?" + spoken["name"].strip(), line.strip()))
     elif section.turns:
         said, text = section.turns[-1]
