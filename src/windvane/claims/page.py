@@ -65,8 +65,9 @@ def section(claim: Claim, files: Sequence[str]) -> str:
         table(("verdict", "finding", "numbers"), [(f.verdict, f.statement, f.numbers) for f in claim.findings]),
         own_section(claim),
         *(f"![{name}](claims/{name})" for name in files if name != f"{claim.claim}-arms.svg"),
-        f"`windvane claim {claim.claim}{' --reduced' if claim.reduced else ''} --seeds {len(claim.seeds)}`: {claim.cpu_seconds / 60:.0f} "
-        f"minutes of CPU, {claim.seconds / 60:.0f} of waiting on the machine it ran on; code {claim.code_version}; {claim.world}, sha256 {claim.world_sha256[:16]}; "
+        f"`windvane claim {claim.claim}{' --reduced' if claim.reduced else ''} --seeds {len(claim.seeds)}`: "
+        f"{claim.cpu_seconds / 60:.0f} minutes of CPU, {claim.seconds / 60:.0f} of waiting on the machine it ran on; "
+        f"code {claim.code_version}; {claim.world}, sha256 {claim.world_sha256[:16]}; "
         f"declaration sha256 {claim.declaration_sha256[:16]}.",
     ]
     return "\n\n".join(part for part in parts if part)
