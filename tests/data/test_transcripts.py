@@ -108,6 +108,15 @@ def test_every_repair_is_named():
     ]
 
 
+def test_of_numbered_candidates_the_first_is_scored():
+    text = '[{"Candidate A": "one", "Candidate B": "two"}, {"Candidate C": "three"}, {"Examiner 1": "four"}]'
+    for form in (text, text[1:]):
+        assert [t.role for t in parse_conversation(form).turns] == ["candidate", "partner", "partner", "examiner"]
+    other = parse_conversation(text, {"candidate b": "candidate", "candidate a": "partner"}).turns
+    assert [t.role for t in other[:2]] == ["partner", "candidate"]
+    assert "unknown speaker 'Candidate 17'" in parse_conversation(text.replace("Candidate B", "Candidate 17")).reason
+
+
 def test_no_turn_is_lost_where_a_key_stands_twice():
     text = '[{"Candidate": "one", "Partner": "two", "Candidate": "three"}]'
     for form in (

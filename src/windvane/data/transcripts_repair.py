@@ -30,7 +30,7 @@ from windvane.data.transcripts_speakers import role_of
 QUOTES = "\"'“”‘’"
 CLOSING = "\"'”’}]"
 LABEL = re.compile(
-    rf"(?P<open>[{QUOTES}]?)[ \t]*\b(?P<name>[A-Za-z][A-Za-z_]{{2,14}}(?:[ _][A-Za-z]{{4,9}})?(?:[ _]?[AB12])?)\b[ \t]*"
+    rf"(?P<open>[{QUOTES}]?)[ \t]*\b(?P<name>[A-Za-z][A-Za-z_]{{2,14}}(?:[ _][A-Za-z]{{4,9}})?(?:[ _]?[A-C1-3])?)\b[ \t]*"
     rf"(?P<close>[{QUOTES}]?)\s*(?P<sep>=>|[:=.])[ \t]*(?P<quote>[{QUOTES}]?)"
 )
 TASK = (

@@ -1,7 +1,7 @@
 """Who speaks: a label as people write it -> examiner, candidate or partner.
 
 In: "Examiner", "INTERLOCUTOR", "Candidate B", "Candiate" (respelt), a user's own names ("Maria" = candidate). Out: the role, or None
-where nobody can tell. Of two numbered candidates the first is the candidate and the second the partner.
+where nobody can tell. Of numbered candidates the first is the candidate and the others are partners.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ NAMES = {
 }  # fmt: skip
 SHORT = {"e": "examiner", "ex": "examiner", "int": "examiner", "c": "candidate", "cand": "candidate", "p": "partner"}
 SAYING = re.compile(r"(.+?)(?:['’]s)? (?:response|answer|reply|question|prompt|says|said|turn|speaks)s?")
-NUMBERED = re.compile(r"(.*?)[ _#-]*\b([ab12])")
+NUMBERED = re.compile(r"(.*?)[ _#-]*\b([abc123])")
 CLOSE = 0.85  # difflib's ratio of "candiate" to "candidate" is 0.94, of "partner" to "party" 0.67
 
 
@@ -40,12 +40,14 @@ def role_of(label: str, speakers: Mapping[str, str] | None = None, short: bool =
     numbered = NUMBERED.fullmatch(name)
     if numbered and numbered[1]:
         role = role_of(numbered[1])
-        second = role == "candidate" and numbered[2] in "b2"
+        second = role == "candidate" and numbered[2] not in "a1"
         return "partner" if second else role
     return _respelt(name)
 
 
 @functools.lru_cache(maxsize=4096)  # a file asks for the same few labels
 def _respelt(name: str) -> str | None:
-    close = difflib.get_close_matches(name, NAMES, 1, CLOSE) if len(name) >= 6 else []
+    close = (
+        difflib.get_close_matches(name, NAMES, 1, CLOSE) if len(name) >= 6 and name.replace(" ", "").isalpha() else []
+    )
     return NAMES[close[0]] if close else None

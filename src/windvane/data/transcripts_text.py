@@ -28,7 +28,7 @@ ALONE = re.compile(
     rf"\s*{STAMP}[*_#>\s]*(?P<name>[^\W\d_][\w .-]{{3,29}}?)[*_:\s]*{STAMP}\s*"
 )  # "Examiner  00:12", then what is said
 INLINE = re.compile(
-    r"(?<=\S)\s+(?=[*_]{0,2}(?:Examiner|Interlocutor|Candidate|Partner|EXAMINER|INTERLOCUTOR|CANDIDATE|PARTNER)(?: [AB12])?\s*:)"
+    r"(?<=\S)\s+(?=[*_]{0,2}(?:Examiner|Interlocutor|Candidate|Partner|EXAMINER|INTERLOCUTOR|CANDIDATE|PARTNER)(?: [A-C1-3])?\s*:)"
 )
 PART = re.compile(r"[\s*_#=-]*part\s*([1-4]|one|two|three|four)\b(?P<rest>[^\n]{0,60})", re.I)
 RULE = re.compile(r"\s*(?:-{3,}|={3,}|_{3,}|\*{3,})\s*")

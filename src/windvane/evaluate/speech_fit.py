@@ -6,6 +6,7 @@ expected band in inner folds that keep split groups whole. No seed: the same tra
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -26,6 +27,8 @@ Model = tuple[np.ndarray, np.ndarray]  # weights [features], intercepts
 
 def fit(records: Sequence[Transcript], kind: Kind, about: str) -> Scorer:
     """Every part and criterion that `records` are scored on; the conversation of a record must be unique (see `unique`)."""
+    if importlib.util.find_spec("sklearn") is None:
+        raise UserError("fitting a scorer needs scikit-learn: pip install 'windvane[eval]'")
     ordered = sorted((r for r in records if r.scores), key=lambda r: (r.conversation, r.id))
     if not ordered:
         raise UserError("no transcript has scores to learn from")
