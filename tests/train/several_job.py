@@ -5,6 +5,7 @@ import dataclasses
 import os
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -20,8 +21,9 @@ from windvane.modeling.lora import add_lora
 from windvane.objectives.batch import load_objective
 from windvane.train import checkpoint
 from windvane.train.batches import mismatched
-from windvane.train.distributed import Ranks, here
+from windvane.train.distributed import Ranks
 from windvane.train.loop import Trainer
+from windvane.train.processes import call, here, lead
 
 # case -> (objective and its settings, changed settings, examples); names say what is varied
 CASES = {
@@ -102,18 +104,32 @@ def trained(case, ranks, folder, stop=None, kill=None, plain=False):
     return metrics, {k: v.detach().clone() for k, v in net.state_dict().items()}
 
 
+def leading(name, how, folder, case):
+    """What the first process does of a run; the others wait until it calls."""
+    call("tests.train.several_job:beside", name=name, how=how, folder=folder, case=case)
+    beside(name, how, folder, case)
+    return 0
+
+
+def beside(name, how, folder, case):
+    ranks = dataclasses.replace(here(), sharded=how.startswith("fsdp"))
+    if how.endswith("wrong") and ranks.rank == 1:
+        raise UserError("what one process alone finds wrong")
+    trained(name, ranks, Path(folder) / case, kill=int(how[-1]) if how[-1].isdecimal() else None)
+
+
 def main(folder, world, *cases):
     alone = here()
     assert dist.get_world_size() == alone.world == int(world), "torchrun made another world"
     for case in cases:
         name, _, how = case.partition(":")
-        sequence = int(how.removeprefix("sequence")) if how.startswith("sequence") else 1
+        sequence = int(how.partition("sequence")[2] or 1)
         assert sequence in (1, alone.world), "one row over all processes"
         ranks = Ranks(
             alone.rank, alone.world, sequence, how.startswith("fsdp"), dist.group.WORLD if sequence > 1 else None
         )
-        if how.endswith("-kill"):
-            trained(name, ranks, Path(folder) / case, kill=1)
+        if "-kill" in how:  # as a run does it: the first process leads
+            lead(partial(leading, name, how, folder, case))
         if how.endswith(("-resume", "-stop")):
             try:
                 trained(name, ranks, Path(folder) / case, stop=5)

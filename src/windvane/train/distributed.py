@@ -8,18 +8,15 @@ are summed; so W processes give one process's step, but for rounding. What is he
   sharded     parameters, gradients and the optimizer's state in shards by FSDP2's `fully_shard`, a group a decoder layer (WINDVANE_SHARD=1)
   sequence    n neighbouring processes share the tokens of each row (modeling/parallel.py; WINDVANE_SEQUENCE=n); with either of the two
 
-A process that has no trees left takes empty turns where FSDP's collectives need it. Processes see one file system.
+A process that has no trees left takes empty turns where FSDP's collectives need it. All processes see one file system.
 """
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
-from functools import cache
 from typing import Any, cast
 
 import torch
@@ -38,9 +35,12 @@ from windvane.train.checkpoint import is_shard, whole
 from windvane.train.tally import Tally
 
 BUCKET = 1 << 24  # gradient elements in one all-reduce: 64 MiB in float32
-PATIENCE = timedelta(days=14)  # for the first process, which may be sampling; one that dies is noticed at once
-GRACE = 30.0  # seconds
+GRACE = 10.0  # seconds that a process leaves to another, to say what happened and to be ended by torchrun
 Score = Callable[[Sequence[Tree]], Values]
+
+
+class Ended(UserError):
+    """Another process died."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,12 +145,15 @@ class Ranks:
         except RuntimeError as error:
             if self.world == 1 or not (isinstance(error, dist.DistError) or "gloo" in str(error)):
                 raise
-            if dist.distributed_c10d._get_default_store().add("windvane: ended", 1) > 1:
-                time.sleep(GRACE)  # torchrun ends this process meanwhile
-            raise UserError(
-                f"process {self.rank} of {self.world}: another process of this training ended, so all do; the same command goes "
-                "on from the last checkpoint"
-            ) from None
+            if not may_speak():
+                time.sleep(GRACE)
+            raise self.ended() from None
+
+    def ended(self) -> Ended:
+        return Ended(
+            f"process {self.rank} of {self.world}: another process of this training ended, so all do; the same command goes on from the "
+            "last checkpoint"
+        )
 
 
 ALONE = Ranks()
@@ -217,26 +220,6 @@ def _owners(model: nn.Module, parameter: nn.Parameter) -> list[tuple[nn.Module, 
     return [(m, key) for m in model.modules() for key, p in m._parameters.items() if p is parameter]
 
 
-@cache
-def here() -> Ranks:
-    """This process as torchrun started it, alone where it did not; joins the others at the first call. Errors: `UserError` where
-    WINDVANE_SEQUENCE does not divide the processes."""
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    if world == 1:
-        return ALONE
-    on_gpu = torch.cuda.is_available()
-    if on_gpu:
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    if not dist.is_initialized():
-        dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo", timeout=PATIENCE)
-    assert dist.get_world_size() == world, "torchrun's count and the group's"
-    text = os.environ.get("WINDVANE_SEQUENCE", "1")
-    if not text.isdecimal() or not int(text) or world % int(text):
-        raise UserError(f"WINDVANE_SEQUENCE={text}: must be a number that divides the {world} processes")
-    sequence, group = int(text), None
-    if sequence > 1:
-        mesh = init_device_mesh(
-            "cuda" if on_gpu else "cpu", (world // sequence, sequence), mesh_dim_names=("data", "sequence")
-        )
-        group = mesh.get_group("sequence")
-    return Ranks(dist.get_rank(), world, sequence, os.environ.get("WINDVANE_SHARD", "0") not in ("", "0"), group)
+def may_speak() -> bool:
+    """Whether nobody has said yet why all end: torchrun's store outlives the processes."""
+    return dist.distributed_c10d._get_default_store().add("windvane: ended", 1) == 1
