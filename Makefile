@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test check lint bench clean
+.PHONY: demo test check lint bench claims clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -23,6 +23,9 @@ test: lint
 
 check: lint
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
+
+claims: $(READY)
+	$(BIN)/windvane claim sppo --out runs/claim-sppo
 
 bench: $(READY)
 	$(BIN)/python benchmarks/generate.py --json

@@ -18,6 +18,7 @@ VERBS = {
         "windvane.claims.sppo:main",
         "SPPO's claims re-run small: games, the embedded world, a cyclic judge",
     ),
+    "claim page": ("windvane.claims.page:main", "draw docs/claims.md from the kept claims"),
     "train reward": ("windvane.recipes.train_reward:main", "a reward model or general preference model from pairs"),
     "judge": ("windvane.recipes.judge_verb:main", "judge a run's answers again, by another judge or by a person"),
     "eval list": ("windvane.evaluate.listing:main", "what can be evaluated, what it needs, whether it runs offline"),
@@ -44,6 +45,14 @@ VERBS = {
         "the papers' short-context suites, through lm-evaluation-harness",
     ),
     "eval intransitivity": ("windvane.evaluate.intransitivity:main", "how intransitive a judge is, beyond its noise"),
+    "eval cefr": (
+        "windvane.evaluate.cefr:main",
+        "predicted against reference bands, beside constants, length and humans",
+    ),
+    "eval cefr-baseline": (
+        "windvane.evaluate.speech_baseline:main",
+        "the weight-free scorer of transcripts, cross-validated",
+    ),
     "eval judge": (
         "windvane.evaluate.judge_card:main",
         "a judge's card: accuracy, order flips, ties, null answers, length",
@@ -52,6 +61,7 @@ VERBS = {
         "windvane.backends.pairrm_convert:main",
         "PairRM from a pickle or LLM-Blender's layout to safetensors",
     ),
+    "data transcripts": ("windvane.data.transcripts_verb:main", "read, repair, count and split speaking transcripts"),
     "export": ("windvane.data.export:main", "a run's preference pairs for other trainers"),
     "report": ("windvane.report.page:main", "write a run's report again"),
     "world build": ("windvane.world.build:main", "learn an embedded model from scratch"),

@@ -190,7 +190,6 @@ def test_weights_here(files, tmp_path, capsys):
     [
         (["--judge", "human"], "also needs --model"),
         (["--judge", "human", "--model", "m"], "--instructions is needed"),
-        (["--judge", "human", "--model", "m", "--instructions", "{base}"], "--out is needed"),
         (["{base}", "--judge", "human"], "is scored, or judged again"),
         (["--rejudge", "--judge", "human", "--out", "{out}"], "name files of published annotations"),
         (

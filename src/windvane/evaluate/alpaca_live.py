@@ -125,7 +125,7 @@ def read_outputs(path: Path) -> tuple[str, dict[str, str]]:
 
 def run_live(options: argparse.Namespace, gamed: Gamed | None) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """Answer, judge, write, score: (the result as in DIR/result.json, what was spent)."""
-    check_live(options, "alpaca", ("instructions", "judge", "out"))
+    check_live(options, "alpaca", ("instructions", "judge"))
     if options.model is not None and options.outputs is not None:
         raise UserError("eval alpaca: --model asks a model, --outputs judges given answers; name one of them")
     asked, left = read_instructions(options.instructions, options.limit)

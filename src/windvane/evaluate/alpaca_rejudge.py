@@ -80,7 +80,7 @@ def drawn(models: Sequence[Published], limit: int | None) -> list[str]:
 
 def run_rejudge(options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """Judge again, write, report: (the result as in DIR/result.json, what was spent)."""
-    check_live(options, "alpaca", ("judge", "out"))
+    check_live(options, "alpaca", ("judge",), "alpaca-rejudge")
     if not options.annotations:
         raise UserError("eval alpaca --rejudge: name files of published annotations")
     read = [read_published(path, options.annotator) for path in options.annotations]

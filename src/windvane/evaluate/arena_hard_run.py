@@ -64,7 +64,7 @@ class ArenaRun:
 
 def run_live(options: argparse.Namespace) -> tuple[dict[str, Any], str, dict[str, Any] | None]:
     """(the result as in DIR/result.json, the table for a terminal, what was spent)."""
-    check_live(options, "arena-hard", ("questions", "judge", "out"))
+    check_live(options, "arena-hard", ("questions", "judge"))
     if options.judge_tokens < 1:
         raise UserError(f"--judge-tokens {options.judge_tokens}: must be at least 1")
     base_name, base, base_left = read_answers(options.baseline)

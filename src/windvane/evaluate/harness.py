@@ -18,7 +18,8 @@ from windvane.arguments import Parser
 from windvane.errors import UserError
 from windvane.evaluate.harness_suites import SUITES, Task, parse_task
 from windvane.evaluate.intervals import paired_difference
-from windvane.store import RunFolder, read_jsonl, write_atomic
+from windvane.evaluate.result_files import default_folder, keep_result, kept_result
+from windvane.store import RunFolder, read_jsonl
 
 PROG = "windvane eval harness"
 
@@ -127,7 +128,11 @@ def parser() -> Parser:
     p.add_argument(
         "--include", type=Path, help="a folder of your own task files (YAML); needs no network if its data are local"
     )
-    p.add_argument("--out", type=Path, required=True, help="the folder for results; the same command resumes")
+    p.add_argument(
+        "--out",
+        type=Path,
+        help="the folder for results; the same command resumes (evaluations/harness/MODEL below this one)",
+    )
     p.add_argument("--limit", type=int, help="only the first so many items of each task: for a trial, not for a table")
     p.add_argument("--chat-template", action="store_true", help="wrap items in the chat template (the papers do not)")
     p.add_argument("--max-length", type=int, help="tokens of context (default: what the model was made for)")
@@ -154,6 +159,9 @@ def main(argv: Sequence[str]) -> int:
         raise UserError("--task: a task is named twice")
     from windvane.evaluate.harness_run import Settings, find_models, run  # torch: only once the arguments are right
 
+    if a.out is None:
+        a.out = default_folder("harness", "-".join(a.model))
+    kept_result(a.out, "harness")
     include = None if a.include is None else str(a.include.resolve())
     models = find_models(a.model)
     settings = Settings(tasks, a.limit, a.chat_template, a.max_length, a.seed, a.dtype, include)
@@ -162,7 +170,6 @@ def main(argv: Sequence[str]) -> int:
         result = summarise(tasks, found, a.out)
         if a.limit is not None:
             result["limit"] = a.limit
-        write_atomic(a.out / "result.json", json.dumps(result, indent=1) + "\n")
-        write_atomic(a.out / "plot.svg", plot(result))
+        keep_result(a.out, result, plot(result))
     print(json.dumps(result) if a.json else table(result))
     return 0

@@ -44,6 +44,8 @@ EVALUATIONS = {
         "predictions; or a model and, for six tasks, the published files",
         True,
     ),
+    "cefr": ("bands of speaking transcripts against reference bands", "predictions and references", True),
+    "cefr-baseline": ("the weight-free scorer, cross-validated", "transcripts with scores, windvane[eval]", True),
     "harness": (
         "the papers' short-context suites, through lm-evaluation-harness",
         "models or a run, and pip install 'windvane[harness]'; data sets from the hub (task files here with --include do without)",

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from windvane.backends.server_flags import add_server_flags
 from windvane.errors import UserError
+from windvane.evaluate.result_files import default_folder, kept_result
 
 
 def add_live_flags(
@@ -35,7 +36,12 @@ def add_live_flags(
             help="what they are called in rows (default: their specs)",
         )
     add("--judge", metavar="J", help="who judges: llm:BACKEND, http://HOST:PORT/v1#MODEL, py:module:object, ...")
-    add("--out", type=Path, metavar="DIR", help="the folder for rows and results; the same command goes on there")
+    add(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="the folder for rows and results; the same command goes on there (evaluations/NAME/MODEL below this folder)",
+    )
     add("--limit", type=int, metavar="N", help="N of the questions, drawn by their content (all)")
     shown = "as published, by category" if temperature is None else temperature
     add("--temperature", type=float, default=temperature, help=f"of the model's answers ({shown})")
@@ -50,8 +56,9 @@ def add_live_flags(
     add_server_flags(parser)
 
 
-def check_live(options: argparse.Namespace, verb: str, needed: Sequence[str]) -> None:
-    """`UserError` for what is missing or no count. `needed`: names of options."""
+def check_live(options: argparse.Namespace, verb: str, needed: Sequence[str], result: str | None = None) -> None:
+    """`UserError` for what is missing or no count, and where --out holds another evaluation's result. `needed`: names of options;
+    `result`: the name in result.json, where it is not the verb's. Without --out a folder named after the models is taken."""
     for name in needed:
         if getattr(options, name) is None:
             raise UserError(f"eval {verb}: --{name.replace('_', '-')} is needed too (see windvane eval {verb} --help)")
@@ -59,3 +66,7 @@ def check_live(options: argparse.Namespace, verb: str, needed: Sequence[str]) ->
         value = getattr(options, name)
         if value is not None and value < 1:
             raise UserError(f"--{name.replace('_', '-')} {value}: must be at least 1")
+    if options.out is None:
+        given = options.model or "given-answers"
+        options.out = default_folder(result or verb, given if isinstance(given, str) else "-".join(given))
+    kept_result(options.out, result or verb)

@@ -25,7 +25,8 @@ from windvane.store import RunFolder
 
 def run_live(options: argparse.Namespace) -> tuple[dict[str, Any], str, dict[str, Any] | None]:
     """(result, table, what was spent)."""
-    check_live(options, "mt-bench", ("questions", "judge", "out"))
+    how = "mt-bench-pairs" if options.pairwise else "mt-bench"
+    check_live(options, "mt-bench", ("questions", "judge"), how)
     if options.judge_tokens < 1:
         raise UserError(f"--judge-tokens {options.judge_tokens}: must be at least 1")
     specs, given = options.model or [], options.answers or []
@@ -33,7 +34,6 @@ def run_live(options: argparse.Namespace) -> tuple[dict[str, Any], str, dict[str
         raise UserError("--pairwise: compares models; name two with --model, or one's answers with --answers FILE")
     questions = prepared(options)
     with RunFolder(options.out) as run:
-        how = "mt-bench-pairs" if options.pairwise else "mt-bench"
         settings = MtBenchRun(how, options.judge, files_of(options), options.limit, options.judge_tokens, options.batch)
         settle(run / "eval.toml", settings)
         models = candidates(options, run, specs) if specs else []

@@ -36,8 +36,10 @@ def kept_result(folder: Path, evaluation: str) -> dict[str, Any] | None:
 
 
 def keep_result(folder: Path, result: Mapping[str, Any], svg: str) -> None:
-    """The same bytes for the same result. A number that is not finite is a programming mistake (`ValueError`)."""
+    """The same bytes for the same result; another evaluation's is not overwritten (`UserError`).
+    A number that is not finite is a programming mistake (`ValueError`)."""
     assert isinstance(result.get("name"), str), "a result says which evaluation it is of"
+    kept_result(folder, result["name"])
     if svg:  # rows without what is drawn have no plot
         write_atomic(folder / "plot.svg", svg)
     write_atomic(folder / "result.json", json.dumps(result, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
