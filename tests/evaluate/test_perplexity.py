@@ -1,0 +1,95 @@
+"""Held-out perplexity against a plain forward, on trees and rows; intervals by hand; kept, resumed, refused."""
+
+import json
+import math
+
+import pytest
+import torch
+
+from tests import tiny
+from windvane.errors import UserError
+from windvane.evaluate.perplexity import DocumentNats, document_nats, main, summarise
+from windvane.modeling.load import load_model, load_tokenizer
+from windvane.modeling.logprobs import Scorer
+from windvane.world import facts
+from windvane.world.fact_skill import nats_per_token
+
+
+def test_sums_are_the_plain_forwards():
+    model, tokenizer = load_model("world:facts", "float32", "cpu"), load_tokenizer("world:facts")
+    texts = list(facts.documents(3, (40, 90), 2, "held-out"))
+    rows = [(t, [tokenizer.bos_token_id, *tokenizer(t, add_special_tokens=False).input_ids]) for t in texts]
+    scorer = Scorer(model.train())
+    found = document_nats(scorer, rows)
+    assert scorer.mode == "trees" and model.training, "the mode is put back"
+    model.eval()
+    for (_, ids), got in zip(rows, found):
+        logps = model(input_ids=torch.tensor([ids])).logits[0].log_softmax(-1)
+        want = -sum(logps[i, token].item() for i, token in enumerate(ids[1:]))
+        assert got.tokens == len(ids) - 1 and got.nats == pytest.approx(want, rel=1e-4)
+    assert summarise(found)["nats_per_token"] == pytest.approx(nats_per_token(model, tokenizer, texts), rel=1e-5)
+    scorer.reason = "asked for"
+    assert [d.nats for d in document_nats(scorer, rows)] == pytest.approx([d.nats for d in found], rel=1e-4)
+
+
+def test_summary_by_hand():
+    """(2 + 10)/(4 + 4) = 1.5 nats; draws of two documents give .5, 1.5 or 2.5."""
+    found = summarise([DocumentNats("a", 2.0, 4), DocumentNats("b", 10.0, 4)])
+    assert found["nats_per_token"] == 1.5 and (found["low"], found["high"]) == (0.5, 2.5)
+    assert found["perplexity"] == pytest.approx(math.e**1.5) and found["perplexity_high"] == pytest.approx(math.e**2.5)
+    one = summarise([DocumentNats("a", 1.0, 4)])
+    assert one["nats_per_token"] == 0.25 and one["low"] is None and one["perplexity_low"] is None
+    # Tokens weigh, not documents: (0 + 9)/(9 + 1), not the mean of 0 and 9
+    assert summarise([DocumentNats("a", 0.0, 9), DocumentNats("b", 9.0, 1)])["nats_per_token"] == 0.9
+
+
+def test_the_verb(tmp_path, capsys):
+    texts = list(facts.documents(3, (40, 90), 2, "held-out"))
+    (tmp_path / "d.jsonl").write_text("".join(json.dumps({"text": t}) + "\n" for t in [*texts, texts[0]]))
+    argv = ["--model", "world:facts", "--documents", str(tmp_path / "d.jsonl"), "--device", "cpu", "--json", "--quiet"]
+    assert main([*argv, "--tokens", "60"]) == 0
+    short = json.loads(capsys.readouterr().out)
+    assert short["documents"] == 2 and short["left_out"]["too long"] == 2, "never cut"
+    assert main([*argv, "--out", str(tmp_path / "o")]) == 0
+    every = json.loads(capsys.readouterr().out)
+    model, tokenizer = load_model("world:facts", "float32", "cpu"), load_tokenizer("world:facts")
+    assert every["documents"] == 4 and every["nats_per_token"] == pytest.approx(
+        nats_per_token(model, tokenizer, texts), rel=1e-5
+    )
+    rows = (tmp_path / "o" / "documents.jsonl").read_text()
+    assert main([*argv, "--out", str(tmp_path / "o")]) == 0
+    assert json.loads(capsys.readouterr().out) == every and (tmp_path / "o" / "documents.jsonl").read_text() == rows
+    assert (tmp_path / "o" / "result.json").exists() and "nats" in (tmp_path / "o" / "plot.svg").read_text()
+    with pytest.raises(UserError, match="other settings"):
+        main([*argv, "--out", str(tmp_path / "o"), "--limit", "1"])
+    with pytest.raises(UserError, match="none of 4 can be scored"):
+        main([*argv, "--tokens", "10"])
+    with pytest.raises(UserError, match="--limit 0"):
+        main([*argv, "--limit", "0"])
+    assert (
+        main(
+            [
+                "--model",
+                "world:facts",
+                "--documents",
+                "world:facts:5",
+                "--tokens",
+                "50",
+                "--limit",
+                "3",
+                "--device",
+                "cpu",
+            ]
+        )
+        == 0
+    )
+    assert "on 3 documents (1" in capsys.readouterr().out
+
+
+def test_another_tokenizer_begins_with_bos(tmp_path, capsys):
+    tiny.folder(tmp_path / "m")
+    (tmp_path / "d.txt").write_text("abc")
+    assert (
+        main(["--model", str(tmp_path / "m"), "--documents", str(tmp_path / "d.txt"), "--device", "cpu", "--json"]) == 0
+    )
+    assert json.loads(capsys.readouterr().out)["tokens"] == 3
