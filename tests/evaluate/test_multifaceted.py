@@ -193,6 +193,22 @@ def test_without_the_system_message(tmp_path, capsys):
     )
 
 
+def test_a_bench_of_one(tmp_path, capsys):
+    """The released evaluation fails with fewer than three instances."""
+    argv = [
+        "--bench",
+        bench(tmp_path / "b.jsonl", 1),
+        "--model",
+        MODEL,
+        "--judge",
+        f"py:{__name__}:Reads",
+        "--out",
+        tmp_path / "out",
+    ]
+    found = told(argv, capsys)
+    assert found["mean"] == found["low"] == found["high"] == 5 and found["by_prompt"] is None
+
+
 def test_votes(tmp_path, capsys):
     (tmp_path / "v.jsonl").write_text('{"instance": 1, "vote": "win"}\n{"instance": 2, "vote": "lose"}\n')
     assert main(["--votes", str(tmp_path / "v.jsonl")]) == 0

@@ -49,7 +49,41 @@ class Rubric:
         return json.dumps(table, indent=2, ensure_ascii=False)
 
 
-def rubric_maker_messages(value: Value, examples: Sequence[Rubric]) -> tuple[Message, ...]:
+EXAMPLES = (
+    Rubric(
+        "Does the answer give its conclusion at once, so that the reader can stop after the first line?",
+        (
+            "The conclusion is missing, or has to be pieced together from the whole answer.",
+            "The conclusion stands near the end, after grounds or introductions that the reader did not ask for.",
+            "The conclusion stands in the first paragraph but behind an opening remark, or is only half said there.",
+            "The conclusion stands in the first sentence; a part that matters to it follows later.",
+            "The first line says the whole conclusion, and all that follows supports it.",
+        ),
+    ),
+    Rubric(
+        "Is the answer understandable and helpful for somebody who has never used a computer?",
+        (
+            "It takes menus, files and programs for granted and names none of the actions.",
+            "It explains a few actions, but uses several words that such a reader cannot know.",
+            "Most actions are described, and one or two unknown words or left-out steps would stop the reader.",
+            "Every action is described in order; a single word is left unexplained that the reader can guess.",
+            "Every window, key and click is named and explained at its first appearance, and no step is left out.",
+        ),
+    ),
+    Rubric(
+        "Does the answer say openly how certain each of its statements is?",
+        (
+            "Everything is said with the same certainty, guesses included.",
+            "One general remark says that errors are possible; no statement is marked.",
+            "Some uncertain statements are marked, and others of the same kind are not.",
+            "Uncertain statements are marked throughout, but it stays unclear how uncertain they are.",
+            "It is clear of each statement whether it is established, likely or a guess, and on what grounds.",
+        ),
+    ),
+)
+
+
+def rubric_maker_messages(value: Value, examples: Sequence[Rubric] = EXAMPLES) -> tuple[Message, ...]:
     """The chat that asks for the rubric of one value."""
     told = f"{value.preference}. {value.description}"
     text = RUBRIC.format(
