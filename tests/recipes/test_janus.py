@@ -193,6 +193,38 @@ def test_instructions_that_cannot_be_used(tmp_path):
     assert len([r for r in rows(tmp_path / "run/rejected.jsonl") if r["stage"] == "instructions"]) == 4
 
 
+def test_a_script_is_a_writer(tmp_path):
+    """`scripted:FILE`: the first answer cannot be read, the second is taken; the same dimension's values at every step."""
+    (tmp_path / "i.jsonl").write_text('{"prompt": "How do birds sleep?"}\n')
+    system = "You are an ornithologist " + "who speaks softly of nests and wings " * 15
+    values = json.dumps([{"subdimension": "tone", "preference": "soft", "description": "Speaks softly to a child."}])
+    script = [
+        {"contains": "in one respect only", "answers": ["Let me think.", values]},
+        {"contains": "Write the system message", "answers": [f"Sure! Here it is:\n{system}", system]},
+        {"answers": ["", "On one leg."]},
+    ]
+    (tmp_path / "w.jsonl").write_text("".join(json.dumps(r) + "\n" for r in script))
+    argv = [
+        "--instructions",
+        str(tmp_path / "i.jsonl"),
+        "--writer",
+        f"scripted:{tmp_path / 'w.jsonl'}",
+        "--sets",
+        "1",
+        "--quiet",
+    ]
+    assert main([*argv, "--out", str(tmp_path / "run")]) == 0
+    (sample,) = read_samples(tmp_path / "run/collection.jsonl")
+    assert (sample.system, sample.output, sample.main_source) == (system.strip(), "On one leg.", "i.jsonl")
+    assert [(v.dimension, v.preference) for v in sample.preference_set][1] == ("background_knowledge", "soft")
+    told = Counter((r["stage"], r["reason"]) for r in rows(tmp_path / "run/rejected.jsonl"))
+    assert told == {
+        ("values", "not JSON"): 4,
+        ("systems", "more than one paragraph"): 1,
+        ("answers", "empty answer"): 1,
+    }
+
+
 class Refuses(ScriptedWriter):
     """Values are always prose."""
 
