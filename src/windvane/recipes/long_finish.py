@@ -1,4 +1,4 @@
-"""The end of a LongPO run: summary.json, RUN/model with its card, manifest.json; then a table on the terminal.
+"""The end of a LongPO run: summary.json, report.html, RUN/model with its card, manifest.json; then a table on the terminal.
 
 In: a run folder whose rounds stand. Everything written here but the manifest is a function of the run's files alone.
 """
@@ -19,6 +19,7 @@ from windvane.recipes.long_questions import Question
 from windvane.recipes.long_settings import LongPO
 from windvane.recipes.long_turns import Turns
 from windvane.records import Response
+from windvane.report.page import write_report
 from windvane.store import RunFolder, publish_folder, read_jsonl, read_records, write_atomic
 
 
@@ -28,6 +29,7 @@ def finish(run: RunFolder, s: LongPO, final_model: Callable[[Path], None]) -> No
         run.status("report", 0, 1)
         found = summary(run, s)
         write_atomic(run / "summary.json", json.dumps(found, indent=1, allow_nan=False) + "\n")
+        write_report(run.path)
         aside = run / "model.tmp"
         shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir()
@@ -38,7 +40,7 @@ def finish(run: RunFolder, s: LongPO, final_model: Callable[[Path], None]) -> No
         run.write_manifest()
     run.status("done", 1, 1)
     print(table(json.loads((run / "summary.json").read_text(encoding="utf-8"))))
-    print(f"\nmodel:  {run / 'model'}")
+    print(f"\nreport: {run / 'report.html'}\nmodel:  {run / 'model'}")
 
 
 def summary(run: RunFolder, s: LongPO) -> dict[str, Any]:

@@ -149,7 +149,7 @@ class LongFlow:
             if not any(c.chunks for c in cuts):
                 raise UserError(
                     f"round {t}: none of its {len(cuts)} documents has a chunk of {self.s.least_chunk} to {self.s.chunks.tokens} tokens; "
-                    " lower --chunks.min-chunk or raise --chunks.tokens"
+                    "lower --chunks.min-chunk or raise --chunks.tokens"
                 )
             self.tell(estimate(shape_of(model), measure_rate(model, self.s.targets[t - 1]), cuts, self.s, t))
 

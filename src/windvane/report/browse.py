@@ -189,17 +189,17 @@ def _heldout(run: Path, numbers: Sequence[int]) -> Row:
 
 
 def _prompt(key: str, prompt: Row | None, why: list[str]) -> Row:
-    messages = [] if prompt is None else [[m["role"], *_text(m["content"])] for m in prompt["messages"]]
+    messages = [] if prompt is None else [[m["role"], *shown(m["content"])] for m in prompt["messages"]]
     tokens = len(prompt["token_ids"]) if prompt and prompt.get("token_ids") else None
     return {"id": key, "why": why, "messages": messages, "tokens": tokens}
 
 
 def _answer(response: Row) -> Row:
-    text, more = _text(response["text"])
+    text, more = shown(response["text"])
     return {"text": text, "more": more, "tokens": len(response["token_ids"]), "finish": response["finish"]}
 
 
-def _text(text: str) -> tuple[str, int]:
+def shown(text: str) -> tuple[str, int]:
     """(what is shown, characters left out)."""
     return text[:TEXT], max(0, len(text) - TEXT)
 

@@ -87,7 +87,7 @@
       item.id = "item-" + i;
       item.setAttribute("role", "option");
       item.setAttribute("aria-selected", "false");
-      const users = entry.messages.filter((m) => m[0] === "user");
+      const users = entry.messages.filter((m) => m[0] === "user" || m[0] === "question");
       const what = make("span", "what", users.length ? users[users.length - 1][1].slice(0, 160) : entry.id);
       what.dir = "auto";
       const why = entry.why.filter((w) => w !== "seeded sample");
@@ -129,13 +129,9 @@
   }
 
   function show(entry) {
+    if (entry.kind === "question") return showQuestion(entry);
     const held = entry.status === "held-out";
-    const parts = [make("h3", "", "Prompt")];
-    for (const [role, text, more] of entry.messages) {
-      const turn = make("div", "turn");
-      turn.append(make("span", "who", role), ...passage(text, more));
-      parts.push(turn);
-    }
+    const parts = [make("h3", "", "Prompt"), ...turns(entry)];
     const facts = ["id " + entry.id];
     if (entry.tokens) facts.push(entry.tokens.toLocaleString("en") + " tokens");
     if (entry.why.length) facts.push("shown as: " + entry.why.join(", "));
@@ -152,6 +148,37 @@
     for (const i of order) parts.push(reply(entry.answers[i], held));
     if (!held && entry.p.length > 1) parts.push(make("h3", "", "P(row beats column)"), heat(entry), key());
     entryPane.replaceChildren(...parts);
+  }
+
+  function turns(entry) {
+    return entry.messages.map(([role, text, more]) => {
+      const turn = make("div", "turn");
+      turn.append(make("span", "who", role), ...passage(text, more));
+      return turn;
+    });
+  }
+
+  function showQuestion(entry) {
+    const [source, tokens] = entry.document;
+    const facts = ["document " + source];
+    if (tokens) facts.push(tokens.toLocaleString("en") + " tokens");
+    if (entry.tokens) facts.push("chunk of " + entry.tokens.toLocaleString("en") + " tokens");
+    facts.push("id " + entry.id, "asked " + entry.tries + (entry.tries === 1 ? " time" : " times"));
+    if (entry.why.length) facts.push("shown as: " + entry.why.join(", "));
+    facts.push("outcome: " + entry.status);
+    const none = entry.status === "no question";
+    const said = entry.answers.map((answer) => {
+      const node = make("div", "reply " + answer.mark), head = make("header");
+      head.append(make("b", "", answer.name));
+      if (answer.mark) head.append(make("span", "badge", (answer.mark === "chosen" ? "✓ " : "✗ ") + answer.mark));
+      if (answer.reason) head.append(make("span", "", answer.reason));
+      if (answer.reference !== undefined && answer.reference !== null) head.append(make("span", "", "reference " + answer.reference.toFixed(2) + " nats"));
+      if (answer.tokens !== undefined) head.append(make("span", "", answer.tokens.toLocaleString("en") + (answer.tokens === 1 ? " token" : " tokens") + (answer.finish === "length" ? ", cut off" : "")));
+      node.append(head, ...passage(answer.text, answer.more));
+      return node;
+    });
+    entryPane.replaceChildren(make("h3", "", none ? "Chunk" : "Chunk and question"), ...turns(entry), make("p", "facts", facts.join(" · ")),
+      make("h3", "", none ? "Replies that gave no question" : "Answers"), ...(said.length ? said : [make("p", "empty", "None yet.")]));
   }
 
   function reply(answer, held) {

@@ -22,7 +22,10 @@ from windvane.arguments import Parser
 from windvane.report.answer import answer
 from windvane.report.browse import browse
 from windvane.report.evaluations import evaluations
-from windvane.report.gather import gather
+from windvane.report.gather import gather, iteration_numbers
+from windvane.report.long_browse import long_browse
+from windvane.report.long_panels import long_answer, long_panels, long_tables
+from windvane.report.long_run import long_run
 from windvane.report.panels import panels
 from windvane.report.tables import tables
 from windvane.schema import dumps
@@ -38,6 +41,15 @@ SECTIONS = (
     ("browse", "Answers"),
     ("settings", "Settings"),
 )
+LONG_SECTIONS = (
+    ("answer", "Answer"),
+    ("documents", "Data"),
+    ("training", "Training"),
+    ("drift", "KL"),
+    ("evaluations", "Evaluations"),
+    ("browse", "Questions"),
+    ("settings", "Settings"),
+)
 SIGNS = {"good": "▲", "bad": "▼", "unsure": "◆", "note": "•"}
 
 
@@ -50,8 +62,9 @@ def write_report(run: Path) -> Path:
 
 def render(run: Path) -> str:
     """The page's text."""
-    found = gather(run)
-    sets = browse(run)
+    found, numbers, measured = gather(run), iteration_numbers(run), evaluations(run)
+    long = long_run(run, numbers)
+    sets = browse(run) if long is None else long_browse(run, numbers)
     room = files("windvane") / "report"
     script = (room / "page.js").read_text(encoding="utf-8")
     loader = jinja2.FunctionLoader(lambda name: (room / name).read_text(encoding="utf-8"))
@@ -63,11 +76,12 @@ def render(run: Path) -> str:
         script=Markup(script),
         script_hash=Markup("sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()),
         data=embedded({"sets": sets}),
-        sections=SECTIONS,
+        long=long,
+        sections=SECTIONS if long is None else LONG_SECTIONS,
         signs=SIGNS,
-        answer=answer(found),
+        answer=answer(found) if long is None else long_answer(found, long, [one.name for one in measured]),
         notes=found.summary.get("notes", []),
-        recipe=found.summary.get("recipe", "run"),
+        recipe=found.summary.get("recipe", "run" if long is None else "longpo"),
         model=found.summary.get("model", "model not named yet"),
         evaluation_judge=found.summary.get("evaluation_judge"),
         proxy_is=(
@@ -78,10 +92,10 @@ def render(run: Path) -> str:
         proxy_judge=found.summary.get("proxy_judge") or "not named",
         judged=bool(found.judged),
         evaluated=bool(found.iterations),
-        panels=panels(found),
-        tables=tables(found),
+        panels=panels(found) if long is None else long_panels(found, long),
+        tables=tables(found) if long is None else long_tables(long),
         cycles=found.cycles.overall,
-        evaluations=evaluations(run),
+        evaluations=measured,
         settings=found.settings,
         sets=sets,
     )

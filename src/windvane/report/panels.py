@@ -35,7 +35,7 @@ def panels(found: Gathered) -> dict[str, Panel]:
     return {**_wins(found), **_training(found), **_drift(found), **_judge(found)}
 
 
-def _panel(
+def panel(
     key: str, title: str, caption: str, file: str, series: Sequence[Series], x: Axis, y: Axis,
     rule: tuple[float, str] | None = None, bands: Sequence[tuple[float, str]] = (), empty: str = "Not measured yet.",
 ) -> Panel:  # fmt: skip
@@ -87,25 +87,25 @@ def _wins(found: Gathered) -> dict[str, Panel]:
     seen = "" if judged else f" Held-out judge {NOT_MEASURED}."
     wins = {n: q for n, q in found.wins.items() if n}
     return {
-        "start": _panel(
+        "start": panel(
             "start", "Win rate against the start", f"Bars: 95% intervals.{seen}", "summary.json", both, x, y, HALF, empty=empty,
         ),
-        "previous": _panel(
+        "previous": panel(
             "previous", "Against the iteration before", "Does another iteration still help? Bars: 95% intervals.", "summary.json",
             steps, x, y, HALF, empty=empty,
         ),
-        "kl_wins": _panel(
+        "kl_wins": panel(
             "kl-wins", "Win rate against KL", "What the drift bought; the numbers are iterations. A proxy that rises alone is being gamed.",
             "summary.json", drift, kl, y, HALF, empty=empty,
         ),
-        "spread": _panel(
+        "spread": panel(
             "spread", "Prompt by prompt", f"Held-out judge, against the start. {SPREAD} of prompts.", "iter-*/evaluation.jsonl",
             [_spread(wins, "Win probability", percent)], x, Axis("P(wins)", "percent", (0.5,), (0.0, 1.0)), HALF, empty=empty,
         ),
     }  # fmt: skip
 
 
-def _steps(curves: Mapping[int, Curve]) -> tuple[dict[int, int], list[tuple[float, str]]]:
+def stretches(curves: Mapping[int, Curve]) -> tuple[dict[int, int], list[tuple[float, str]]]:
     """Where each iteration begins on the common axis of steps, and the lines that say so."""
     offsets, total = {}, 0
     for n, one in sorted(curves.items()):
@@ -115,7 +115,7 @@ def _steps(curves: Mapping[int, Curve]) -> tuple[dict[int, int], list[tuple[floa
     return offsets, [(float(at), f"it. {n}") for i, (n, at) in enumerate(offsets.items()) if i % every == 0]
 
 
-def _curve(
+def traced(
     found: Gathered, offsets: Mapping[int, int], name: str, kind: str, split: str, key: str, percents: bool
 ) -> Series:
     pieces = []
@@ -132,7 +132,7 @@ def _curve(
 
 
 def _training(found: Gathered) -> dict[str, Panel]:
-    offsets, bands = _steps(found.curves)
+    offsets, bands = stretches(found.curves)
     x = Axis("Optimizer steps, all iterations", "whole", include=(0.0,), limits=(0.0, float("inf")))
     thin = max((c.per_point for c in found.curves.values()), default=1.0)
     mean = f" Each training point is a mean of about {thin:.0f} steps." if thin >= 1.5 else ""
@@ -140,23 +140,23 @@ def _training(found: Gathered) -> dict[str, Panel]:
 
     def pair(key: str, percents: bool) -> list[Series]:
         return [
-            _curve(found, offsets, "Training", "train", "train", key, percents),
-            _curve(found, offsets, "Held aside", "heldout", "held-out", key, percents),
+            traced(found, offsets, "Training", "train", "train", key, percents),
+            traced(found, offsets, "Held aside", "heldout", "held-out", key, percents),
         ]
 
     ratios = [
-        _curve(found, offsets, "Chosen, training", "chosen-train", "train", "chosen_logratio", False),
-        _curve(found, offsets, "Rejected, training", "rejected-train", "train", "rejected_logratio", False),
-        _curve(found, offsets, "Chosen, held aside", "chosen", "held-out", "chosen_logratio", False),
-        _curve(found, offsets, "Rejected, held aside", "rejected", "held-out", "rejected_logratio", False),
+        traced(found, offsets, "Chosen, training", "chosen-train", "train", "chosen_logratio", False),
+        traced(found, offsets, "Rejected, training", "rejected-train", "train", "rejected_logratio", False),
+        traced(found, offsets, "Chosen, held aside", "chosen", "held-out", "chosen_logratio", False),
+        traced(found, offsets, "Rejected, held aside", "rejected", "held-out", "rejected_logratio", False),
     ]
     return {
-        "loss": _panel("loss", "Loss", f"The objective’s own units.{mean}", file, pair("loss", False), x, Axis("Loss"), None, bands, empty),
-        "accuracy": _panel(
+        "loss": panel("loss", "Loss", f"The objective’s own units.{mean}", file, pair("loss", False), x, Axis("Loss"), None, bands, empty),
+        "accuracy": panel(
             "accuracy", "Reward accuracy", f"How often the chosen answer has the higher log-ratio.{mean}", file, pair("accuracy", True), x,
             Axis("Accuracy", "percent", (0.5,), (0.0, 1.0)), (0.5, "chance"), bands, empty,
         ),
-        "ratios": _panel(
+        "ratios": panel(
             "ratios", "Log-ratio of chosen and of rejected", "log π(y|x) − log π_ref(y|x), summed over tokens, nats.", file, ratios, x,
             Axis("Log-ratio, nats", include=(0.0,)), (0.0, "the reference"), bands, empty,
         ),
@@ -187,15 +187,15 @@ def _drift(found: Gathered) -> dict[str, Panel]:
     drift = [_spread(found.kl, "KL", lambda v: f"{v:.2f} nats")]
     floor = (0.0, float("inf"))
     return {
-        "aside": _panel(
+        "aside": panel(
             "aside", "Log-prob of chosen and rejected", f"Policy minus reference, mean over {measured_on(found)}.",
             "summary.json", aside, x, Axis("Change, nats", include=(0.0,)), (0.0, "the reference"),
         ),
-        "lengths": _panel(
+        "lengths": panel(
             "lengths", "Length of answers", f"{SPREAD} of answers.", "iter-*/answers.jsonl", lengths, x,
             Axis("Tokens", include=(0.0,), limits=floor),
         ),
-        "kl": _panel(
+        "kl": panel(
             "kl", "KL to the start", f"{SPREAD} of prompts.", "iter-*/evaluation.jsonl", drift, x,
             Axis("Nats per sequence", include=(0.0,), limits=floor),
         ),
@@ -222,23 +222,23 @@ def _judge(found: Gathered) -> dict[str, Panel]:
         _share(found, "A transitive judge, as noisy", "noise", "null", 3.0),
     ]
     return {
-        "intransitivity": _panel(
+        "intransitivity": panel(
             "intransitivity", "What no scalar score explains",
             "Share of the judge’s log-odds. Bars: 95% over prompts; of the transitive judge, 95% of its draws.",
             "iter-*/verdicts.jsonl", unexplained, x, Axis("Share", "percent", (0.0, 0.05), unit),
             empty="Nothing has been judged in a circle yet." if found.judged else empty,
         ),
-        "disagreement": _panel(
+        "disagreement": panel(
             "disagreement", "Order disagreement", f"{SPREAD} of judged pairs.", "iter-*/verdicts.jsonl",
             [_spread(disagreement, "Order disagreement", lambda v: f"{v:.3f}")], x,
             Axis("Disagreement", include=(0.0, 0.05), limits=unit), empty=empty,
         ),
-        "gap": _panel(
+        "gap": panel(
             "gap", "How far chosen is from rejected", f"{SPREAD} of pairs. P(beats the other answers), chosen minus rejected.",
             "iter-*/groups.jsonl", [_spread(gap, "Gap", lambda v: f"{v:.3f}")], x,
             Axis("Gap in P", include=(0.0,), limits=unit), empty=empty,
         ),
-        "cycles": _panel(
+        "cycles": panel(
             "cycles", "Cyclic triples", "Share of answer triples that the judge puts in a circle.", "iter-*/groups.jsonl",
             [Series("Cyclic triples", "plain", (tuple(cycles),))], x, Axis("Share", "percent", (0.0, 0.05), unit), empty=empty,
         ),

@@ -22,13 +22,16 @@ class Tally:
     def follow(self, found: Sequence[Example], batch: Batch, objective: Objective) -> None:
         """Log-probs of chosen and rejected, their log-ratios where there is a reference, and how often the chosen one's reward is the
         larger: its log-ratio, or without a reference what the loss compares, its log-prob (a token, for a "mean" objective). Where the
-        loss pulls each side to a log-ratio of its own, that target too (SPPO: eta (P - 1/2))."""
+        loss pulls each side to a log-ratio of its own, that target too (SPPO: eta (P - 1/2)). Where the loss holds the
+        chosen row's NLL, that too, a token."""
         rewards = batch.logratio if objective.reference else batch.logps
         if not objective.reference and objective.sequence == "mean":
             rewards = rewards / batch.lengths.clamp(min=1)
         targets = objective.target(batch) if objective.target is not None else None
         for row, example in enumerate(e for e in found for _ in e.losses):
             chosen, rejected = example.chosen, example.rejected
+            if "nll" in objective.reads:
+                self.add("nll", (batch.nll[row] / batch.nll_tokens[row]).item())
             for name, index in (("chosen", chosen), ("rejected", rejected)):
                 if index is not None:
                     self.add(f"{name}_logps", batch.logps[row, index].item())
