@@ -44,6 +44,11 @@ EVALUATIONS = {
         "predictions; or a model and, for six tasks, the published files",
         True,
     ),
+    "multifaceted": (
+        "grades by each user's own rubrics; human votes",
+        "a bench file; a model or answers; a rubric judge",
+        True,
+    ),
     "cefr": ("bands of speaking transcripts against reference bands", "predictions and references", True),
     "cefr-baseline": ("the weight-free scorer, cross-validated", "transcripts with scores, windvane[eval]", True),
     "harness": (
