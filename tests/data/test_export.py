@@ -107,6 +107,14 @@ def test_refusals(tmp_path):
     assert "this run is not finished" in refusal(run, out)
 
 
+def test_a_longpo_run_is_refused_in_one_line(tmp_path):
+    """Its pairs have two prompts, TRL's format one."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "recipe.toml").write_text('documents = ["a.txt"]\nlengths = "128k"\ntheta = [1e7]\n')
+    assert "a LongPO run; TRL's format has one prompt a pair" in refusal(tmp_path / "run", tmp_path / "out.jsonl")
+    assert not (tmp_path / "out.jsonl").exists()
+
+
 def test_a_response_that_is_gone(tmp_path):
     first, _ = write_run(tmp_path)
     path = tmp_path / "iter-2" / "responses.jsonl"

@@ -294,4 +294,4 @@ def test_the_embedded_world_by_its_own_settings(tmp_path):
                 assert facts.grounded(questions[chunk.id], text)
                 right.append(facts.check(questions[chunk.id], chosen[chunk.id], text) == "right")
     assert len(right) >= 24 and sum(right) >= 0.9 * len(right)
-    assert load_model(str(out / "model")).config.rope_parameters["rope_theta"] == 2500
+    assert load_model(str(out / "model")).config.rope_parameters["rope_theta"] == 6250

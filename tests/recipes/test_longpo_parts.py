@@ -7,22 +7,24 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, MistralConfig, MistralForCausalLM
 
-from tests.tiny import byte_tokenizer, model
+from tests.tiny import byte_tokenizer, folder, model
 from windvane.backends.local import LocalGenerator, Sampling
 from windvane.errors import UserError
-from windvane.modeling.load import load_model
+from windvane.modeling.load import load_model, load_tokenizer
 from windvane.modeling.logprobs import Scorer
 from windvane.prompts.chat import answered, render
 from windvane.recipes.long_cost import Rate, Shape, hours, measure_rate, shape_of
 from windvane.recipes.long_decode import TrunkReader, common_prefix
-from windvane.recipes.long_documents import Chunk, Cut, Held, choose_documents
+from windvane.recipes.long_documents import Chunk, Cut, Held, choose_documents, gather_documents
 from windvane.recipes.long_filters import drop_reason, repeats, repetition
 from windvane.recipes.long_kl import short_to_long
 from windvane.recipes.long_questions import about, ask_about, chosen_question, grounding_of, led_in
 from windvane.recipes.long_settings import Answer, Ask, Chunks, Filters, LongPO
 from windvane.recipes.long_theta import stretch
 from windvane.recipes.long_turns import next_turn
+from windvane.recipes.longpo import world_recipe
 from windvane.records import Message, Prompt, Response, seed_of
+from windvane.store import RunFolder, read_records
 from windvane.train.loop import Train
 
 LONG = {"model": "m", "documents": ("d",)}
@@ -320,6 +322,10 @@ def test_lengths_and_rounds():
         ({"lengths": "64k,128k", "theta": (1.0, 2.0, 3.0)}, "3 values for 2 rounds"),
         ({"lengths": "16k"}, "chunks.tokens: 30000 is no shorter than the first length, 16384"),
         ({"lengths": "4k", "chunks": Chunks(tokens=1000)}, "leaves no room for a document"),
+        ({"beta": 0.0}, "beta: 0.0; must be above 0"),
+        ({"beta": float("nan")}, "beta: nan; must be above 0"),
+        ({"lam": -0.01}, "lam: -0.01; must be 0 or more"),
+        ({"theta": (float("nan"),)}, "theta: must be positive"),
         ({"arm": "placebo"}, "greedy gives the same answer twice"),
         ({"arm": "dpo", "train": Train(objective="simpo")}, "arm dpo has its own loss"),
     ],
@@ -327,6 +333,38 @@ def test_lengths_and_rounds():
 def test_what_does_not_go_together_is_refused(changes, text):
     with pytest.raises(UserError, match=text):
         LongPO(**{**LONG, **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"whole_repeats": 1}, "whole_repeats: 1; must be 0"),  # every answer is one unit once
+        ({"repetition_chosen": 90.0}, "repetition_chosen: 90.0; must be a share"),
+        ({"short_tokens": 0}, "short_tokens: 0; must be at least 1"),
+        ({"min_turns": 0}, "min_turns: 0; must be at least 1"),
+    ],
+)
+def test_filters_that_mean_nothing_are_refused(changes, text):
+    with pytest.raises(UserError, match=text):
+        Filters(**changes)
+
+
+def test_the_worlds_own_base_is_the_best_factor_whatever_the_lengths():
+    """docs/world.md: 6.25 times its own 1,000; a base that grew with the rounds would pass 1e4, where it only loses."""
+    s = dataclasses.replace(world_recipe(), lengths="256,512,1024,2048")
+    assert [s.theta_of(t) for t in (1, 2, 3, 4)] == [6250.0] * 4 and s.ask.temperature == 0.7
+
+
+def test_a_document_that_stands_twice_is_used_once_and_told(tmp_path):
+    for name, text in (("a", "one two"), ("b", "three four"), ("c", "one two"), ("d", "one two")):
+        (tmp_path / f"{name}.txt").write_text(text)
+    tokenizer = load_tokenizer(str(folder(tmp_path / "model", "mistral")))
+    files = tuple(str(tmp_path / f"{name}.txt") for name in "abcd")
+    with RunFolder(tmp_path / "run") as run:
+        small = dataclasses.replace(SMALL, documents=files)
+        assert gather_documents(run, small, tokenizer, quiet=True) == 2
+        held = read_records(run / "documents.jsonl", Held)
+    assert sorted(h.source for h in held) == ["a.txt", "b.txt"]
 
 
 def test_documents_of_a_round():

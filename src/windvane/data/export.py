@@ -46,7 +46,13 @@ def export_trl(run: Path, out: Path, iteration: int | None = None, tokenizer: An
         raise UserError(f"{out}: unknown kind of file; name it .jsonl or .parquet")
     if run.resolve() in out.resolve().parents:
         raise UserError(f"{out}: inside the run folder, whose files are listed in its manifest; write it elsewhere")
-    system = _recipe(run).get("system", "template")
+    recipe = _recipe(run)
+    if "documents" in recipe and "lengths" in recipe:
+        raise UserError(
+            f"{run}: a LongPO run; TRL's format has one prompt a pair, and LongPO's loss needs two (the reference reads the chunk, the "
+            "policy the document): --format trl would train another method. The pairs are in iter-*/chosen.jsonl and rejected.jsonl"
+        )
+    system = recipe.get("system", "template")
     rows: list[dict[str, Any]] = []
     left_out: Counter[str] = Counter()
     cut = other = 0

@@ -25,6 +25,7 @@ MADE_BY = (
     "document_split",
     "lengths",
     "theta",
+    "iterate",
     "chunks",
     "ask",
     "answer",

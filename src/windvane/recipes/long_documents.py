@@ -91,19 +91,20 @@ def counter(tokenizer: Any) -> Callable[[Sequence[str]], list[int]]:
     return count
 
 
-def gather_documents(run: RunFolder, s: LongPO, tokenizer: Any, quiet: bool) -> None:
-    """RUN/documents.jsonl and the texts. A document is one unit: what a kill interrupts is read again, not tokenised again."""
+def gather_documents(run: RunFolder, s: LongPO, tokenizer: Any, quiet: bool) -> int:
+    """RUN/documents.jsonl and the texts. A document is one unit: what a kill interrupts is read again, not tokenised again. Gives how
+    many stood there again, word for word: each is used once."""
     from tqdm import tqdm
 
     final = run / "documents.jsonl"
     if final.exists():
         final.with_suffix(".journal").unlink(missing_ok=True)
-        return
+        return 0
     start, cpu = time.perf_counter(), time.process_time()
     journal, texts, count = Journal(final), Texts(run / "documents"), counter(tokenizer)
     limits = [s.limit(target) for target in s.targets]
     asked: dict[str, None] = {}
-    made = 0
+    made = again = 0
     bar = tqdm(desc="documents", unit="document", disable=quiet or None)
     try:
         for document in read_documents(s.documents, s.document_column, s.document_split, limits, s.chunks.per_round):
@@ -111,6 +112,7 @@ def gather_documents(run: RunFolder, s: LongPO, tokenizer: Any, quiet: bool) -> 
                 run.status("documents", len(asked), len(asked) + 1)
                 journal.add(document.id, [encode(h) for h in _held(document, s, limits[-1], texts, count)])
                 made += 1
+            again += document.id in asked
             asked[document.id] = None
             bar.update()
     finally:
@@ -118,6 +120,7 @@ def gather_documents(run: RunFolder, s: LongPO, tokenizer: Any, quiet: bool) -> 
         journal.close()
     journal.finish(list(asked))
     run.timing("documents", time.perf_counter() - start, time.process_time() - cpu, made)
+    return again
 
 
 def _held(

@@ -134,7 +134,9 @@ class LongFlow:
                 )
             for warning in check_template(policy.tokenizer, stop_ids(policy.model(), policy.tokenizer)):
                 self.tell(f"{self.s.model}: {warning}")
-            gather_documents(self.folder, self.s, policy.tokenizer, self.quiet)
+            again = gather_documents(self.folder, self.s, policy.tokenizer, self.quiet)
+            if again:
+                self.tell(f"documents: {again} stand there again, word for word; each is used once")
 
     def chunk(self, t: int) -> None:
         """Round t's documents and the chunks drawn from them."""

@@ -6,6 +6,7 @@ comment gives the other ("code": the released training code; "notes": published 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -114,6 +115,17 @@ class Filters:
     unfinished: Literal["keep", "drop"] = "keep"  # answers cut at max_new_tokens
     min_turns: int = 1  # questions that a document must be left with; an older formatter: exactly 4
 
+    def __post_init__(self) -> None:
+        for name in ("repetition_chosen", "repetition_rejected"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UserError(f"filters.{name}: {getattr(self, name)}; must be a share, 0 to 1")
+        if self.whole_repeats < 0 or self.whole_repeats == 1:
+            raise UserError(f"filters.whole_repeats: {self.whole_repeats}; must be 0 (off) or at least 2")
+        for name, least in (("min_words", 0), ("short_tokens", 1), ("min_turns", 1)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise UserError(f"filters.{name}: {value}; must be at least {least}")
+
 
 def paper_train() -> Train:
     """Learning rate, batch and precision as published; the optimizer is the launch script's (the paper names Adam)."""
@@ -173,6 +185,11 @@ class LongPO:
             raise UserError(f"theta: {len(self.theta)} values for {len(found)} rounds; give one, or one a round")
         if any(not 0 <= t < 1e15 for t in self.theta):
             raise UserError("theta: must be positive, or 0 for the model's own")
+        if not 0 < self.beta < math.inf:
+            raise UserError(f"beta: {self.beta}; must be above 0")
+        for name in ("lam", "alpha"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise UserError(f"{name}: {getattr(self, name)}; must be 0 or more")
         if self.chunks.tokens >= found[0]:
             raise UserError(
                 f"chunks.tokens: {self.chunks.tokens} is no shorter than the first length, {found[0]}; lower --chunks.tokens"

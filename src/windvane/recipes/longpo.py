@@ -13,9 +13,8 @@ The settings and their sources are in long_settings.py; docs/papers/longpo.md ha
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
-from windvane.recipes.launch import launch, taken
+from windvane.recipes.launch import launch
 from windvane.recipes.long_flow import LongFlow
 from windvane.recipes.long_settings import Answer, Ask, Chunks, Filters, LongPO
 from windvane.train.loop import Train
@@ -50,8 +49,8 @@ def world_recipe() -> LongPO:
         model=WORLD,
         documents=(WORLD,),
         lengths="512,1024",
-        theta=(2.5e3, 6.25e3),  # 2.5 and 6.25 times its own
-        nll="no-template",  # else the small model forgets how a reply ends and a question begins
+        theta=(6.25e3,),  # 6.25 times its own: of five factors the best raised without training (docs/world.md)
+        nll="no-template",  # a template's own tokens are left out: see docs/papers/longpo.md
         iterate="chained",
         lam=0.1,
         chunks=Chunks(per_round=192, tokens=90, min_chunk=45, per_document=2),
@@ -71,7 +70,7 @@ def world_recipe() -> LongPO:
         train=Train(
             objective="longpo",
             optimizer="adamw",
-            lr=2e-4,
+            lr=5e-5,  # at 2e-4 round 1 unlearns more than it teaches (docs/papers/longpo.md)
             schedule="linear",
             warmup=0.1,
             epochs=2,
@@ -89,9 +88,4 @@ def world_recipe() -> LongPO:
 def main(argv: Sequence[str]) -> int:
     """`windvane run longpo --model M --documents FILES --lengths 128k,256k,512k --out RUN`."""
     default = world_recipe() if WORLD in argv or f"--model={WORLD}" in argv else None
-    lengths, _ = taken(argv, "--lengths")
-    if default is not None and lengths is not None:  # the base grows with every round that is named
-        default = replace(
-            default, lengths=lengths, theta=tuple(1e3 * 2.5 ** (t + 1) for t in range(len(lengths.split(","))))
-        )
     return launch(LongPO, run, argv, "windvane run longpo", __doc__, default=default)
