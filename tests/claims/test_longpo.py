@@ -1,18 +1,17 @@
 """The LongPO claim end to end at a reduced size, and its rules on planted numbers."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
 import torch
 
-from windvane.claims import longpo
+from windvane.claims import longpo, page, plot
 from windvane.claims.declare import declared
 from windvane.claims.longpo import choose, fixed, main, reduced, run_all, source_key, sweep_of, swept, unit_of
-from windvane.claims.longpo_figures import panels
 from windvane.claims.longpo_findings import _rate, best_within, findings, matched
 from windvane.claims.longpo_measure import Probe, Sizes, world_sha256
-from windvane.claims.longpo_section import section
 from windvane.claims.record import read_claim
 from windvane.errors import UserError
 from windvane.modeling.load import load_model
@@ -20,7 +19,7 @@ from windvane.world.fact_skill import nats_per_token
 
 
 @pytest.mark.slow
-def test_one_seed_at_reduced_size(tmp_path, capsys):
+def test_one_seed_at_reduced_size(tmp_path, capsys, monkeypatch):
     out = tmp_path / "run"
     assert main(["--seeds", "1", "--reduced", "--out", str(out), "--workers", "1"]) == 0
     told = capsys.readouterr()
@@ -50,7 +49,12 @@ def test_one_seed_at_reduced_size(tmp_path, capsys):
     assert first == last, "before the first step every arm is the start with theta raised"
     rounds = claim.figures["data"]["longpo"][0]
     assert len(rounds) == 2 and all(0 < r["asked"] <= r["yield"] <= 1 and r["right_chosen"] > 0.5 for r in rounds)
-    assert "`theta`" in section(claim) and {"lengths", "along"} == set(panels(claim))
+    monkeypatch.setitem(page.SECTIONS, "longpo", "windvane.claims.longpo_section:section")
+    monkeypatch.setitem(plot.FIGURES, "longpo", "windvane.claims.longpo_figures:panels")
+    (tmp_path / "docs" / "claims").mkdir(parents=True)
+    shutil.copy(out / "claim.json", tmp_path / "docs" / "claims" / "longpo.json")
+    made = page.render(tmp_path / "docs")
+    assert {"claims/longpo-lengths.svg", "claims/longpo-along.svg"} < set(made) and "`theta`" in made["claims.md"]
     before = (out / "claim.json").read_text()
     assert main(["--seeds", "1", "--reduced", "--out", str(out), "--workers", "1"]) == 0
     assert "1 of 1 units stand already" in capsys.readouterr().err

@@ -39,6 +39,9 @@ def test_summary_by_hand():
     assert found["perplexity"] == pytest.approx(math.e**1.5) and found["perplexity_high"] == pytest.approx(math.e**2.5)
     one = summarise([DocumentNats("a", 1.0, 4)])
     assert one["nats_per_token"] == 0.25 and one["low"] is None and one["perplexity_low"] is None
+    # Four draws: a alone in .4%, a three times in 4.7%, so the 2.5% quantile is (9 + 0)/(1 + 27)
+    uneven = summarise([DocumentNats("a", 0.0, 9), *(DocumentNats(i, 9.0, 1) for i in "bcd")])
+    assert uneven["low"] == pytest.approx(9 / 28) and uneven["high"] == 9
     # Tokens weigh, not documents: (0 + 9)/(9 + 1), not the mean of 0 and 9
     assert summarise([DocumentNats("a", 0.0, 9), DocumentNats("b", 9.0, 1)])["nats_per_token"] == 0.9
 
