@@ -111,7 +111,7 @@ def long_panels(found: Gathered, long: LongRun) -> dict[str, Panel]:
         "loss": panel("loss", "Loss", f"The arm’s own units.{mean}", file, both("loss"), x, Axis("Loss"), None, bands, empty),
         "nll": panel(
             "nll", "NLL of the chosen row", f"Nats a token: document, questions and chosen answers.{mean}", file, both("nll"), x,
-            Axis("Nats per token"), None, bands, "The arm’s loss has no such term, or the run is from before it was kept.",
+            Axis("Nats per token"), None, bands, "Not kept: no such term stands beside another in this arm’s loss.",
         ),
         "accuracy": panel(
             "accuracy", "Reward accuracy", f"How often the chosen answers have the higher log-ratio.{mean}", file, both("accuracy", True),
