@@ -88,7 +88,7 @@ def planted(monkeypatch, d, ends):
 
 def test_the_data_come_before_those_who_take_them(tmp_path, monkeypatch, capsys):
     d = declared("longpo")
-    best = {"longpo": 5e-4, "sft": 1e-4}
+    best = {"longpo": 2e-4, "sft": 5e-5}
 
     def ends(unit):
         good = best.get(unit.settings["arm"]) == unit.settings["lr"]
@@ -97,12 +97,12 @@ def test_the_data_come_before_those_who_take_them(tmp_path, monkeypatch, capsys)
     waves = planted(monkeypatch, d, ends)
     seeds = d.seeds[:3]
     _, chosen, development = run_all(d, seeds, tmp_path, 1, "v")
-    assert development == source_key(5e-4, 900) == "longpo-0.0005-900"
+    assert development == source_key(2e-4, 900) == "longpo-0.0002-900"
     assert list(chosen) == list(d.arms)
-    assert chosen["longpo"]["learning_rate"] == 5e-4 and chosen["sft"]["learning_rate"] == 1e-4
-    assert chosen["dpo"] == {"learning_rate": 1e-4, "sweep": {"0.0001": 0.65, "0.0002": 0.65, "0.0005": 0.65}}
+    assert chosen["longpo"]["learning_rate"] == 2e-4 and chosen["sft"]["learning_rate"] == 5e-5
+    assert chosen["dpo"] == {"learning_rate": 5e-5, "sweep": {"5e-05": 0.65, "0.0001": 0.65, "0.0002": 0.65}}
     assert chosen["theta"] == {"learning_rate": 0.0, "sweep": {}}
-    assert chosen["sft-hot"]["learning_rate"] == chosen["longpo-hot"]["learning_rate"] == pytest.approx(0.02)
+    assert chosen["sft-hot"]["learning_rate"] == chosen["longpo-hot"]["learning_rate"] == pytest.approx(8e-3)
     made: set[str] = set()
     for wave in waves:
         assert all(u.settings["data"] is None or u.settings["data"] in made for u in wave)
@@ -110,7 +110,7 @@ def test_the_data_come_before_those_who_take_them(tmp_path, monkeypatch, capsys)
     every = [u for wave in waves for u in wave]
     assert len(every) == len({u.key for u in every}) == 3 + 3 + 3 * 7 + 3 * 3 + 2 * 7
     hot = next(u for u in every if u.key.startswith("longpo-hot"))
-    assert hot.settings["data"] == source_key(5e-4, 601) and hot.settings["arm"] == "longpo"
+    assert hot.settings["data"] == source_key(2e-4, 601) and hot.settings["arm"] == "longpo"
     assert {u.settings["data"] for u in every if u.settings["arm"] == "theta"} == {None}
 
 
@@ -129,12 +129,12 @@ def test_lost_data_are_made_again(tmp_path, monkeypatch, capsys):
 def test_the_rate_is_the_best_of_long_and_short():
     d = declared("longpo")
     results = {u.key: {"end": end([1.0, 1.0, 1.0, 0.5, 0.0])} for u in sweep_of(d, swept(d), "longpo-0.0001-900")}
-    higher = unit_of(d, "sft", 5e-4, 900, "longpo-0.0001-900").key
+    higher = unit_of(d, "sft", 2e-4, 900, "longpo-0.0001-900").key
     results[higher]["end"] = end([0.6, 1.0, 1.0, 0.7, 0.0], back=0.4)  # long .7, short .5: .6 against .75
-    assert choose(d, "sft", results, "longpo-0.0001-900")["learning_rate"] == 1e-4
+    assert choose(d, "sft", results, "longpo-0.0001-900")["learning_rate"] == 5e-5
     results[higher]["end"] = end([0.9, 1.0, 1.0, 0.7, 0.0], back=0.9)  # .8
-    assert choose(d, "sft", results, "longpo-0.0001-900")["learning_rate"] == 5e-4
-    assert choose(reduced(d), "sft", {}, None) == {"learning_rate": 2e-4, "sweep": {}}
+    assert choose(d, "sft", results, "longpo-0.0001-900")["learning_rate"] == 2e-4
+    assert choose(reduced(d), "sft", {}, None) == {"learning_rate": 1e-4, "sweep": {}}
     assert fixed(d, "sft-hot", 2e-4)["learning_rate"] == pytest.approx(8e-3)
 
 
