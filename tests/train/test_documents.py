@@ -85,7 +85,10 @@ def test_a_conversation_is_the_papers_loss_by_the_plain_forward():
         if side == "chosen":
             nll = -logps.mean()
     loss = 0.3 * -torch.nn.functional.logsigmoid(0.05 * (expected["chosen"] - expected["rejected"])) + nll
-    ours, gradient = step_gradient(net, longpo(beta=0.05, lam=0.3), [example])
+    objective = longpo(beta=0.05, lam=0.3)
+    told = Trainer(Scorer(net), objective, Train(), None, 0).measure([example])
+    assert told["nll"] == pytest.approx(nll.item(), rel=1e-5) and told["loss"] == pytest.approx(loss.item(), rel=1e-5)
+    ours, gradient = step_gradient(net, objective, [example])
     assert ours == pytest.approx(loss.item(), rel=1e-5)
     theirs = dict(zip(gradient, torch.autograd.grad(loss, [p for _, p in net.named_parameters()])))
     assert apart(gradient, theirs) < 1e-5
