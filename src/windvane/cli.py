@@ -7,6 +7,7 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from functools import partial
 
 from windvane.errors import UserError
 
@@ -14,14 +15,6 @@ VERBS = {
     "demo": ("windvane.recipes.demo:main", "SPPO, three iterations, on the embedded world: see it all work, offline"),
     "run sppo": ("windvane.recipes.sppo:main", "self-play preference optimization on your model and prompts"),
     "run longpo": ("windvane.recipes.longpo:main", "a short-context model teaches itself long documents"),
-    "run janus": (
-        "windvane.recipes.janus:main",
-        "a collection of individual values: system messages and answers by a writer",
-    ),
-    "run rubrics": (
-        "windvane.recipes.value_bench:main",
-        "a bench of your own: rubrics for values' system messages, by a writer",
-    ),
     "claim sppo": (
         "windvane.claims.sppo:main",
         "SPPO's claims re-run small: games, the embedded world, a cyclic judge",
@@ -61,7 +54,6 @@ VERBS = {
         "windvane.evaluate.speech_baseline:main",
         "the weight-free scorer of transcripts, cross-validated",
     ),
-    "eval multifaceted": ("windvane.evaluate.multifaceted:main", "answers graded by each user's rubrics; human votes"),
     "eval judge": (
         "windvane.evaluate.judge_card:main",
         "a judge's card: accuracy, order flips, ties, null answers, length",
@@ -126,7 +118,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         verb, rest = find(argv)
         module, _, function = VERBS[verb][0].partition(":")
         try:
-            return getattr(importlib.import_module(module), function)(rest) or 0
+            work = partial(_called, module, function, rest)
+            if os.environ.get("WORLD_SIZE", "1") == "1":
+                return work()
+            # torchrun: the first process does the verb, the others train with it
+            return int(importlib.import_module("windvane.train.processes").lead(work))
         except SystemExit as stop:
             if stop.code or not {"-h", "--help"} & set(rest):
                 raise UserError(
@@ -145,6 +141,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("windvane: interrupted; the same command goes on where this one stopped", file=sys.stderr)
         return 130
+
+
+def _called(module: str, function: str, rest: list[str]) -> int:
+    return getattr(importlib.import_module(module), function)(rest) or 0
 
 
 def _failed(error: OSError) -> int:

@@ -46,6 +46,7 @@ from windvane.runners.here import HereRunner
 from windvane.schema import dumps
 from windvane.store import RunFolder, read_records, write_atomic
 from windvane.train.batches import Example, examples, set_aside, with_reference
+from windvane.train.processes import call, here
 from windvane.train.reference import run_reference
 from windvane.train.stage import clear_checkpoints, run_train
 
@@ -249,6 +250,8 @@ class Flow:
     def train(self, t: int) -> None:
         iteration = f"iter-{t}"
         if not self.folder.finished(f"{iteration}/model"):
+            if here().lead:
+                call("windvane.recipes.flow:train_beside", settings=self.s, out=str(self.folder.path), t=t)
             found = self._examples(t)
             if self.objective.reference:
                 cached = read_records(self.folder / iteration / "reference.jsonl", Reference)
@@ -263,10 +266,12 @@ class Flow:
             policy = self.policy(t - 1)
             scorer, tokenizer = policy.scorer(training=True), policy.tokenizer
             run_train(
-                self.folder, iteration, scorer, tokenizer, self.objective, self.s.train, training, held, seed, self.s.model, self.quiet
+                self.folder, iteration, scorer, tokenizer, self.objective, self.s.train, training, held, seed, self.s.model, self.quiet,
+                here(),
             )  # fmt: skip
             policy.release()
-        clear_checkpoints(self.folder, iteration)
+        if here().lead:
+            clear_checkpoints(self.folder, iteration)
 
     def evaluate(self, t: int) -> None:
         """Answers to the held-out prompts, compared with the start's and with those before. At t = 0 the start meets a second
@@ -331,3 +336,9 @@ class Flow:
                 f"iteration {t}: {len(found) - len(kept)} of {len(found)} pairs have no verdict of their own and are left out"
             )
         return kept
+
+
+def train_beside(settings: Any, out: str, t: int) -> None:
+    """Another process's part in iteration t's training, from the files that the first one wrote; it holds no lock and writes nothing."""
+    torch.set_num_threads(settings.threads)
+    Flow(settings, out, quiet=True).train(t)

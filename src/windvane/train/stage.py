@@ -2,7 +2,7 @@
 
 In: prompts, responses, groups and cached reference log-probs of one iteration, and the policy's model opened for training. Out:
 RUN/iter-t/train/metrics.jsonl and RUN/iter-t/model (plain Hugging Face files, or a PEFT adapter), published by one rename. The
-checkpoints are removed when the model stands.
+checkpoints are removed when the model stands. Where several processes train (`ranks`), each calls with the same and the first one writes.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from windvane.objectives.batch import Objective
 from windvane.schema import dumps
 from windvane.store import RunFolder, publish_folder, write_atomic
 from windvane.train.batches import Example
+from windvane.train.distributed import ALONE, Ranks
 from windvane.train.loop import Train, Trainer
 
 
@@ -35,11 +36,15 @@ def run_train(
     seed: int,
     base_spec: str,
     quiet: bool = False,
+    ranks: Ranks = ALONE,
 ) -> None:
     """Train `scorer.model` in place and publish it as `iteration/model`."""
     from tqdm import tqdm
 
     stage, folder = f"{iteration}/train", run / iteration / "train"
+    if not ranks.lead:
+        Trainer(scorer, objective, settings, folder / "checkpoints", seed, ranks=ranks).fit(found, held)
+        return
     start, cpu = time.perf_counter(), time.process_time()
     bar = tqdm(desc=stage, unit="step", disable=quiet or None)
 
@@ -52,7 +57,7 @@ def run_train(
 
     run.status(stage, 0, 0)
     try:
-        trainer = Trainer(scorer, objective, settings, folder / "checkpoints", seed, report)
+        trainer = Trainer(scorer, objective, settings, folder / "checkpoints", seed, report, ranks)
         metrics = trainer.fit(found, held)
     finally:
         bar.close()
