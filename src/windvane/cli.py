@@ -19,6 +19,7 @@ VERBS = {
         "windvane.claims.sppo:main",
         "SPPO's claims re-run small: games, the embedded world, a cyclic judge",
     ),
+    "claim longpo": ("windvane.claims.longpo:main", "LongPO's claims re-run small: three rounds, its arms, retention"),
     "claim page": ("windvane.claims.page:main", "draw docs/claims.md from the kept claims"),
     "train reward": ("windvane.recipes.train_reward:main", "a reward model or general preference model from pairs"),
     "judge": ("windvane.recipes.judge_verb:main", "judge a run's answers again, by another judge or by a person"),
@@ -41,6 +42,8 @@ VERBS = {
         "windvane.evaluate.infinitebench:main",
         "InfiniteBench: score predictions, or make a model's",
     ),
+    "eval long-chat": ("windvane.evaluate.long_chat:main", "long documents: answers graded by a rubric judge"),
+    "eval perplexity": ("windvane.evaluate.perplexity:main", "nats a token of held-out documents"),
     "eval harness": (
         "windvane.evaluate.harness:main",
         "the papers' short-context suites, through lm-evaluation-harness",

@@ -16,7 +16,10 @@ from windvane.claims.record import Claim, read_claim
 from windvane.errors import UserError
 from windvane.store import write_atomic
 
-SECTIONS = {"sppo": "windvane.claims.sppo_section:section"}  # a claim's own part of the page
+SECTIONS = {  # a claim's own part of the page
+    "sppo": "windvane.claims.sppo_section:section",
+    "longpo": "windvane.claims.longpo_section:section",
+}
 
 HEAD = """# The papers' claims, re-run small
 

@@ -14,7 +14,10 @@ from html import escape
 
 from windvane.claims.record import Claim, over_seeds
 
-FIGURES = {"sppo": "windvane.claims.sppo_figures:panels"}  # a claim's own panels: {name: (title, panels)}
+FIGURES = {  # a claim's own panels: {name: (title, panels)}
+    "sppo": "windvane.claims.sppo_figures:panels",
+    "longpo": "windvane.claims.longpo_figures:panels",
+}
 WIDTH, PANEL, HEIGHT, LEFT, TOP = 900, 300, 232, 46, 34
 COLOURS = ("#0b6bcb", "#c2410c", "#15803d", "#7e22ce", "#b45309", "#0f766e", "#be185d", "#475569")
 DARK = ("#6cb2ff", "#ff9d66", "#6ee7a0", "#d0a2ff", "#fbbf24", "#5eead4", "#f9a8d4", "#cbd5e1")

@@ -44,6 +44,12 @@ EVALUATIONS = {
         "predictions; or a model and, for six tasks, the published files",
         True,
     ),
+    "long-chat": (
+        "answers about long documents, graded 1 to 5",
+        "questions with documents; a model; a rubric judge",
+        True,
+    ),
+    "perplexity": ("nats a token of held-out documents", "a model; documents", True),
     "multifaceted": (
         "grades by each user's own rubrics; human votes",
         "a bench file; a model or answers; a rubric judge",
