@@ -15,6 +15,14 @@ VERBS = {
     "demo": ("windvane.recipes.demo:main", "SPPO, three iterations, on the embedded world: see it all work, offline"),
     "run sppo": ("windvane.recipes.sppo:main", "self-play preference optimization on your model and prompts"),
     "run longpo": ("windvane.recipes.longpo:main", "a short-context model teaches itself long documents"),
+    "run janus": (
+        "windvane.recipes.janus:main",
+        "a collection of individual values: system messages and answers, by a writer",
+    ),
+    "run rubrics": (
+        "windvane.recipes.value_bench:main",
+        "a bench of your own: rubrics for values' system messages, by a writer",
+    ),
     "claim sppo": (
         "windvane.claims.sppo:main",
         "SPPO's claims re-run small: games, the embedded world, a cyclic judge",
@@ -57,6 +65,7 @@ VERBS = {
         "windvane.evaluate.speech_baseline:main",
         "the weight-free scorer of transcripts, cross-validated",
     ),
+    "eval multifaceted": ("windvane.evaluate.multifaceted:main", "answers graded by each user's rubrics; human votes"),
     "eval judge": (
         "windvane.evaluate.judge_card:main",
         "a judge's card: accuracy, order flips, ties, null answers, length",
