@@ -20,17 +20,18 @@ from typing import Any
 
 from windvane.arguments import Parser
 from windvane.claims import longpo_run
+from windvane.claims.assemble import assemble
 from windvane.claims.declare import Declaration, declared, take_seeds
 from windvane.claims.longpo_findings import findings
 from windvane.claims.longpo_measure import world_sha256
 from windvane.claims.longpo_run import Size
 from windvane.claims.plot import draw
-from windvane.claims.record import Claim, code_version, contrast, figures_of, verdict, write_claim
+from windvane.claims.record import Claim, code_version, write_claim
 from windvane.claims.sppo import told
 from windvane.claims.units import Unit, run_units, tell
 from windvane.errors import UserError
 from windvane.schema import decode
-from windvane.store import RunFolder, file_sha256
+from windvane.store import RunFolder
 from windvane.world import facts
 
 Results = dict[str, dict[str, Any]]
@@ -165,9 +166,7 @@ def make_claim(
     this one was resumed."""
     runs = {arm: [results[fresh_unit(d, arm, chosen, s).key] for s in d.fresh(arm, seeds)] for arm in d.arms}
     per_seed = {arm: [long_of(d, r["end"]) for r in found] for arm, found in runs.items()}
-    means, spreads = figures_of(per_seed)
     per_prompt = {arm: [r["end"]["each"] for r in runs[arm]] for arm in d.primary}
-    interval = contrast(per_prompt[d.primary[0]], per_prompt[d.primary[1]])
     figures = {
         "lengths": d.parts["size"]["sizes"]["lengths"],
         "target": target(d),
@@ -182,39 +181,8 @@ def make_claim(
         "sweep": _sweep_figures(d, results, development),
         "data": {arm: [r["data"] for r in runs[arm]] for arm in (SOURCE, "placebo") if arm in runs},
     }
-    return Claim(
-        claim=d.name,
-        statement=d.statement,
-        metric=d.metric,
-        primary=d.primary,
-        seeds=seeds,
-        per_seed=per_seed,
-        mean=means,
-        spread=spreads,
-        interval=interval,
-        verdict=verdict(interval),
-        findings=findings(runs, figures),
-        arms={
-            name: {
-                "what": arm.what,
-                "secondary": arm.secondary,
-                "seeds": list(d.fresh(name, seeds)),
-                "settings": arm.settings,
-                **chosen[name],
-            }
-            for name, arm in d.arms.items()
-        },
-        settings={"learning_rates": list(d.learning_rates), "development_seed": d.development_seed, **d.parts},
-        world=d.world,
-        world_sha256=d.world_sha256,
-        declaration_sha256=file_sha256(Path(__file__).parent / f"{d.name}.toml"),
-        code_version=", ".join(sorted({r["code_version"] for r in results.values()})),
-        reduced=is_reduced,
-        seconds=round(sum(r["seconds"] for r in results.values()) / workers, 1),
-        cpu_seconds=round(sum(r["cpu_seconds"] for r in results.values()), 1),
-        figures=figures,
-        per_prompt=per_prompt,
-    )
+    found = findings(runs, figures)
+    return assemble(d, seeds, chosen, results, per_seed, per_prompt, found, figures, is_reduced, workers)
 
 
 def _sweep_figures(d: Declaration, results: Results, development: str) -> dict[str, list[dict[str, float]]]:

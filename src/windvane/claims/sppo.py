@@ -15,9 +15,10 @@ from typing import Any
 
 from windvane.arguments import Parser
 from windvane.claims import sppo_cycle, sppo_games, sppo_styles
+from windvane.claims.assemble import assemble
 from windvane.claims.declare import Declaration, declared, take_seeds
 from windvane.claims.plot import draw
-from windvane.claims.record import Claim, code_version, contrast, figures_of, verdict, write_claim
+from windvane.claims.record import Claim, code_version, write_claim
 from windvane.claims.sppo_cycle import Cycle
 from windvane.claims.sppo_findings import findings
 from windvane.claims.sppo_games import Games
@@ -25,7 +26,7 @@ from windvane.claims.sppo_styles import Styles, world_sha256
 from windvane.claims.units import Unit, run_units, tell
 from windvane.errors import UserError
 from windvane.schema import decode
-from windvane.store import RunFolder, file_sha256
+from windvane.store import RunFolder
 
 
 def work(unit: Unit, folder: Path) -> dict[str, Any]:
@@ -129,9 +130,7 @@ def make_claim(
     this one was resumed."""
     styles = gather(d, seeds, chosen, results)
     per_seed = {arm: [r["win_rate"][-1] for r in runs] for arm, runs in styles.items()}
-    means, spreads = figures_of(per_seed)
     per_prompt = {arm: [r["per_prompt"] for r in styles[arm]] for arm in d.primary}
-    interval = contrast(per_prompt[d.primary[0]], per_prompt[d.primary[1]])
     names = ("win_rate", "proxy", "length", "kl", "malformed", "chosen", "rejected")
     cycle = {
         name: [results[f"cycle-{name}-{s}"] for s in seeds[: d.parts["cycle"]["seeds"]]]
@@ -142,39 +141,8 @@ def make_claim(
         "games": results["games"]["games"],
         "cycle": cycle,
     }
-    return Claim(
-        claim=d.name,
-        statement=d.statement,
-        metric=d.metric,
-        primary=d.primary,
-        seeds=seeds,
-        per_seed=per_seed,
-        mean=means,
-        spread=spreads,
-        interval=interval,
-        verdict=verdict(interval),
-        findings=findings(d, styles, figures["games"], cycle),
-        arms={
-            name: {
-                "what": arm.what,
-                "secondary": arm.secondary,
-                "seeds": list(d.fresh(name, seeds)),
-                "settings": arm.settings,
-                **chosen[name],
-            }
-            for name, arm in d.arms.items()
-        },
-        settings={"learning_rates": list(d.learning_rates), "development_seed": d.development_seed, **d.parts},
-        world=d.world,
-        world_sha256=d.world_sha256,
-        declaration_sha256=file_sha256(Path(__file__).parent / f"{d.name}.toml"),
-        code_version=", ".join(sorted({r["code_version"] for r in results.values()})),
-        reduced=is_reduced,
-        seconds=round(sum(r["seconds"] for r in results.values()) / workers, 1),
-        cpu_seconds=round(sum(r["cpu_seconds"] for r in results.values()), 1),
-        figures=figures,
-        per_prompt=per_prompt,
-    )
+    found = findings(d, styles, figures["games"], cycle)
+    return assemble(d, seeds, chosen, results, per_seed, per_prompt, found, figures, is_reduced, workers)
 
 
 def run_claim(d: Declaration, seeds: tuple[int, ...], out: Path, workers: int, is_reduced: bool) -> Claim:
