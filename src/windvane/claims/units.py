@@ -59,7 +59,8 @@ def run_units(units: Sequence[Unit], work: Work, out: Path, workers: int, versio
                     found[unit.key] = done.result()
                     tell(_line(unit, found, units))
             except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
+                # What runs is waited for: it would write the result that the next start is making again.
+                pool.shutdown(wait=True, cancel_futures=True)
                 raise
     return {key: result for key, result in found.items() if result is not None}
 
