@@ -45,6 +45,19 @@ def test_counted_reasons(write):
     assert result["n_total"] + sum(result["left_out"].values()) == len(rows)
 
 
+def test_a_folder_of_results(write, tmp_path):
+    (tmp_path / "NAME" / "judge_a").mkdir(parents=True)
+    write([row(0, 2)], "NAME/judge_a/annotations.json")
+    assert len(read_annotations(tmp_path / "NAME").rows) == 1
+    (tmp_path / "NAME" / "judge_b").mkdir()
+    write([row(0, 2)], "NAME/judge_b/annotations.json")
+    with pytest.raises(UserError, match=r"name its annotations.json \(there: judge_a/annotations.json, judge_b"):
+        read_annotations(tmp_path / "NAME")
+    with pytest.raises(UserError, match="there: none"):
+        (tmp_path / "empty").mkdir()
+        read_annotations(tmp_path / "empty")
+
+
 def test_missing_fields_and_mixed_keys(write):
     rows = [row(i) for i in range(8)]
     del rows[1]["output_2"]
@@ -100,6 +113,23 @@ def test_two_generators_judges_baselines(write):
         read_annotations(write([row(0), row(1, annotator="b")]))
     with pytest.raises(UserError, match="split the file"):
         read_annotations(write([row(0), row(1, generator_1="b")]))
+
+
+def test_rows_that_have_the_model_first_are_turned_round(write):
+    """p = preference - 1 is the second answer's: 0.25 for `base` is 0.75 for `model` where it stands first."""
+    round_ = {"generator_1": "model", "generator_2": "base"}
+    rows = [row(0, 2), row(1, 1.25, **round_), row(2, None, **round_)]
+    path = write(rows)
+    with pytest.raises(UserError, match=r"2 different generator_2.*--model NAME"):
+        read_annotations(path)
+    found = read_annotations(path, model="model")
+    assert [r.p for r in found.rows] == [1, 0.75, None] and {r.generator_1 for r in found.rows} == {"base"}
+    assert found.rows[1].output_2 == rows[1]["output_1"] and found.rows[1].output_1 == rows[1]["output_2"]
+    assert found.left_out == {"no preference": 1}
+    assert found.notes == ("2 rows had model first and the baseline second: turned round",)
+    # With another baseline among them only those against the model's own count.
+    found = read_annotations(write([*rows, row(3, 1, generator_1="model", generator_2="third")]), model="model")
+    assert [r.p for r in found.rows] == [1, 0.75, None] and found.left_out["other generator_2"] == 1
 
 
 def test_repeats(write):
@@ -159,6 +189,30 @@ def test_lc_with_unjudged_rows_and_other_spacing(write):
     result = score(found, read_gamed(DATA / "df_gamed_surrogate.csv"), C=10, resamples=0)
     assert result["n_total"] == 803 and result["left_out"] == {"no preference": 1, "no output_2": 1}
     assert result["length_controlled_winrate"] == pytest.approx(5.81, abs=0.1)
+
+
+@needs_data
+def test_the_same_rows_in_other_forms(write):
+    """Shuffled, turned round, without the baseline's name, as JSON lines: the figures of the published file."""
+    rows, gamed = published(), read_gamed(DATA / "df_gamed_surrogate.csv")
+    names = ("output_1", "output_2", "generator_1", "generator_2")
+    swap = dict(zip(names, ("output_2", "output_1", "generator_2", "generator_1")))
+    turned = [r | {k: r[v] for k, v in swap.items()} | {"preference": 3 - r["preference"]} for r in rows]
+    unnamed = [{k: v for k, v in r.items() if k != "generator_1"} for r in rows]
+    whole = score(read_annotations(write(rows)), gamed, C=10, resamples=0)
+    for value, model, word in (
+        (rows[400:] + rows[:400], None, ""),
+        (turned, "alpaca-7b", "805 rows had alpaca-7b first"),
+        (unnamed, None, "name no baseline"),
+        ("\r\n".join(map(json.dumps, rows)), None, ""),
+    ):
+        result = score(read_annotations(write(value), model=model), gamed, C=10, resamples=0)
+        for key in ("win_rate", "length_controlled_winrate", "lc_standard_error"):
+            assert result[key] == pytest.approx(whole[key], abs=1e-9), key
+        assert any(word in note for note in result["notes"])
+    result = score(read_annotations(write(turned)), gamed, resamples=0)
+    assert result["length_controlled_winrate"] is None
+    assert any("--model 'alpaca-7b' turns the rows round" in note for note in result["notes"])
 
 
 @needs_data

@@ -72,13 +72,12 @@ def aligned(found: Annotations) -> Aligned | str:
     """The rows ready for the LC fit, or the sentence that says why the figure does not exist for them."""
     rows, first = found.rows, found.rows[0]
     absent = [
-        n
-        for n in ("instruction", "output_1", "output_2", "generator_1", "annotator")
-        if all(getattr(row, n) is None for row in rows)
+        n for n in ("instruction", "output_1", "output_2", "annotator") if all(getattr(row, n) is None for row in rows)
     ]
     if absent:
-        return f"its rows have no {', '.join(absent)}"
-    if first.generator_1 not in alpaca_set.BASELINE_ALIASES:
+        mend = f" (--annotator {alpaca_set.JUDGE} states the judge)" if absent == ["annotator"] else ""
+        return f"its rows have no {', '.join(absent)}{mend}"
+    if first.generator_1 is not None and first.generator_1 not in alpaca_set.BASELINE_ALIASES:
         return f"the baseline is {first.generator_1!r}, and the figure is defined against {alpaca_set.BASELINE} alone"
     name = (
         first.annotator or ""
@@ -142,10 +141,12 @@ def score(
                 "length_adjusted_win_rate is a regression on these pairs alone, not comparable with published LC"
             )
     else:
-        lc = fit(ready.shares, ready.delta, ready.index.tolist(), gamed, C)
+        if found.name("generator_1") is None:
+            notes.append(f"its rows name no baseline; the answers are {alpaca_set.BASELINE}'s published ones")
+        o = ready.in_order()  # so that the folds, and the figure, do not depend on the order of the file
+        lc = fit(o.shares, o.delta, o.index.tolist(), gamed, C)
         result |= _length_controlled(lc, gamed)
         if resamples:
-            o = ready.in_order()
             _, low, high = interval(o.shares, o.delta, o.index.tolist(), gamed, lc.C, resamples, seed)
             result |= {"lc_low": low, "lc_high": high}
         if not gamed.official:
@@ -154,9 +155,21 @@ def score(
             )
         if _extreme(result["win_rate"], lc.winrate):
             notes.append("LC and plain win rate are very different: look at the answers before believing either")
+    if first := _baseline_second(found):
+        notes.append(
+            f"the figures are those of {found.name('generator_2')}, AlpacaEval 2.0's baseline, against {first}; --model "
+            f"'{first}' turns the rows round"
+        )
     if len(rows) >= 20 and len({row.output_2 for row in rows}) <= len(rows) / 20 and rows[0].output_2 is not None:
         notes.append("nearly the same answer to every prompt: this measures how the judge can be gamed, not the model")
     return {**result, "n_rows": len(found.rows), "left_out": found.left_out, "notes": notes}
+
+
+def _baseline_second(found: Annotations) -> str | None:
+    """The model that stands first where the published baseline stands second."""
+    first, second = found.name("generator_1"), found.name("generator_2")
+    aliases = alpaca_set.BASELINE_ALIASES
+    return first if second in aliases and first not in aliases else None
 
 
 def _named(adjusted: dict[str, Any]) -> dict[str, float]:

@@ -5,7 +5,7 @@ known, `instruction`, `output_1`, `generator_1` (the baseline's), `output_2`, `g
 ignored. Out: the rows that can be used, and a count of the others by reason: nothing is left out in silence.
 
 Departs from alpaca_eval 0.6.6: that one stops or mixes where a file holds two models, judges or baselines, keeps repeated rows, and
-cannot read a file with a broken end.
+cannot read a file with a broken end. Where a model is named, rows that have it first and the baseline second are turned round, and told.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def read_annotations(
 ) -> Annotations:
     """Read one model's rows. `model` and `annotator` choose among several in one file; `fill` may add to a row what other files
     know (the outputs). Raises `UserError` for a file without usable rows, or with two models, judges or baselines in it."""
-    path = Path(path)
+    path = _of_folder(Path(path))
     values, broken, notes = read_tables(path)
     left: Counter[str] = Counter({"broken JSON": broken} if broken else {})
     tables = [fill(v) for v in values if isinstance(v, dict)]
@@ -150,6 +150,8 @@ def read_annotations(
         p = f"no {missing[0]}" if missing else share(table.get("preference"))
         texts = {name: table[name] for name in known if name not in missing}
         rows.append((Annotation(None if isinstance(p, str) else p, **texts), p))
+    if model is not None and (turned := _turned(rows, model)):
+        notes.append(f"{turned} rows had {model} first and the baseline second: turned round")
     rows = _chosen(rows, "generator_2", model, path, left)
     rows = _chosen(rows, "annotator", annotator, path, left)
     _one(path, rows, "generator_1", "split the file: a win rate is against one baseline")
@@ -158,6 +160,18 @@ def read_annotations(
     if not any(row.p is not None for row, _ in kept):
         raise UserError(f"{path}: no usable row; left out: {_listed(+left) or 'none'}")
     return Annotations(str(path), tuple(row for row, _ in kept), dict(+left), tuple(notes))
+
+
+def _of_folder(path: Path) -> Path:
+    """A model's folder of results as alpaca_eval leaves it: the annotations.json in it, or below it where there is one alone."""
+    if not path.is_dir():
+        return path
+    found = [path / "annotations.json"] if (path / "annotations.json").is_file() else []
+    found = found or sorted(path.rglob("annotations.json"))
+    if len(found) != 1:
+        listed = ", ".join(str(p.relative_to(path)) for p in found[:5]) or "none"
+        raise UserError(f"{path}: a folder; name its annotations.json (there: {listed})")
+    return found[0]
 
 
 Rows = list[tuple[Annotation, float | str]]
@@ -176,6 +190,28 @@ def _chosen(rows: Rows, which: str, wanted: str | None, path: Path, left: Counte
         return found
     _one(path, rows, which, f"choose one with {option} NAME")
     return rows
+
+
+def _turned(rows: Rows, model: str) -> int:
+    """Turn the rows round, in place, that have `model` as generator_1, where that leaves one baseline; how many."""
+    first = [i for i, (row, _) in enumerate(rows) if row.generator_1 == model != row.generator_2]
+    baselines = {row.generator_1 for row, _ in rows if row.generator_2 == model}
+    baselines = baselines or {rows[i][0].generator_2 for i in first}
+    if len(baselines) != 1:
+        return 0
+    turned = [i for i in first if rows[i][0].generator_2 in baselines]
+    for i in turned:
+        row, p = rows[i]
+        other = replace(
+            row,
+            p=None if row.p is None else 1 - row.p,
+            output_1=row.output_2,
+            output_2=row.output_1,
+            generator_1=row.generator_2,
+            generator_2=row.generator_1,
+        )
+        rows[i] = other, p if isinstance(p, str) else 1 - p
+    return len(turned)
 
 
 def _stated(row: Annotation, which: str, name: str) -> Annotation:
