@@ -108,6 +108,22 @@ def test_ordinal_is_at_the_minimum_of_the_loss_spelled_out():
     assert np.abs(slope).max() < 0.05, slope  # of a loss of thousands
 
 
+LINKERS = [
+    "because",
+    "however",
+    "which",
+    "although",
+    "while",
+    "unless",
+    "therefore",
+    "moreover",
+    "if",
+    "when",
+    "where",
+    "so",
+]
+
+
 def made(n, seed=0, part=1):
     """Bands that follow from length and linkers, every conversation its own."""
     rng = random.Random(seed)
@@ -115,8 +131,8 @@ def made(n, seed=0, part=1):
     for i in range(n):
         band = rng.randint(1, 5)
         body = " ".join(f"word{rng.randint(0, 9999)}" for _ in range(8 * band + rng.randint(0, 8)))
-        linkers = " because however which".join([""] * band)
-        answer = f"I say {body}{linkers}."
+        linkers = " ".join(LINKERS[: 3 * (band - 1)])  # different ones: what is said again counts once
+        answer = f"I say {body} {linkers}."
         other = min(5, max(1, band + rng.choice((-1, 0, 0, 1))))
         scores = {"GV": float(band), "DM": float(other)} | ({"IC": float(other)} if part > 2 else {})
         found.append(said(("examiner", f"Question {i}?"), ("candidate", answer), part=part, scores=scores))

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 from windvane.data.transcripts import Transcript
+from windvane.evaluate.speech_clean import cleaned
 from windvane.evaluate.speech_words import (
     AGREEMENT_ERRORS,
     ARTICLES,
@@ -73,7 +74,8 @@ DERIVED = re.compile(r"(?:tion|sion|ness|ment|ity|ance|ence|ive|ous|ful|able|ibl
 
 
 def features(record: Transcript) -> dict[str, float]:
-    """Every feature of `FEATURES`; a candidate who says nothing has zeros."""
+    """Every feature of `FEATURES`, of what `speech_clean.cleaned` counts; a candidate who says nothing has zeros."""
+    record = cleaned(record).record
     turns = [t.text for t in record.turns if t.role == "candidate"]
     text = "\n".join(turns)
     words = tokens(text)
@@ -100,11 +102,7 @@ def features(record: Transcript) -> dict[str, float]:
         "repeated_pairs": (len(pairs) - len(set(pairs))) / max(1, len(pairs)),
         "word_letters": sum(map(len, words)) / n,
         "long_words": sum(len(w) >= 8 for w in words) / n,
-        "derived_words": sum(
-            bool(re.search(r"(?:tion|sion|ness|ment|ity|ance|ence|ive|ous|ful|able|ible|ism|ship)s?$", w))
-            for w in words
-        )
-        / n,
+        "derived_words": sum(bool(DERIVED.search(w)) for w in words) / n,
         "adverbs": sum(len(w) >= 5 and w.endswith("ly") for w in words) / n,
         "articles": _share(words, ARTICLES),
         "prepositions": _share(words, PREPOSITIONS),

@@ -53,13 +53,14 @@ class Scorer:
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """`expected`: between bands; `band`: the nearest, halves up, with `probability`; `contributions`: feature -> bands (ridge) or logits
-    (ordinal), largest first."""
+    (ordinal), largest first; `probabilities`: band -> probability, of the bands seen in training."""
 
     criterion: str
     expected: float
     band: float
     probability: float
     contributions: dict[str, float]
+    probabilities: dict[str, float]
 
 
 def score(scorer: Scorer, record: Transcript) -> list[Estimate]:
@@ -86,7 +87,8 @@ def estimate(line: Line, values: dict[str, float]) -> Estimate:
         expected = float(np.dot(line.levels, probabilities))
     at = min(range(len(line.levels)), key=lambda i: (abs(line.levels[i] - expected), -line.levels[i]))
     ordered = dict(sorted(given.items(), key=lambda item: -abs(item[1])))
-    return Estimate(line.criterion, expected, line.levels[at], float(probabilities[at]), ordered)
+    of = {f"{level:g}": float(p) for level, p in zip(line.levels, probabilities)}
+    return Estimate(line.criterion, expected, line.levels[at], float(probabilities[at]), ordered, of)
 
 
 def distribution(line: Line, shift: float) -> np.ndarray:

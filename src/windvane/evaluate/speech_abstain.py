@@ -1,0 +1,110 @@
+"""When not to score: empty, wrong language, off-task or over-long input, and why.
+
+In: a transcript. Out: None, or one line that says why no band should be given. The rules, in this order:
+
+- empty: the candidate says fewer than 3 words;
+- too long: more than 5,000 words by the candidate (the whole real test, four parts, lasts 14 minutes): one part at a time;
+- not connected English: of 12 words or more, under 5% are function words (a list of words, code, random letters);
+- wrong language: py3langid (naive Bayes over byte n-grams, its model in the package) takes the turns that together have more
+  than half of the candidate's letters for other languages than English (looked at where a turn has 20 letters);
+- only copied: nothing is left when repetitions and the task's own sentences are set aside;
+- off-task: where the task and the others' words are known and rich enough (25 different content words), a candidate of 8 content words
+  or more who uses next to none of them (under 7%; by their first five letters).
+
+The last rule is for part 2, whose photos are described: there it stands on tested ground. An answer to "What do you do in your free time?"
+need not share a word with it, so in the other parts an off-task answer is mostly not seen, and no rule here pretends to
+(docs/papers/evalyaks.md has how often each rule fires). EvalYaks (arXiv 2408.12226) scores whatever it is given.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from windvane.data.transcripts import Transcript
+from windvane.errors import UserError
+from windvane.evaluate.speech_clean import Cleaned, cleaned, words
+from windvane.evaluate.speech_words import FUNCTION
+
+LEAST_WORDS, MOST_WORDS = 3, 5000
+LIST_WORDS, LIST_SHARE = 12, 0.05
+LETTERS = 20  # of a turn (bytes of UTF-8, as a Chinese letter says more), below which no language is told
+ENGLISH = ("en", "sco", "pcm")  # short learners' English is now and then taken for Scots or Nigerian Pidgin
+TASK_WORDS, OWN_WORDS, SHARED = 25, 8, 0.07
+SEEN = 20_000  # letters of a turn that its language is told by
+STEM = 5  # letters by which "cooking" and "cooks" are one word
+
+
+def abstains(record: Transcript, seen: Cleaned | None = None) -> str | None:
+    """Why `record` should not be scored; None where nothing speaks against it. `seen`: its `cleaned` form, where it is there already."""
+    said = record.said()
+    count = len(words(said))
+    if count < LEAST_WORDS:
+        return foreign(record) or f"empty: the candidate says {count} words"
+    if count > MOST_WORDS:
+        return f"too long: {count} words by the candidate, {MOST_WORDS} at most; give one part of the test at a time"
+    clear = seen or cleaned(record)
+    # what language it is shows in what was said, cleaned of look-alikes but not of repetitions
+    language = foreign(record) if not said.isascii() or _function_share(clear.record.said()) < 0.25 else None
+    if language:
+        return language
+    if _function_share(said) < LIST_SHARE and count >= LIST_WORDS:
+        return f"not connected English: under {LIST_SHARE:.0%} of {count} words are function words"
+    own = words(clear.record.said())
+    if len(own) < LEAST_WORDS:
+        return "only copied: nothing is left beside repetitions and the task's own words"
+    return off_task(clear.record)
+
+
+def foreign(record: Transcript) -> str | None:
+    """The language that most of what the candidate says is in, where it is not English."""
+    letters = other = 0
+    named: dict[str, int] = {}
+    for turn in record.turns:
+        size = sum(len(c.encode()) for c in turn.text[:SEEN] if c.isalpha())
+        if turn.role != "candidate" or size < LETTERS:
+            continue
+        letters += size
+        language, sure = identifier().classify(turn.text[:SEEN])
+        if language not in ENGLISH:
+            other += size
+            named[language if sure > 0.9 else ""] = named.get(language if sure > 0.9 else "", 0) + size
+    if 2 * other <= letters:
+        return None
+    most = max(named, key=lambda name: (named[name], name))
+    told = f" (it looks like '{most}')" if most else ""
+    return f"wrong language: {other / letters:.0%} of what the candidate says is not English{told}"
+
+
+def off_task(record: Transcript) -> str | None:
+    """`record`: cleaned. See the module's last rule."""
+    others = [*record.context.values(), *(t.text for t in record.turns if t.role != "candidate")]
+    task, own = stems("\n".join(others)), stems(record.said())
+    if len(task) < TASK_WORDS or len(own) < OWN_WORDS:
+        return None
+    shared = len(own & task) / len(own)
+    return (
+        f"off-task: {len(own & task)} of the candidate's {len(own)} content words are the task's"
+        if shared < SHARED
+        else None
+    )
+
+
+def stems(text: str) -> set[str]:
+    """Different content words by their first five letters."""
+    return {w[:STEM] for w in words(text) if w not in FUNCTION and len(w) > 2}
+
+
+def _function_share(text: str) -> float:
+    said = words(text)
+    return sum(w in FUNCTION for w in said) / max(1, len(said))
+
+
+@functools.cache
+def identifier() -> Any:
+    """py3langid's model, loaded once (half a second)."""
+    try:
+        from py3langid.langid import MODEL_FILE, LanguageIdentifier
+    except ImportError:
+        raise UserError("telling languages apart needs py3langid: pip install py3langid") from None
+    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
