@@ -15,11 +15,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from windvane.prompts.cefr_bands import CRITERIA, PART_CRITERIA
 from windvane.records import content_id
 
 ROLES = ("examiner", "candidate", "partner")
-CRITERIA = {"GV": "GRAMMAR_AND_VOCABULARY", "DM": "DISCOURSE_MANAGEMENT", "IC": "INTERACTIVE_COMMUNICATION"}
-PART_CRITERIA = {1: ("GV", "DM"), 2: ("GV", "DM"), 3: ("GV", "DM", "IC"), 4: ("GV", "DM", "IC")}  # paper, section 3
 LEVELS = ("A1", "A2", "B1", "B2", "C1", "C2")
 
 
