@@ -29,6 +29,14 @@ ROLES = {
 
 def messages_of(value: Any, where: str, field: str) -> tuple[Message, ...]:
     """The chat in `value`; `where` ("prompts.jsonl: row 17") and `field` open the `UserError` of a broken one."""
+    messages = turns_of(value, where, field)
+    if messages[-1].role != "user":
+        _fail(where, field, "the last turn is the assistant's; end with a user turn that waits for an answer")
+    return messages
+
+
+def turns_of(value: Any, where: str, field: str) -> tuple[Message, ...]:
+    """The same for a chat that may have been answered: its last turn is the user's or the assistant's."""
     if isinstance(value, str) and field.lower() in CHAT_COLUMNS and value.lstrip().startswith("["):
         try:
             value = json.loads(value)
@@ -43,6 +51,11 @@ def messages_of(value: Any, where: str, field: str) -> tuple[Message, ...]:
     messages = tuple(_turn(turn, where, f"{field}[{i}]" if field else f"turn {i + 1}") for i, turn in enumerate(value))
     _check_order(messages, where, field)
     return messages
+
+
+def turn_of(turn: Any, where: str, field: str) -> Message:
+    """One turn by itself, whoever speaks."""
+    return _turn(turn, where, field)
 
 
 def _turn(turn: Any, where: str, field: str) -> Message:
@@ -80,8 +93,6 @@ def _check_order(messages: tuple[Message, ...], where: str, field: str) -> None:
     for number, (before, after) in enumerate(itertools.pairwise(turns), len(roles) - len(turns) + 1):
         if before == after:
             _fail(where, field, f"turns {number} and {number + 1} are both the {after}'s; they must alternate")
-    if turns[-1] != "user":
-        _fail(where, field, "the last turn is the assistant's; end with a user turn that waits for an answer")
 
 
 def _fail(where: str, field: str, text: str) -> NoReturn:

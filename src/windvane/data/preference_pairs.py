@@ -117,8 +117,8 @@ def _implicit(chosen: Any, rejected: Any, where: str) -> tuple[list[Message], st
     """(prompt, chosen, rejected) of two chats or texts that begin alike."""
     if isinstance(chosen, str) and isinstance(rejected, str):
         if not (DIALOGUE.match(chosen) and DIALOGUE.match(rejected)):
-            return _common_text(_text(chosen, where, "chosen"), _text(rejected, where, "rejected"), where)
-        chosen, rejected = _dialogue(chosen), _dialogue(rejected)
+            return common_text(_text(chosen, where, "chosen"), _text(rejected, where, "rejected"), where)
+        chosen, rejected = dialogue(chosen), dialogue(rejected)
     *before, answer = _turns(chosen, where, "chosen")
     *other, second = _turns(rejected, where, "rejected")
     if before != other:
@@ -129,13 +129,14 @@ def _implicit(chosen: Any, rejected: Any, where: str) -> tuple[list[Message], st
     return list(prompt), answer.content, second.content
 
 
-def _dialogue(text: str) -> list[dict[str, str]]:
+def dialogue(text: str) -> list[dict[str, str]]:
+    """The turns of "\\n\\nHuman: ...\\n\\nAssistant: ..."."""
     _, *parts = DIALOGUE.split(text)
     roles = {"Human": "user", "Assistant": "assistant"}
     return [{"role": roles[r], "content": c.strip()} for r, c in zip(parts[::2], parts[1::2])]
 
 
-def _common_text(chosen: str, rejected: str, where: str) -> tuple[list[Message], str, str]:
+def common_text(chosen: str, rejected: str, where: str) -> tuple[list[Message], str, str]:
     """Cut where TRL cuts: at the first difference, the blank before it going to the answers."""
     shorter = min(len(chosen), len(rejected))
     at = next((i for i in range(shorter) if chosen[i] != rejected[i]), shorter)

@@ -1,17 +1,17 @@
 """Whole rows of a file or data set, each with its place, one at a time.
 
-In: JSON lines, a JSON list, Parquet, a folder saved by `datasets` or a hub data set. Out: (place such as "FILE: row 17", table). Layouts
-with lists and tables in their cells are read here; for one column of text see `tables`.
+In: JSON lines, a JSON list, CSV, TSV, Parquet, a folder saved by `datasets` or a hub data set. Out: (place such as "FILE: row 17",
+table). Layouts with lists and tables in their cells are read here; for one column of text see `tables`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from windvane.data.tables import read_dataset
+from windvane.data.tables import Pick, read_dataset, read_file
 from windvane.errors import UserError
 from windvane.store import read_jsonl
 
@@ -38,8 +38,12 @@ def _rows(name: str, path: Path, split: str | None) -> Iterator[tuple[str, Any]]
     elif path.is_file() and kind == ".parquet":
         for number, row in enumerate(_parquet(path), 1):
             yield f"{name}: row {number}", row
+    elif path.is_file() and kind in (".csv", ".tsv"):
+        yield from _columns(name, lambda pick: read_file(path, pick).cells)
     elif path.is_file():
-        raise UserError(f"{name}: unknown kind of file; known: .jsonl, .json, .parquet, or a folder saved by datasets")
+        raise UserError(
+            f"{name}: unknown kind of file; known: .jsonl, .json, .csv, .tsv, .parquet, or a folder saved by datasets"
+        )
     elif not path.exists() and kind:
         raise UserError(f"{name}: no such file; check the path")
     else:
@@ -72,13 +76,18 @@ def _parquet(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _dataset(name: str, split: str | None) -> Iterator[tuple[str, Any]]:
+    return _columns(name, lambda pick: read_dataset(name, split, pick).cells)
+
+
+def _columns(name: str, read: Callable[[Pick], list[tuple[str, Any]]]) -> Iterator[tuple[str, Any]]:
+    """Rows of what is read a column at a time."""
     seen: list[str] = []
 
-    def first(names: Any) -> str:
-        seen.extend(names)
+    def first(names: Sequence[str] | None) -> str:
+        seen.extend(names or ())
         return seen[0]
 
-    columns = [read_dataset(name, split, first).cells]
-    columns += [read_dataset(name, split, lambda _, c=c: c).cells for c in seen[1:]]  # type: ignore[misc]
-    for number, cells in enumerate(zip(*columns), 1):
-        yield f"{name}: row {number}", {c: value for c, (_, value) in zip(seen, cells)}
+    columns = [read(first)]
+    columns += [read(lambda _, c=c: c) for c in seen[1:]]  # type: ignore[misc]
+    for cells in zip(*columns):
+        yield f"{name}: {cells[0][0]}", {c: value for c, (_, value) in zip(seen, cells)}
