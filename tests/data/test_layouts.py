@@ -25,56 +25,152 @@ RATED = {"helpfulness": {"Rating": "5"}, "honesty": {"Rating": "4"}}
 LAYOUTS = {
     "TRL, text": ({"prompt": "Why?", "chosen": "a", "rejected": "b"}, "pairs", [U("Why?")], [[A("a")], [A("b")]]),
     "TRL, turns": (
-        {"prompt": [turn("system", "Be brief."), turn("user", "Why?")], "chosen": [turn("assistant", "a")], "rejected": [turn("assistant", "b")]},
-        "pairs", [S("Be brief."), U("Why?")], [[A("a")], [A("b")]],
+        {
+            "prompt": [turn("system", "Be brief."), turn("user", "Why?")],
+            "chosen": [turn("assistant", "a")],
+            "rejected": [turn("assistant", "b")],
+        },
+        "pairs",
+        [S("Be brief."), U("Why?")],
+        [[A("a")], [A("b")]],
     ),
     "TRL, implicit turns that part at the first answer": (
-        {"chosen": [*CHAT, turn("user", "And?"), turn("assistant", "a")], "rejected": [turn("user", "Why?"), turn("assistant", "No."), turn("user", "So?"), turn("assistant", "b")]},
-        "pairs", [U("Why?")], [[A("Because."), U("And?"), A("a")], [A("No."), U("So?"), A("b")]],
+        {
+            "chosen": [*CHAT, turn("user", "And?"), turn("assistant", "a")],
+            "rejected": [turn("user", "Why?"), turn("assistant", "No."), turn("user", "So?"), turn("assistant", "b")],
+        },
+        "pairs",
+        [U("Why?")],
+        [[A("Because."), U("And?"), A("a")], [A("No."), U("So?"), A("b")]],
     ),
-    "TRL, implicit text": ({"chosen": "The sky is blue.", "rejected": "The sky is green."}, "pairs", [U("The sky is")], [[A(" blue.")], [A(" green.")]]),
+    "TRL, implicit text": (
+        {"chosen": "The sky is blue.", "rejected": "The sky is green."},
+        "pairs",
+        [U("The sky is")],
+        [[A(" blue.")], [A(" green.")]],
+    ),
     "HH": (
         {"chosen": "\n\nHuman: Why?\n\nAssistant: a", "rejected": "\n\nHuman: Why?\n\nAssistant: b"},
-        "pairs", [U("Why?")], [[A("a")], [A("b")]],
+        "pairs",
+        [U("Why?")],
+        [[A("a")], [A("b")]],
     ),
     "UltraFeedback binarized by Hugging Face": (
-        {"prompt": "Why?", "prompt_id": "9", "chosen": CHAT, "rejected": [CHAT[0], turn("assistant", "b")], "messages": CHAT, "score_chosen": 8.5, "score_rejected": 3},
-        "pairs", [U("Why?")], [[A("Because.")], [A("b")]],
+        {
+            "prompt": "Why?",
+            "prompt_id": "9",
+            "chosen": CHAT,
+            "rejected": [CHAT[0], turn("assistant", "b")],
+            "messages": CHAT,
+            "score_chosen": 8.5,
+            "score_rejected": 3,
+        },
+        "pairs",
+        [U("Why?")],
+        [[A("Because.")], [A("b")]],
     ),
     "UltraFeedback binarized by Argilla": (
-        {"source": "x", "instruction": "Why?", "chosen_response": "a", "rejected_response": "b", "chosen_avg_rating": 5, "rejected_avg_rating": 2},
-        "pairs", [U("Why?")], [[A("a")], [A("b")]],
+        {
+            "source": "x",
+            "instruction": "Why?",
+            "chosen_response": "a",
+            "rejected_response": "b",
+            "chosen_avg_rating": 5,
+            "rejected_avg_rating": 2,
+        },
+        "pairs",
+        [U("Why?")],
+        [[A("a")], [A("b")]],
     ),
     "UltraFeedback": (
-        {"source": "x", "instruction": "Why?", "models": ["m", "n"], "completions": [{"response": "a", "overall_score": 10, "annotations": RATED}, {"response": "b", "overall_score": 3.0, "annotations": {"helpfulness": {"Rating": "2"}, "honesty": {"Rating": "1"}}}]},
-        "groups", [U("Why?")], [[A("a")], [A("b")]],
+        {
+            "source": "x",
+            "instruction": "Why?",
+            "models": ["m", "n"],
+            "completions": [
+                {"response": "a", "overall_score": 10, "annotations": RATED},
+                {
+                    "response": "b",
+                    "overall_score": 3.0,
+                    "annotations": {"helpfulness": {"Rating": "2"}, "honesty": {"Rating": "1"}},
+                },
+            ],
+        },
+        "groups",
+        [U("Why?")],
+        [[A("a")], [A("b")]],
     ),
     "ShareGPT": (
-        {"conversations": [said("system", "S"), said("human", "Why?"), said("gpt", "a"), said("human", "And?"), said("gpt", "b")]},
-        "single", [S("S"), U("Why?")], [[A("a"), U("And?"), A("b")]],
+        {
+            "conversations": [
+                said("system", "S"),
+                said("human", "Why?"),
+                said("gpt", "a"),
+                said("human", "And?"),
+                said("gpt", "b"),
+            ]
+        },
+        "single",
+        [S("S"), U("Why?")],
+        [[A("a"), U("And?"), A("b")]],
     ),
     "ShareGPT with a ranking (LLaMA-Factory)": (
-        {"conversations": [said("human", "Why?")], "chosen": said("gpt", "a"), "rejected": said("gpt", "b"), "system": "S"},
-        "pairs", [S("S"), U("Why?")], [[A("a")], [A("b")]],
+        {
+            "conversations": [said("human", "Why?")],
+            "chosen": said("gpt", "a"),
+            "rejected": said("gpt", "b"),
+            "system": "S",
+        },
+        "pairs",
+        [S("S"), U("Why?")],
+        [[A("a")], [A("b")]],
     ),
     "alpaca": (
         {"instruction": "Translate.", "input": "chat", "output": "cat", "system": "", "history": [["Hi", "Hello"]]},
-        "single", [U("Hi"), A("Hello"), U("Translate.\nchat")], [[A("cat")]],
+        "single",
+        [U("Hi"), A("Hello"), U("Translate.\nchat")],
+        [[A("cat")]],
     ),
     "axolotl chat_template": (
         {"messages": [turn("user", "Why?")], "chosen": turn("assistant", "a"), "rejected": turn("assistant", "b")},
-        "pairs", [U("Why?")], [[A("a")], [A("b")]],
+        "pairs",
+        [U("Why?")],
+        [[A("a")], [A("b")]],
     ),
     "KTO": ({"prompt": "Why?", "completion": "a", "label": False}, "labelled", [U("Why?")], [[A("a")]]),
-    "KTO, chat": ({"messages": [*CHAT, turn("user", "And?"), turn("assistant", "a")], "label": 1}, "labelled", [U("Why?"), A("Because."), U("And?")], [[A("a")]]),
-    "scored answers": ({"prompt": "Why?", "responses": ["a", "b", "c"], "scores": [1, 3, 2]}, "groups", [U("Why?")], [[A("a")], [A("b")], [A("c")]]),
-    "SPPO, released": (
-        {"prompt": "Why?", "chosen": CHAT, "rejected": [CHAT[0], turn("assistant", "b")], "chosen_probs": 0.9, "chosen_probs_win": 0.8, "chosen_probs_lose": 0.3},
-        "pairs", [U("Why?")], [[A("Because.")], [A("b")]],
+    "KTO, chat": (
+        {"messages": [*CHAT, turn("user", "And?"), turn("assistant", "a")], "label": 1},
+        "labelled",
+        [U("Why?"), A("Because."), U("And?")],
+        [[A("a")]],
     ),
-    "answers without a preference": ({"prompt": "Why?", "responses": ["a", "b"]}, "answers", [U("Why?")], [[A("a")], [A("b")]]),
+    "scored answers": (
+        {"prompt": "Why?", "responses": ["a", "b", "c"], "scores": [1, 3, 2]},
+        "groups",
+        [U("Why?")],
+        [[A("a")], [A("b")], [A("c")]],
+    ),
+    "SPPO, released": (
+        {
+            "prompt": "Why?",
+            "chosen": CHAT,
+            "rejected": [CHAT[0], turn("assistant", "b")],
+            "chosen_probs": 0.9,
+            "chosen_probs_win": 0.8,
+            "chosen_probs_lose": 0.3,
+        },
+        "pairs",
+        [U("Why?")],
+        [[A("Because.")], [A("b")]],
+    ),
+    "answers without a preference": (
+        {"prompt": "Why?", "responses": ["a", "b"]},
+        "answers",
+        [U("Why?")],
+        [[A("a")], [A("b")]],
+    ),
     "prompts": ({"question": "Why?"}, "prompts", [U("Why?")], []),
-}  # fmt: skip
+}
 
 
 def write(path, *rows):
