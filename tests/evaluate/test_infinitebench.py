@@ -177,6 +177,48 @@ def test_command_line_prints_one_object(tmp_path, capsys):
     assert "Retrieve.PassKey (passkey): 50.00% [21.52, 78.48], 8 rows" in capsys.readouterr().out
 
 
+def test_a_folder_of_predictions(tmp_path, capsys):
+    """preds_TASK.jsonl, as the release leaves them; tasks that the other folder lacks, or asks otherwise, are told and not compared."""
+    for name, right in (("a", "7"), ("b", "8")):
+        (tmp_path / name).mkdir()
+        write(tmp_path / name / "preds_passkey.jsonl", {"id": 0, "prediction": right, "ground_truth": "7"})
+    write(tmp_path / "a" / "preds_number_string.jsonl", {"id": 0, "prediction": "5", "ground_truth": "5"})
+    write(tmp_path / "a" / "preds_code_run.jsonl", {"id": 0, "prediction": "-5", "ground_truth": [-5]})
+    write(tmp_path / "b" / "preds_code_run.jsonl", {"id": 0, "prediction": "-5", "ground_truth": [4]})
+    folder, other = str(tmp_path / "a"), str(tmp_path / "b")
+    assert main([folder, "--task", "all", "--against", other, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    tasks = {row["task"]: row for row in found["tasks"]}
+    assert list(tasks) == ["passkey", "number_string", "code_run"] and found["mean"] == 100
+    assert tasks["passkey"]["comparison"]["mean"] == 100
+    assert "has no preds_number_string" in tasks["number_string"]["not_compared"]
+    assert "no question of" in tasks["code_run"]["not_compared"]
+    assert main([folder, "--task", "passkey", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["score"] == 100
+    for argv, word in (
+        ([folder, "--task", "passkey,kv_retrieval"], "has no preds_kv_retrieval"),
+        ([str(tmp_path), "--task", "all"], "has no preds_TASK"),
+        ([f"{folder}/preds_passkey.jsonl", "--task", "all"], "one file holds one task's"),
+    ):
+        with pytest.raises(UserError, match=word):
+            main(argv)
+
+
+def test_names_that_hold_nothing_give_way_to_those_that_do(tmp_path):
+    """A table of mixed rows fills missing names with null; a prediction that is null alone is an empty answer."""
+    path = write(
+        tmp_path / "p.jsonl",
+        {"id": None, "prediction": None, "ground_truth": None, "pred": "7", "label": "7"},
+        {"id": None, "prediction": "7", "ground_truth": "7", "pred": None, "label": None},
+        {"id": None, "prediction": None, "ground_truth": "7", "response": {"error": "7"}},
+        {"model_output": "7", "gold": "7"},
+    )
+    result = score_file(path, "passkey")
+    assert (result["n"], result["score"], result["empty_predictions"], result["duplicate_ids"]) == (4, 75, 1, 0)
+    with pytest.raises(UserError, match=r"no prediction: 1; the keys of the first row: idx, said, gold\)"):
+        score_file(write(tmp_path / "q.jsonl", {"idx": 1, "said": "7", "gold": "7"}), "passkey")
+
+
 def test_paired_comparison_keeps_documents_together(tmp_path):
     def file(name, right):
         rows = ({"id": i, "prediction": "1" if right(i) else "0", "label": "1", "cluster": i // 2} for i in range(8))

@@ -1,6 +1,7 @@
 """InfiniteBench: score given predictions, ours or anyone's, or have a model make them first.
 
-In: a file of predictions and a task; or a model and a task, generated or read from the published file. Out: one result: the score in
+In: a file of predictions and a task, or a folder of them (preds_TASK.jsonl, as the release leaves them, or TASK.jsonl, as ours); or a
+model and a task, generated or read from the published file. Out: one result: the score in
 percent, its standard error and 95% interval, how many rows there were and how many were left out and why. With a second file: the
 paired difference over the rows that both have. A model's rows are written to OUT/infinitebench/TASK.jsonl (`id`, `prediction`,
 `ground_truth`, ...), so that anyone can score them again; the result to OUT/result.json and OUT/plot.svg, task by task, which a run's
@@ -80,7 +81,8 @@ def compare_files(
     gap = paired_difference(first, second, [(clusters or {}).get(a.id, a.cluster) for a, _ in pairs])
     points = {k: None if v is None else 100 * v for k, v in encode(gap).items() if k not in ("n", "clusters")}
     counts = {"n": gap.n, "clusters": gap.clusters, "paired_by_label": by_label}
-    return {"against": other.name, **points, **counts, "unpaired": len(ours) + len(theirs) - 2 * gap.n}
+    name = other.name if path.name != other.name else f"{other.parent.name}/{other.name}"  # one name in two folders
+    return {"against": name, **points, **counts, "unpaired": len(ours) + len(theirs) - 2 * gap.n}
 
 
 def _line(result: dict[str, Any]) -> str:
@@ -99,13 +101,19 @@ def _line(result: dict[str, Any]) -> str:
         text += f"; minus {gap['against']}: {gap['mean']:+.2f} [{gap['low']:+.2f}, {gap['high']:+.2f}] over {gap['n']}"
         text += "" if gap["mde"] is None else f", smallest detectable {gap['mde']:.2f}"
         text += f" ({gap['unpaired']} rows unpaired)" if gap["unpaired"] else ""
-    return text
+    return text + (f"; not compared: {result['not_compared']}" if "not_compared" in result else "")
 
 
 def parser() -> Parser:
     p = Parser(PROG, description="Score InfiniteBench predictions, or make a model's and score them.")
-    p.add_argument("file", nargs="?", type=Path, metavar="PREDS.jsonl", help="predictions to score")
-    p.add_argument("--task", required=True, help=f"one of {', '.join(TASKS)} (several with commas, with --model)")
+    p.add_argument(
+        "file", nargs="?", type=Path, metavar="PREDS.jsonl", help="predictions to score, or a folder of them"
+    )
+    p.add_argument(
+        "--task",
+        required=True,
+        help=f"one of {', '.join(TASKS)} (with --model or a folder: several with commas, or all)",
+    )
     p.add_argument("--against", type=Path, help="a second model's predictions: adds the paired difference")
     p.add_argument(
         "--data", type=Path, help="the task's published file: what --model is asked; groups rows by document"
@@ -143,35 +151,72 @@ def main(argv: Sequence[str]) -> int:
     """`windvane eval infinitebench`."""
     a = parser().parse_args(list(argv))
     tasks = [t.strip() for t in a.task.split(",") if t.strip()]
+    if a.task == "all":  # of a model: those that need no file
+        tasks = [name for name, task in TASKS.items() if task.synthetic or not a.model]
     for task in tasks:
         if task not in TASKS:
-            raise UserError(f"--task {task}: no such task; there are {', '.join(TASKS)}")
+            raise UserError(f"--task {task}: no such task; there are {', '.join(TASKS)}, or all")
     if (a.file is None) == (a.model is None):
         raise UserError("give either a file of predictions or --model")
     for name in ("samples", "size", "max_new_tokens", "batch"):
         if getattr(a, name) is not None and getattr(a, name) < 1:
             raise UserError(f"--{name.replace('_', '-')} {getattr(a, name)}: must be at least 1")
-    if len(tasks) > 1 and (a.file or a.data or a.against):
-        raise UserError("several tasks need --model and generated contexts; name one task with a file")
+    given = _files(a.file, tasks, a.task == "all") if a.file else {}
+    if a.file and len(tasks) > 1 and not a.file.is_dir():
+        raise UserError(f"{a.file}: one file holds one task's predictions; name it with --task, or give the folder")
+    if len(tasks) > 1 and a.data:
+        raise UserError("--data: one task's published file; name that task")
+    if a.model and len(tasks) > 1 and a.against:
+        raise UserError("--against: one task's predictions; name that task")
+    others = _files(a.against, list(given) or tasks, len(given) > 1) if a.against else {}
     if a.model and a.out is None:
         a.out = default_folder("infinitebench", a.model)
     if a.out:
         kept_result(a.out, "infinitebench")
-    files = {tasks[0]: a.file} if a.file else _generate(a, tasks)
+    files = given or _generate(a, tasks)
     clusters = {e.id: e.cluster for e in read_task_file(a.data, tasks[0])} if a.data else None
     results = []
     for task, path in files.items():
         result = score_file(path, task, a.skip_first, clusters)
-        if a.against:
-            result["comparison"] = compare_files(path, a.against, task, a.skip_first, clusters)
+        if a.against and len(files) == 1:
+            result["comparison"] = compare_files(path, others[task], task, a.skip_first, clusters)
+        elif a.against:
+            try:
+                result["comparison"] = compare_files(path, _there(others, task), task, a.skip_first, clusters)
+            except UserError as error:  # one task of many: the others are compared all the same
+                result["not_compared"] = str(error)
         results.append(result)
     if a.out:
         _keep(a.out, results, a.model or a.file.name)
     if a.json:
-        print(json.dumps(results[0] if len(tasks) == 1 else _together(results, a.model), ensure_ascii=False))
+        whose = a.model or a.file.name
+        print(json.dumps(results[0] if len(tasks) == 1 else _together(results, whose), ensure_ascii=False))
     else:
         print("\n".join(map(_line, results)))
     return 0
+
+
+def _files(path: Path, tasks: Sequence[str], those_there: bool) -> dict[str, Path]:
+    """Each task's file; of a folder `those_there` alone, or every one (`UserError` where it is missing)."""
+    if not path.is_dir():
+        return {tasks[0]: path}
+    found: dict[str, Path] = {}
+    for task in tasks:
+        names = [path / f"preds_{task}.jsonl", path / f"{task}.jsonl", path / "infinitebench" / f"{task}.jsonl"]
+        there = next((name for name in names if name.is_file()), None)
+        if there is not None:
+            found[task] = there
+        elif not those_there:
+            raise UserError(f"{path}: has no preds_{task}.jsonl; name a task that is there, or --task all")
+    if not found:
+        raise UserError(f"{path}: has no preds_TASK.jsonl; give a folder of predictions, or one file")
+    return found
+
+
+def _there(files: Mapping[str, Path], task: str) -> Path:
+    if task not in files:
+        raise UserError(f"the other folder has no preds_{task}.jsonl")
+    return files[task]
 
 
 def _keep(out: Path, results: Sequence[Mapping[str, Any]], whose: str) -> None:

@@ -22,8 +22,13 @@ from typing import Any
 from windvane.errors import UserError
 from windvane.evaluate.prediction_rows import read_lines
 
-LABELS = ("ground_truth", "label", "labels", "references", "reference", "answers", "answer", "target")
-PREDICTIONS = ("prediction", "pred", "predict", "output", "response", "generated_text", "completion")
+LABELS = (
+    "ground_truth", "label", "labels", "references", "reference", "answers", "answer", "target", "ground_truths", "gold", "gt",
+)  # fmt: skip
+PREDICTIONS = (
+    "prediction", "pred", "predict", "output", "response", "generated_text", "completion", "generation", "model_output",
+    "model_response", "predicted_answer", "pred_answer",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,23 +90,36 @@ def _parse(task: str, value: Any, line: int) -> Row | str:
     named = [k for k in PREDICTIONS if k in value]
     if not named:
         return "no prediction"
-    order = ("label", *LABELS) if named[0] == "pred" else LABELS
-    label = next((value[k] for k in order if k in value), None)
+    # Tables of mixed rows fill the names that a row lacks with null: a name that holds text goes first.
+    said = next((k for k in named if isinstance(value[k], str)), named[0])
+    order = ("label", *LABELS) if said == "pred" else LABELS
+    label = next((value[k] for k in order if value.get(k) is not None), None)
     if not usable_label(task, label):
         return "no usable label"
-    row_id = str(value.get("id", value.get("index", line - 1)))  # published ids count from 0
-    return Row(row_id, _text(value[named[0]]), label, str(value.get("cluster", row_id)))
+    told = (value[k] for k in ("id", "index") if value.get(k) is not None)
+    row_id = str(next(told, line - 1))  # published ids count from 0
+    return Row(row_id, _text(value[said]), label, str(value.get("cluster", row_id)))
 
 
 def read_predictions(path: Path, task: str) -> Loaded:
     """Raises `UserError` where the file cannot be read, holds rows of two models, or has no row to score."""
-    rows, left_out, models = read_lines([path], lambda value, _, number: _parse(task, value, number))
+    first: list[str] = []
+
+    def parse(value: Any, _: Path, number: int) -> Row | str:
+        if not first and isinstance(value, dict):
+            first.extend(list(map(str, value))[:8])
+        return _parse(task, value, number)
+
+    rows, left_out, models = read_lines([path], parse)
     if len(models) > 1:
         found = ", ".join(f"{name} ({count} rows)" for name, count in models.most_common(3))
         raise UserError(f"{path}: rows of {len(models)} models in one file: {found}; split it into one file a model")
     if not rows:
         reasons = ", ".join(f"{reason}: {count}" for reason, count in left_out.items()) or "it is empty"
-        raise UserError(f"{path}: no row that {task} can score ({reasons}); a row needs prediction and ground_truth")
+        keys = f"; the keys of the first row: {', '.join(first)}" if first else ""
+        raise UserError(
+            f"{path}: no row that {task} can score ({reasons}{keys}); a row needs prediction and ground_truth"
+        )
     return Loaded(rows, dict(left_out), len(rows) - len({r.id for r in rows}))
 
 
