@@ -1,6 +1,7 @@
 """Files of transcripts -> `ReadTranscripts`: what could be read, and what could not with its reason and line.
 
-In: CSV and TSV (the public data's single column or columns of their own), JSONL, JSON, Parquet, plain text (.txt, .md). A row that
+In: CSV and TSV (the public data's single column or columns of their own), JSONL, JSON, Parquet, plain text (.txt, .md), or
+`world:grades[:SPEAKERS[:SEED]]`, the embedded world's own. A row that
 cannot be read is quarantined; only a file that cannot be read at all, or has no row, stops with a `UserError`. Text is UTF-8 (UTF-16
 with its mark); other bytes are read as Windows-1252, which is what spreadsheets write, and each row of such a file says so among its
 repairs.
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import importlib
 import io
 import json
 import re
@@ -42,6 +44,9 @@ def read_transcripts(
     records: list[Transcript] = []
     quarantined: list[Quarantined] = []
     for name in files:
+        if str(name).startswith("world:"):
+            records += _world(str(name))
+            continue
         path = Path(name)
         before = len(records) + len(quarantined)
         for line, text, found in _file(path, part or _named(path), known, step):
@@ -52,6 +57,24 @@ def read_transcripts(
         if len(records) + len(quarantined) == before:
             raise UserError(f"{path}: no rows; write at least one transcript into it")
     return ReadTranscripts(records, quarantined)
+
+
+def _world(name: str) -> list[Transcript]:
+    """`world:FAMILY[:SPEAKERS[:SEED]]`: what `windvane.world.FAMILY:transcripts(seed, family=SPEAKERS)` gives."""
+    family, _, rest = name.removeprefix("world:").partition(":")
+    speakers, _, seed = rest.partition(":")
+    module = f"windvane.world.{family}"
+    try:
+        made = getattr(importlib.import_module(module), "transcripts", None) if family.isidentifier() else None
+    except ModuleNotFoundError as error:
+        if error.name != module:
+            raise
+        made = None
+    if made is None or not (seed or "0").isdecimal():
+        raise UserError(
+            f"{name}: the embedded world has no such transcripts; give world:grades:train:SEED or :test:SEED"
+        )
+    return list(made(int(seed or 0), family=speakers or "train"))
 
 
 def _named(path: Path) -> int | None:
