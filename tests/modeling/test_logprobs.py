@@ -19,12 +19,19 @@ from windvane.modeling.tree import Node, Tree
 
 
 def batch(seed=1):
-    """A flat tree of unequal branches, a nested one (document -> questions -> answers), one with a read trunk, a tiny one."""
+    """A flat tree of unequal branches, a nested one (document -> questions -> answers), one with a read trunk, a tiny one, and rows read
+    whole that share their first token alone."""
     r = tiny.tokens(seed)
     document, q1, q2 = r(40), r(7), r(11)
     answers = [(document + q + r(n), 40 + len(q)) for q, n in ((q1, 9), (q1, 4), (q2, 6), (q2, 1))]
     whole = Tree((Node(tuple(r(20)), None, True), Node(tuple(r(5)), 0, True), Node(tuple(r(3)), 0, False)))
-    return [Tree.of(r(30), [r(12), r(5), r(20)]), Tree.of_rows(answers), whole, Tree.of(r(1), [r(3)])]
+    return [
+        Tree.of(r(30), [r(12), r(5), r(20)]),
+        Tree.of_rows(answers),
+        whole,
+        Tree.of(r(1), [r(3)]),
+        Tree.of_rows([([1, *r(n)], 0) for n in (4, 6)]),
+    ]
 
 
 def both(model, trees, **kwargs):
@@ -161,7 +168,33 @@ def test_controls(kind, monkeypatch):
     assert tiny.gap(tiny.flat(mine), tiny.flat(rows_logps(careful.model, trees))) == 0.0
 
 
+def adapters_around_attention():
+    """LLaMA-Adapter: the last layers' attention is another module with prompts of its own, which trees would have to know."""
+    config = peft.AdaptionPromptConfig(adapter_len=4, adapter_layers=2, task_type="CAUSAL_LM")
+    model = peft.get_peft_model(tiny.model("llama-mha"), config)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "adaption" in name:
+                parameter.add_(0.5)
+    return model
+
+
+def test_what_the_list_does_not_know_is_found_by_the_self_check():
+    model, trees = adapters_around_attention().eval(), batch()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        scorer = Scorer(model)
+        mine = scorer.logps(trees)
+    theirs = tiny.flat(rows_logps(model, trees))
+    assert tiny.gap(theirs, tiny.flat(rows_logps(tiny.model("llama-mha").eval(), trees))) > 1e-2, "the adapters matter"
+    assert tiny.gap(tiny.flat(mine), theirs) < (1e-6 if scorer.mode == "trees" else 1e-12)
+
+
 DYNAMIC = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}
+LONG = {"rope_type": "longrope", "rope_theta": 1e4, "factor": 4.0, "original_max_position_embeddings": 2048,
+        "short_factor": [1.0] * 8, "long_factor": [2.0] * 8}  # fmt: skip
+LINEAR = tiny.SHAPE | {"num_experts": 2, "num_experts_per_tok": 1, "layer_types": ["linear_attention"] * 2 + ["full_attention"],
+          "linear_num_key_heads": 2, "linear_num_value_heads": 2, "linear_key_head_dim": 8, "linear_value_head_dim": 8}  # fmt: skip
 PROMPT_TUNING = peft.PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=2)
 
 
@@ -170,6 +203,8 @@ PROMPT_TUNING = peft.PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_token
     [
         (lambda: hf.MixtralForCausalLM(hf.MixtralConfig(**tiny.SHAPE, num_local_experts=2)), "MixtralDecoderLayer"),
         (lambda: tiny.model("llama-mha", rope_parameters=DYNAMIC), "RoPE of type dynamic"),
+        (lambda: tiny.model("llama-mha", rope_parameters=LONG), "RoPE of type longrope"),
+        (lambda: hf.Qwen3NextForCausalLM(hf.Qwen3NextConfig(**LINEAR)), "Qwen3NextDecoderLayer"),
         (lambda: tiny.model("mistral", attention_dropout=0.1), "attention_dropout is 0.1"),
         (lambda: hf.GPT2LMHeadModel(hf.GPT2Config(n_embd=32, n_layer=1, n_head=2, vocab_size=97)), "not a plain decoder"),
         (lambda: peft.get_peft_model(tiny.model("mistral"), PROMPT_TUNING), "virtual"),
@@ -253,17 +288,17 @@ def test_head_in_chunks(size, keep, monkeypatch):
 
 
 class Sizes(TorchDispatchMode):
-    """The sizes of all tensors that any operation makes."""
+    """The sizes of all memory that any operation takes for a tensor, whatever view of it comes out."""
 
     def __init__(self):
         super().__init__()
-        self.largest, self.queries = 0, 0
+        self.largest = 0
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         out = function(*args, **(kwargs or {}))
         for t in tree_leaves(out):
-            if isinstance(t, torch.Tensor) and t.is_contiguous() and t.stride()[:1] != (0,):
-                self.largest = max(self.largest, t.numel())
+            if isinstance(t, torch.Tensor):
+                self.largest = max(self.largest, t.untyped_storage().nbytes() // t.element_size())
         return out
 
 
@@ -276,9 +311,12 @@ def test_the_largest_tensor(name, monkeypatch):
     model = tiny.model(name, vocab_size=4000)
     trees = [Tree.of_rows([(trunk + r(100), 0) for trunk in [r(900)] * 3])]
     scorer = Scorer(model)
-    scorer._checked = True  # its rows are plain and have their logits
+    with Sizes() as sizes:
+        scorer.check(trees)
+    assert sizes.largest <= 1000 * 1000, "its plain rows may make a window's mask, and never all their logits"
     with Sizes() as sizes:
         tiny.gradients(model, scorer.logps(trees))
+    assert scorer.mode == "trees", scorer.reason
     tokens, widest = 1200, 96
     blocks = 512 * 512  # the triangle mask of a window of 600
     assert sizes.largest <= max(4000 * 64, 16 * 4000, tokens * widest, blocks)
@@ -287,9 +325,10 @@ def test_the_largest_tensor(name, monkeypatch):
     assert sizes.largest >= 999 * 4000
 
 
-def test_trunk_work_of_the_last_layer_is_left_out():
+@pytest.mark.parametrize("name", tiny.MODELS)
+def test_trunk_work_of_the_last_layer_is_left_out(name):
     """Queries and MLP of the last layer for the 11 tokens that predict a read one; keys and values for all 72."""
-    r, model, seen = tiny.tokens(0), tiny.model("mistral"), {}
+    r, model, seen = tiny.tokens(0), tiny.model(name), {}
     for name, module in model.model.layers[-1].named_modules():
         if isinstance(module, torch.nn.Linear):
             module.register_forward_hook(lambda m, a, out, name=name: seen.__setitem__(name, out.shape[1]))
@@ -298,7 +337,7 @@ def test_trunk_work_of_the_last_layer_is_left_out():
     small = {n for n, tokens in seen.items() if tokens == 1 + 4 + 6}
     assert small == {"self_attn.q_proj", "self_attn.o_proj", "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"}
     assert {seen[n] for n in seen.keys() - small} == {72}
-    assert type(model.model.layers[-1]).__name__ == "MistralDecoderLayer"
+    assert type(model.model.layers[-1]).__name__ == type(model.model.layers[0]).__name__, "put back"
 
 
 @pytest.mark.parametrize("name, lean", [("mistral", True), ("gemma", False)])

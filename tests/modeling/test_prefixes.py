@@ -31,10 +31,12 @@ def tokens_computed(model):
 
 
 @pytest.mark.parametrize("name", ["mistral-window", "qwen3-window", "gemma3"])
-def test_a_padded_batch_of_rows(name):
-    """Two prompts, three answers: Hugging Face's own loss over right-padded rows, and its gradients."""
+@pytest.mark.parametrize("bos", [[], [1]])
+def test_a_padded_batch_of_rows(name, bos):
+    """Two prompts, three answers: Hugging Face's own loss over right-padded rows, and its gradients. Prompts that have nothing but
+    their first token in common, as a batch of most tokenizers', are a trunk of one token which nothing predicts."""
     r = tiny.tokens(4)
-    first, second = r(50), r(30)
+    first, second = bos + r(50 - len(bos)), bos + r(30 - len(bos))
     rows = [first + r(9), first + r(4), second + r(12)]
     batch = padded(rows, [50, 50, 30])
     plain, ours = tiny.model(name), tiny.model(name)
@@ -42,7 +44,7 @@ def test_a_padded_batch_of_rows(name):
     seen = tokens_computed(ours)
     want, found = plain(**batch), ours(**batch)
     assert scorer.mode == "trees", scorer.reason
-    assert seen[-1] == 50 + 9 + 4 + 30 + 12  # of 3 x 59 with padding
+    assert seen[-1] == 50 + 9 + 4 + 30 + 12 - len(bos)  # of 3 x 59 with padding
     valid = batch["attention_mask"].bool()
     assert tiny.gap(found.logits[valid], want.logits[valid]) < 1e-5
     want.loss.backward()

@@ -95,13 +95,20 @@ def _config_window(attention: Any) -> int | None:
     return getattr(attention.config, "sliding_window", None) if "Mistral" in type(attention).__name__ else None
 
 
+def _plain(layer: Any) -> bool:
+    """A listed layer around its own attention, and nobody listening to either: the stand-in calls neither."""
+    name = type(layer).__name__
+    if name not in NORMS or type(layer.self_attn).__name__ != name.replace("DecoderLayer", "Attention"):
+        return False
+    return not any(hasattr(m, "_hf_hook") or m._forward_hooks or m._forward_pre_hooks for m in (layer, layer.self_attn))
+
+
 @contextmanager
 def keeping(decoder: Any, plan: Plan, runs: list[tuple[int, int]]) -> Iterator[bool]:
     """Let `decoder` return [1, R, hidden] for the R tokens of `runs`; yields whether it does (else all S, as always)."""
     layer = decoder.layers[-1]
     kept = plan.kept(runs)
-    hooked = hasattr(layer, "_hf_hook") or layer._forward_hooks or layer._forward_pre_hooks
-    if type(layer).__name__ not in NORMS or hooked or not 0 < kept.queries < WORTH * plan.size:
+    if not _plain(layer) or not 0 < kept.queries < WORTH * plan.size:
         yield False
         return
     decoder.layers[-1] = _KeptLayer(layer, kept)

@@ -25,6 +25,9 @@ from windvane.modeling.tree import Tree
 Values = list[list[Tensor | None]]  # per tree, per node: [len(node)], None where the node is not read
 
 PROBE_TOKENS = 8192  # of rows that the self-check computes, at most
+PROBE_LOGITS = 64  # last tokens of each whose logits it compares: all of a vocabulary's would be gigabytes
+# what layers raise that do not go through the attention interface as listed ones do
+NOT_AS_LISTED = (AssertionError, AttributeError, TypeError)
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-6, torch.bfloat16: 5e-2, torch.float16: 1e-2}
 
 
@@ -134,17 +137,18 @@ class Scorer:
         with _evaluating(self.model), torch.autocast(self._device.type, enabled=False):
             try:
                 ours = self.hidden(packing)
-            except (
-                AssertionError,
-                TypeError,
-            ) as error:  # the layers do not go through the attention interface as listed ones do
+            except NOT_AS_LISTED as error:
                 self._fall_back(f"{type(self.base).__name__} does not take a tree ({error})")
                 return
             worst = 0.0
             for rows, plain, logits in self._plain(probe, packing):
-                for mine, theirs in ((ours[rows], plain), (self._logits(ours[rows]), logits)):
-                    gap = (mine.float() - theirs.float()).norm() / theirs.float().norm()
-                    worst = max(worst, float(gap)) if gap == gap else float("inf")
+                for mine, theirs in (
+                    (ours[rows], plain),
+                    (self._logits(ours[rows[len(rows) - len(logits) :]]), logits),
+                ):
+                    if len(theirs):
+                        gap = (mine.float() - theirs.float()).norm() / theirs.float().norm()
+                        worst = max(worst, float(gap)) if gap == gap else float("inf")
         allowed = TOLERANCE[ours.dtype]
         if not worst <= allowed:
             self._fall_back(
@@ -153,23 +157,30 @@ class Scorer:
         self._checked = True
 
     def _plain(self, trees: Sequence[Tree], packing: Packing) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """(rows of `hidden`, hidden states, logits) by the plain forward of every row."""
+        """(rows of `hidden`, hidden states, logits of the last of them) by the plain forward of every row."""
         caught: list[Tensor] = []
         hook = self.base.model.register_forward_hook(
             lambda _module, _args, out: caught.append(out.last_hidden_state[0])
         )
         where = {(t, n): rows for t, n, rows in packing.reads}
+        keep = {"logits_to_keep": PROBE_LOGITS} if _chooses_logits(self.base) else {}
         try:
             for t, tree in enumerate(trees):
                 for leaf in tree.leaves:
-                    ids = torch.tensor([tree.row(leaf)], device=self._device)
-                    logits = self.base(input_ids=ids, use_cache=False).logits[0]
-                    hidden, at = caught.pop(), 0
+                    if not (row := tree.row(leaf)):
+                        continue
+                    ids = torch.tensor([row], device=self._device)
+                    logits = self.base(input_ids=ids, use_cache=False, **keep).logits[0]
+                    hidden, at, skipped = caught.pop(), 0, len(row) - len(logits)
                     for n in tree.path(leaf):
                         length = len(tree.nodes[n].token_ids)
-                        if (t, n) in where and length:
-                            rows = slice(max(at - 1, 0), at + length - 1)
-                            yield where[t, n], hidden[rows], logits[rows]
+                        if (t, n) in where and len(where[t, n]):  # a row's first token alone is not predicted
+                            first, last = max(at - 1, 0), at + length - 1
+                            yield (
+                                where[t, n],
+                                hidden[first:last],
+                                logits[max(first - skipped, 0) : max(last - skipped, 0)],
+                            )
                         at += length
         finally:
             hook.remove()
@@ -196,7 +207,7 @@ def _row_logits(model: nn.Module, tree: Tree) -> list[Tensor | None]:
     """Logits [n, V] that predict each read node's tokens, from the first row that contains it."""
     base = base_of(model)
     device = base.get_input_embeddings().weight.device
-    sparse = "logits_to_keep" in inspect.signature(base.forward).parameters
+    sparse = _chooses_logits(base)
     found: list[Tensor | None] = [None] * len(tree.nodes)
     done: set[int] = set()
     for leaf in dict.fromkeys(tree.leaves):
@@ -216,6 +227,10 @@ def _row_logits(model: nn.Module, tree: Tree) -> list[Tensor | None]:
         for n, a, b in spans:
             found[n] = logits[a - low : b - low] if sparse else logits[a:b]
     return found
+
+
+def _chooses_logits(base: nn.Module) -> bool:
+    return "logits_to_keep" in inspect.signature(base.forward).parameters
 
 
 def _probe(trees: Sequence[Tree]) -> list[Tree]:

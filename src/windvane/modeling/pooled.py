@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM
 
 from windvane.modeling.attention import no_mask, prepare
 from windvane.modeling.last_layer import keeping
-from windvane.modeling.logprobs import TOLERANCE, _evaluating, _probe
+from windvane.modeling.logprobs import NOT_AS_LISTED, TOLERANCE, _evaluating, _probe
 from windvane.modeling.mlp import lean_mlps
 from windvane.modeling.packing import pack
 from windvane.modeling.support import base_of, unsupported
@@ -111,7 +111,7 @@ class Pooler:
         with _evaluating(self.decoder), torch.autocast(self._device.type, enabled=False):
             try:
                 ours = self._by_trees(probe, last)
-            except (AssertionError, TypeError) as error:  # the layers do not go through the attention interface
+            except NOT_AS_LISTED as error:
                 self._fall_back(f"{type(self.decoder).__name__} does not take a tree ({error})")
                 return
             theirs = self._by_rows(probe, last)
