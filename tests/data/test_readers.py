@@ -263,3 +263,34 @@ def test_real_instructions(tmp_path):
     assert read.rows == 805
     assert read.duplicates == 805 - len({r["instruction"] for r in rows})
     assert texts(read)[:3] == [r["instruction"] for r in rows[:3]]
+
+
+def test_a_system_column_is_the_system_message(tmp_path):
+    """As Multifaceted-Bench has it; dropping it in silence would ask everybody the same thing."""
+    path = tmp_path / "p.jsonl"
+    rows = [
+        {"system": "Be dry.", "prompt": "Hi"},
+        {"system": "Be warm.", "prompt": "Hi"},
+        {"system": "", "prompt": "Hi"},
+    ]
+    path.write_text("".join(json.dumps(r) + "\n" for r in rows))
+    told = [[(m.role, m.content) for m in p.messages] for p in read_prompts(path).prompts]
+    assert told == [
+        [("system", "Be dry."), ("user", "Hi")],
+        [("system", "Be warm."), ("user", "Hi")],
+        [("user", "Hi")],
+    ]
+    csv = tmp_path / "p.csv"
+    csv.write_text("System,prompt\nBe dry.,Hi\n,Ho\n")
+    assert [len(p.messages) for p in read_prompts(csv).prompts] == [2, 1]
+    path.write_text(json.dumps({"system": 3, "prompt": "Hi"}) + "\n")
+    with pytest.raises(UserError, match=r"p\.jsonl: row 1: field 'system': expected text, got int"):
+        read_prompts(path)
+    path.write_text('{"prompt": "Hi"}\n{"prompt": "Ho", "system": "Be dry."}\n')
+    with pytest.raises(UserError, match="row 1: field 'system': missing; it has prompt; add it"):
+        read_prompts(path)
+    path.write_text(
+        json.dumps({"system": "A", "messages": [{"role": "system", "content": "B"}, {"role": "user", "content": "C"}]})
+    )
+    with pytest.raises(UserError, match="row 1: field 'system': the chat has a system message of its own"):
+        read_prompts(path)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from windvane.errors import UserError
-from windvane.protocols import Generator, PairJudge, Question
+from windvane.protocols import Generator, Grade, PairJudge, Question, RubricQuestion
 
 
 def open_judge(spec: str, device: str, dtype: str) -> PairJudge:
@@ -38,6 +38,14 @@ def open_generator(spec: str, sampling: Any, device: str, dtype: str) -> Generat
     if not hasattr(found, "generate"):
         raise UserError(f"py:{spec}: has no .generate(prompts, indices, seed)")
     return found
+
+
+def open_grader(spec: str) -> CheckedGrader | None:
+    """An object with `.grade(questions)`, or a class of such objects, made without arguments; None where it has no such method."""
+    found = load_object(spec)
+    if not hasattr(found, "grade"):
+        return None
+    return CheckedGrader(spec, _made(spec, found) if isinstance(found, type) else found)
 
 
 def load_object(spec: str) -> Any:
@@ -105,6 +113,27 @@ class CheckedJudge:
         found = [_probability(value, key, self.reasons) for value, key in zip(values, keys)]
         if isinstance(own, dict):
             self.reasons.update({k: str(own[k]) for k, value in zip(keys, values) if value is None and k in own})
+        return found
+
+
+class CheckedGrader:
+    """A user's `.grade(questions)` (see `windvane.protocols.RubricJudge`), its answers checked to be one `Grade` a question."""
+
+    def __init__(self, spec: str, inner: Any) -> None:
+        self.spec, self.inner = spec, inner
+
+    def grade(self, questions: Sequence[RubricQuestion]) -> list[Grade]:
+        first = questions[0].key if questions else "none"
+        try:
+            found = list(self.inner.grade(questions))
+        except (Exception, SystemExit) as error:
+            raise UserError(f"py:{self.spec}: {len(questions)} questions from {first} on: {_told(error)}") from error
+        keys = [getattr(g, "key", None) for g in found]
+        if not all(isinstance(g, Grade) for g in found) or keys != [q.key for q in questions]:
+            raise UserError(
+                f"py:{self.spec}: {len(questions)} questions from {first} on: .grade must give one windvane.protocols.Grade for each, in "
+                "order and with its key"
+            )
         return found
 
 

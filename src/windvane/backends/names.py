@@ -1,9 +1,10 @@
 """How a backend is named on the command line and in a recipe, and what each name opens.
 
 `world:FAMILY[:NAME]`, `local:MODEL`, `pairrm:MODEL`, `reward:MODEL`, `gpm:MODEL`, `http://HOST:PORT/v1#MODEL` (or https),
-`scripted:FILE`, `llm:BACKEND` and `rubric:BACKEND` (a generator asked to compare or to grade), `human`, `py:module:object`. The tables are
-literal: a name is the text before the first colon, its value says where its code is, imported when it is asked for. A family without NAME
-gives its proxy, the judge that training sees; a server's address where a judge is wanted means `llm:` of it.
+`scripted:FILE`, `llm:BACKEND` and `rubric:BACKEND` (a generator asked to compare or to grade; where pairs are judged, `rubric:` compares
+grades), `human`, `py:module:object`. The tables are literal: a name is the text before the first colon, its value says where its code is,
+imported when it is asked for. A family without NAME gives its proxy, the judge that training sees (of judges of grades, its programme); a
+server's address where a judge is wanted means `llm:` of it.
 """
 
 from __future__ import annotations
@@ -32,7 +33,13 @@ GENERATORS = {
     "py": "windvane.backends.function:open_generator",
 }
 SERVERS = ("http", "https")
-WORLD_JUDGES = {"styles": "windvane.world.styles:judge", "facts": "windvane.world.facts:judge"}
+WORLD_JUDGES = {
+    "styles": "windvane.world.styles:judge",
+    "facts": "windvane.world.facts:judge",
+    "values": "windvane.world.values:judge",
+}
+WORLD_GRADERS = {"values": "windvane.world.values:grader"}
+WORLD_WRITERS = {"world:values:writer": "windvane.world.value_writer:open_writer"}  # programmes, not models
 
 
 def resolve_judge(
@@ -41,10 +48,15 @@ def resolve_judge(
     dtype: str = "float32",
     server: Server | None = None,
     calls: Path | None = None,
+    rubrics: str | None = None,
+    slope: float | None = None,
 ) -> PairJudge:
     """The judge that `spec` names. An unknown name is a `UserError` that lists what there is. Of a server: how it is asked, and where
-    its answers are journaled as they arrive (`windvane.backends.http_endpoint.Endpoint`)."""
+    its answers are journaled as they arrive (`windvane.backends.http_endpoint.Endpoint`). Of `rubric:BACKEND`: the file of its rubrics and
+    its logits a grade (`windvane.backends.rubric_pairs`)."""
     kind, _, rest = spec.partition(":")
+    if kind == "rubric" and rest:
+        return _named("windvane.backends.rubric_pairs:open_judge")(spec, device, dtype, server, calls, rubrics, slope)
     if kind in SERVERS:
         kind, rest = "llm", spec
     if kind == "world":
@@ -55,7 +67,7 @@ def resolve_judge(
     if kind not in JUDGES or (not rest and kind != "human"):
         raise UserError(
             f"judge {spec}: not known; a judge is world:FAMILY[:NAME], pairrm:MODEL, reward:MODEL, gpm:MODEL, llm:BACKEND, "
-            "human or py:module:object"
+            "rubric:BACKEND, human or py:module:object"
         )
     if kind == "llm":
         return _named(JUDGES[kind])(rest, device=device, dtype=dtype, server=server, calls=calls)
@@ -69,8 +81,17 @@ def resolve_rubric_judge(
     server: Server | None = None,
     calls: Path | None = None,
 ) -> RubricJudge:
-    """The judge of grades that `rubric:BACKEND` names."""
+    """The judge of grades that `rubric:BACKEND` names: a generator that is asked, or `py:module:object` with `.grade`; or the embedded
+    world's programme, `world:FAMILY[:NAME]`, with or without `rubric:` before it."""
     kind, _, rest = spec.partition(":")
+    world, _, named = (spec if kind == "world" else rest).partition(":")
+    family, _, name = named.partition(":")
+    if kind in ("world", "rubric") and world == "world" and family in WORLD_GRADERS:
+        return _named(WORLD_GRADERS[family])(name or "programme")
+    if kind == "rubric" and rest.startswith("py:"):
+        found = _named("windvane.backends.function:open_grader")(rest.removeprefix("py:"))
+        if found is not None:
+            return found
     if kind != "rubric" or not rest:
         raise UserError(f"judge {spec}: not known; a judge of grades is rubric:BACKEND")
     return _named("windvane.backends.rubric:open_judge")(rest, device=device, dtype=dtype, server=server, calls=calls)
@@ -89,6 +110,8 @@ def resolve_generator(
     kind, _, rest = spec.partition(":")
     if kind in SERVERS:
         return _named("windvane.backends.http_generator:open_generator")(spec, sampling, server=server, calls=calls)
+    if spec in WORLD_WRITERS:
+        return _named(WORLD_WRITERS[spec])(rest, sampling, device=device, dtype=dtype)
     if kind == "world" and rest:
         kind, rest = "local", spec
     if kind not in GENERATORS or not rest:

@@ -1,9 +1,10 @@
 """Prompts from anywhere -> `Prompt` records, each once, in the order of the source.
 
 In: a file (JSONL, JSON, CSV, TSV, Parquet), a folder saved by `datasets`, a data set's name on the Hugging Face hub, or
-`world:FAMILY[:SPLIT]` for the embedded world's own. A cell is plain text or a chat (see `chats`). Out: `ReadPrompts`. The first thing
-that is wrong stops the reading with one line naming file, row, field and mend: a row is never dropped or altered in silence. The same
-chat twice is one prompt (ids come from content); repeats are counted.
+`world:FAMILY[:SPLIT]` for the embedded world's own. A cell is plain text or a chat (see `chats`); a column `system` (or `system_prompt`)
+beside it, as in Multifaceted-Bench, holds its system message. Out: `ReadPrompts`. The first thing that is wrong stops the reading with one
+line naming file, row, field and mend: a row is never dropped or altered in silence. The same chat twice is one prompt (ids come from
+content); repeats are counted.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from windvane.data.chats import CHAT_COLUMNS, messages_of
-from windvane.data.tables import FILE_READERS, Column, Pick, read_dataset, read_file
+from windvane.data.tables import FILE_READERS, SYSTEM_COLUMNS, Column, Pick, read_dataset, read_file
 from windvane.errors import UserError
-from windvane.records import Prompt
+from windvane.records import Message, Prompt
 
 USUAL_COLUMNS = ("prompt", "instruction", "question", "query", "input", "text", *CHAT_COLUMNS)
 HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
@@ -44,14 +46,39 @@ def read_prompts(source: str | Path, column: str | None = None, split: str | Non
     if name.startswith("world:"):
         return _distinct(_world(name, column, split), None)
 
+    there: list[str] = []
+
     def pick(names: Sequence[str] | None) -> str | None:
+        there.extend(names or ())
         return choose_column(name, names, column)
 
     found = _column(name, split, pick)
     if not found.cells:
         raise UserError(f"{name}: no rows; write at least one prompt")
     field = found.name or ""
-    return _distinct([Prompt.of(messages_of(v, f"{name}: {place}", field)) for place, v in found.cells], found.name)
+    chats = [messages_of(v, f"{name}: {place}", field) for place, v in found.cells]
+    systems = _systems(name, split, there, found)
+    if systems is not None:
+        chats = [_under(chat, cell, f"{name}: {place}") for chat, cell, (place, _) in zip(chats, systems, found.cells)]
+    return _distinct([Prompt.of(chat) for chat in chats], found.name)
+
+
+def _systems(name: str, split: str | None, names: Sequence[str], main: Column) -> list[tuple[str, Any]] | None:
+    """(field, cell) of the system messages' column, a row each; None where there is none."""
+    own = next((n for n in names if n.lower() in SYSTEM_COLUMNS and n != main.name), None)
+    return None if own is None else [(own, value) for _, value in _column(name, split, lambda _: own).cells]
+
+
+def _under(chat: tuple[Message, ...], cell: tuple[str, Any], where: str) -> tuple[Message, ...]:
+    """The chat under the system message in a cell of the same row; an empty cell is none."""
+    field, value = cell
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return chat
+    if not isinstance(value, str):
+        raise UserError(f"{where}: field '{field}': expected text, got {type(value).__name__}; mend or remove the row")
+    if chat[0].role == "system":
+        raise UserError(f"{where}: field '{field}': the chat has a system message of its own; keep one of the two")
+    return (Message("system", value), *chat)
 
 
 def choose_column(source: str, names: Sequence[str] | None, wanted: str | None) -> str | None:

@@ -22,6 +22,8 @@ Pick = Callable[
     [Sequence[str] | None], str | None
 ]  # names of the columns (None: rows are bare values) -> the one to read
 
+SYSTEM_COLUMNS = ("system", "system_prompt")
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -164,7 +166,8 @@ def _of_rows(path: Path, rows: list[tuple[str, Any]], pick: Pick) -> Column:
             if isinstance(value, dict):
                 raise UserError(f"{path}: {place}: a table, but {rows[0][0]} is none; write all rows alike")
         return Column(None, rows)
-    column = pick(list(rows[0][1]))
+    later = [n for _, row in rows if isinstance(row, dict) for n in row if n.lower() in SYSTEM_COLUMNS]
+    column = pick(list(dict.fromkeys([*rows[0][1], *later])))  # a system message in one row must not be overlooked
     assert column is not None
     cells = []
     for place, value in rows:

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from windvane.backends.asking import Ask, ServerAsker
-from windvane.backends.function import load_object
+from windvane.backends.function import open_grader
 from windvane.backends.http_budget import Account, Estimate
 from windvane.backends.http_spec import Server
 from windvane.backends.names import SERVERS, resolve_rubric_judge
 from windvane.backends.rubric import LlmRubricJudge
+from windvane.backends.rubric_grades import checked
 from windvane.data.multifaceted_bench import Instance
 from windvane.errors import UserError
 from windvane.evaluate.multifaceted_score import Graded
@@ -34,9 +35,8 @@ def open_rubric_judge(spec: str, device: str, server: Server, calls: Path) -> Ru
     """`rubric:BACKEND`, a server's address, or `py:module:object` with `.grade(questions)`."""
     kind, _, rest = spec.partition(":")
     if kind == "py":
-        found = load_object(rest)
-        found = found() if isinstance(found, type) else found
-        if not hasattr(found, "grade"):
+        found = open_grader(rest)
+        if found is None:
             raise UserError(f"--judge {spec}: has no .grade(questions)")
         return found
     named = spec if kind == "rubric" else f"rubric:{spec}" if kind in SERVERS else None
@@ -106,12 +106,9 @@ def run_grades(
 
     def work(part: Sequence[tuple[Graded, RubricQuestion]]) -> Iterable[dict[str, Any]]:
         assert judge is not None, "an unfinished stage needs its judge"
-        for (_, q), grade in zip(part, judge.grade([q for _, q in part]), strict=True):
-            reason = None if grade.score is not None else grade.reason or "no score and no reason"
-            score = grade.score
-            if score is not None and not (isinstance(score, int) and 1 <= score <= 5):
-                score, reason = None, f"not a whole number from 1 to 5: {grade.score!r}"
-            yield {"id": q.key, "score": score, "feedback": grade.feedback, "reason": reason}
+        for (_, q), told in zip(part, judge.grade([q for _, q in part]), strict=True):
+            grade = checked(told)
+            yield {"id": q.key, "score": grade.score, "feedback": grade.feedback, "reason": grade.reason}
 
     parts = [asked[i : i + batch] for i in range(0, len(asked), batch)]
     units = [(f"{n:06d}-{content_id([q.key for _, q in part])}", part) for n, part in enumerate(parts)]

@@ -17,6 +17,7 @@ from windvane.backends.http_endpoint import Endpoint
 from windvane.backends.http_generator import HttpGenerator
 from windvane.backends.http_spec import Server, address
 from windvane.backends.names import SERVERS, resolve_generator, resolve_judge
+from windvane.backends.rubric_pairs import RubricPairJudge
 from windvane.errors import UserError
 from windvane.judge import Pair, questions
 from windvane.protocols import PairJudge, Question
@@ -32,6 +33,10 @@ def canonical(judge: str) -> str:
         rest = rest.partition("#")[0]
     if kind == "world":
         return judge if ":" in rest else f"{judge}:proxy"
+    if kind == "rubric" and not rest.startswith(
+        ("py:", "world:")
+    ):  # the same model, asked for grades instead of a label
+        return canonical(f"llm:{rest}")
     if kind == "llm" and rest.partition(":")[0] in SERVERS:
         return rest
     folder = Path(rest).expanduser()
@@ -48,9 +53,21 @@ def open_judges(s: Any, folder: Path) -> Judges:
         same = next((found[r] for r in found if named[r] == spec), None)
         if same is None and spec:
             calls = folder / f"calls-{role}.jsonl"
-            same = resolve_judge(spec, s.device, s.judge_dtype, server=s.server, calls=calls)
+            same = resolve_judge(spec, s.device, s.judge_dtype, server=s.server, calls=calls, **own_rubrics(s, spec))
         found[role] = same
     return found
+
+
+def own_rubrics(s: Any, spec: str) -> dict[str, Any]:
+    """What a judge of grades is told besides its name: a file of rubrics, logits a grade."""
+    return {"rubrics": s.rubrics, "slope": s.rubric_slope} if spec.startswith("rubric:") else {}
+
+
+def check_rubrics(judges: Judges, prompts: Sequence[Prompt]) -> None:
+    """`UserError` where a judge of grades has nothing to grade a prompt's answers by."""
+    for judge in judges.values():
+        if isinstance(judge, RubricPairJudge):
+            judge.check(prompts)
 
 
 def open_sampler(s: Any, folder: Path) -> HttpGenerator | None:

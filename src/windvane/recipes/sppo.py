@@ -49,7 +49,7 @@ class Sppo:
     # JSONL, JSON, CSV, Parquet, a data set's folder or hub id: one source, which is divided, or one an iteration
     prompts: str | tuple[str, ...]
     # pairrm:MODEL, reward:MODEL, gpm:MODEL, llm:BACKEND, http://HOST:PORT/v1#MODEL, world:FAMILY:NAME, py:module:object
-    # (f(prompt, a, b) -> P(a wins)) or human
+    # (f(prompt, a, b) -> P(a wins)), rubric:BACKEND (grades by each user's own rubric) or human
     judge: str
     prompt_column: str | None = None  # of a table with several columns
     prompt_split: str | None = None  # of a data set with several; UltraFeedback's portions: train
@@ -75,6 +75,9 @@ class Sppo:
     evaluate: Evaluate = field(default_factory=Evaluate)
     # how every http judge and generator is asked; one budget for all of them
     server: Server = field(default_factory=Server)
+    # of judges named rubric:BACKEND: a file with system, prompt and rubrics; None: a prompt's system message is its rubric
+    rubrics: str | None = None
+    rubric_slope: float | None = None  # of the same: logits of P(a wins) a grade; None: 1
     judge_dtype: Literal["float32", "bfloat16"] = "float32"  # of local judges' weights: an 8B judge takes 32 or 16 GB
     device: str = "auto"  # auto, cpu, cuda, cuda:1, ...
     threads: int | None = None  # CPU threads; None: what PyTorch takes here. Written down, and kept on resume
