@@ -74,9 +74,18 @@ VERBS = {
         "windvane.backends.pairrm_convert:main",
         "PairRM from a pickle or LLM-Blender's layout to safetensors",
     ),
+    "score": (
+        "windvane.evaluate.speech_score_verb:main",
+        "bands for speaking transcripts, with probabilities, as a table",
+    ),
     "data transcripts": ("windvane.data.transcripts_verb:main", "read, repair, count and split speaking transcripts"),
     "export": ("windvane.data.export:main", "a run's preference pairs for other trainers"),
+    "status": ("windvane.report.status:main", "what stands of a run, what is going on, how long it will take"),
     "report": ("windvane.report.page:main", "write a run's report again"),
+    "serve": (
+        "windvane.serve.verb:main",
+        "in the browser: score transcripts, validate them, two models side by side, runs",
+    ),
     "world build": ("windvane.world.build:main", "learn an embedded model from scratch"),
 }
 

@@ -51,17 +51,22 @@ def add_lora(
         return get_peft_model(model, config)
 
 
-def load_adapter(model: Any, folder: str | Path, trainable: bool = False) -> PeftModel:
-    """The adapter in `folder` (or of a hub id) on its base `model`; `trainable` to go on training it."""
+def load_adapter(model: Any, folder: str | Path, trainable: bool = False, name: str = "default") -> PeftModel:
+    """The adapter in `folder` (or of a hub id) on its base `model`; `trainable` to go on training it. A `PeftModel` gets it beside those
+    that it has, under `name`, which `set_adapter` switches to; the active one stays."""
     try:
-        adapted = PeftModel.from_pretrained(model, str(folder), is_trainable=trainable)
+        if isinstance(model, PeftModel):
+            adapted = model
+            adapted.load_adapter(str(folder), adapter_name=name, is_trainable=trainable)
+        else:
+            adapted = PeftModel.from_pretrained(model, str(folder), adapter_name=name, is_trainable=trainable)
         stored = set(load_peft_weights(str(folder), device="cpu"))
     except Exception as error:
         first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise UserError(
             f"adapter {folder}: does not fit its base ({first[:200]}); check base_model_name_or_path"
         ) from None
-    odd = sorted(stored ^ set(get_peft_model_state_dict(adapted, save_embedding_layers=False)))
+    odd = sorted(stored ^ set(get_peft_model_state_dict(adapted, save_embedding_layers=False, adapter_name=name)))
     if odd:  # PEFT leaves out in silence what has no place
         raise UserError(f"adapter {folder}: does not fit its base ({odd[0]}); check base_model_name_or_path")
     return adapted.eval()

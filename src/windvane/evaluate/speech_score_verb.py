@@ -1,0 +1,285 @@
+"""`windvane score FILE...`: bands for speaking transcripts, as a table.
+
+    windvane score answers.csv --out scores.csv
+    windvane score part3.txt --part 3 --scorer local:MODEL --adapter 3=RUN/part3 --rationale --out scores.csv
+
+In: transcripts (data/transcripts_read.py says in what forms), a scorer: `default` (shipped, weight-free), a scorer.json of `windvane eval
+cefr-baseline --save`, or a model. Out: scores.csv, a row a transcript in the order read (unread rows too, with their reason), and
+scores.jsonl with every probability, note and contribution; whole-test bands where rows name a candidate. A finished row is kept at once in
+scores.journal: the same command goes on after a kill, and rows of the same transcript, part and scorer are not scored again.
+`windvane eval cefr scores.csv` measures the bands where the transcripts had reference scores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from windvane.arguments import Parser
+from windvane.backends.server_flags import add_server_flags, server_of
+from windvane.data.transcripts import CRITERIA, ReadTranscripts, Transcript
+from windvane.data.transcripts_read import read_transcripts
+from windvane.data.transcripts_verb import parse_speakers
+from windvane.errors import UserError
+from windvane.evaluate.speech_score import DEFAULT, LIMITS, Assessment, TranscriptScorer, open_scorer
+from windvane.evaluate.speech_whole_test import WholeTest, whole_tests
+from windvane.records import content_id
+from windvane.schema import decode, encode
+from windvane.store import Journal, read_jsonl, write_atomic
+
+Row = dict[str, Any]
+
+
+def main(argv: Sequence[str]) -> int:
+    """Read, score, write, tell."""
+    options = _options(argv)
+    out: Path = options.out
+    if out.suffix.lower() != ".csv":
+        raise UserError(f"--out {out}: give a .csv file; the details stand beside it as .jsonl")
+    read = read_transcripts(
+        options.files, options.part, parse_speakers(options.speaker), 0.5 if options.half_bands else 1.0
+    )
+    adapters = parse_adapters(options.adapter)
+    more = {} if options.scorer == DEFAULT or options.scorer.endswith(".json") else _model_options(options, adapters)
+    if not more and (adapters or options.method != "auto"):
+        raise UserError(f"--scorer {options.scorer}: is weight-free; --adapter and --method are a model's")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(out.with_suffix(".lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise UserError(f"{out}: another process is writing it; wait for it or name another --out") from None
+    with lock:
+        scorer = open_scorer(options.scorer, **more)
+        said = [options.scorer, scorer.about, sorted(adapters.items()), options.method, options.form, options.rationale]
+        rows, fresh, seconds = score_all(read.records, scorer, content_id(said), out, options.rationale, options.batch)
+        out.with_suffix(".lock").unlink(missing_ok=True)
+    tests = whole_tests((r, decode(Assessment, row["assessment"])) for r, row in zip(read.records, rows))
+    write_atomic(out, table(read, rows))
+    if tests:
+        write_atomic(out.with_name(f"{out.stem}-candidates.csv"), candidates_table(tests))
+    told = tell(read, rows, scorer, fresh, seconds, len(tests))
+    print(json.dumps(told) if options.json else shown(told, out))
+    return 0
+
+
+def score_all(
+    records: Sequence[Transcript], scorer: TranscriptScorer, asked: str, out: Path, rationale: bool, batch: int
+) -> tuple[list[Row], int, float]:
+    """(a row a record, in order; how many were scored now; seconds that took). Rows kept from before are taken over."""
+    journal = Journal(out.with_suffix(".jsonl"))
+    kept = _kept(journal)
+    keys = [content_id([asked, r.id, r.part]) for r in records]
+    left = list({k: r for k, r in zip(keys, records) if k not in kept}.items())
+    start = time.perf_counter()
+    for i in range(0, len(left), batch):
+        part = left[i : i + batch]
+        found = scorer.assess([r for _, r in part], rationale)
+        rows = [{"id": k, "assessment": encode(a)} for (k, _), a in zip(part, found, strict=True)]
+        journal.add(content_id([k for k, _ in part]), rows)
+        kept |= {row["id"]: row for row in rows}
+        if sys.stderr.isatty():
+            print(f"\r{min(i + batch, len(left))} of {len(left)}", end="", file=sys.stderr)
+    seconds = time.perf_counter() - start
+    journal.close()
+    whole = [
+        {"id": f"{n:06d}-{k}", "key": k, "record": encode(r), "assessment": kept[k]["assessment"]}
+        for n, (k, r) in enumerate(zip(keys, records))
+    ]
+    # the finished file takes the journal's place; a kill between the two leaves both, which is read the same
+    write_atomic(out.with_suffix(".jsonl"), "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in whole))
+    journal.path.unlink()
+    return whole, len(left), seconds
+
+
+def _kept(journal: Journal) -> dict[str, Row]:
+    """Rows of the finished file and of the journal of a killed run, by key."""
+    found: dict[str, Row] = {}
+    if journal.final.exists():
+        for number, row in read_jsonl(journal.final):
+            if not isinstance(row, dict) or not isinstance(row.get("key"), str) or "assessment" not in row:
+                raise UserError(f"{journal.final}: row {number}: not written by windvane score; name another --out")
+            found[row["key"]] = {"id": row["key"], "assessment": row["assessment"]}
+    with journal.path.open("rb") as file:  # what Journal left standing is whole
+        for line in file:
+            found |= {row["id"]: row for row in json.loads(line.partition(b"\t")[2])["rows"]}
+    return found
+
+
+def table(read: ReadTranscripts, rows: Sequence[Row]) -> str:
+    """CSV, a row a transcript; then those that could not be read."""
+    named = [c for c in CRITERIA if any(b["criterion"] == c for r in rows for b in r["assessment"]["bands"])] or list(
+        CRITERIA
+    )
+    columns = ["id", "name", "candidate", "part", "source", "status", "reason", "words"]
+    columns += [f"{kind}_{c}" for c in named for kind in ("predicted", "expected", "probability")]
+    columns += [f"reference_{c}" for c in named if any(c in r.scores for r in read.records)]
+    columns += ["review", "notes", "rationale"]
+    out = io.StringIO()
+    writer = csv.DictWriter(out, columns, restval="", extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    seen: Counter[str] = Counter()
+    for record, row in zip(read.records, rows, strict=True):
+        a = row["assessment"]
+        seen[record.id] += 1
+        line: Row = {**a, "id": record.id if seen[record.id] == 1 else f"{record.id}-{seen[record.id]}"}
+        line |= {
+            "name": record.name or "",
+            "candidate": record.candidate or "",
+            "part": record.part or "",
+            "source": record.source,
+        }
+        for b in a["bands"]:
+            c = b["criterion"]
+            line |= {f"predicted_{c}": f"{b['band']:g}", f"expected_{c}": f"{b['expected']:.3f}"}
+            line[f"probability_{c}"] = "" if b["probability"] is None else f"{b['probability']:.3f}"
+        line |= {f"reference_{c}": f"{band:g}" for c, band in record.scores.items()}
+        line |= {"review": "; ".join(a["review"]), "notes": "; ".join(a["notes"]), "rationale": a["rationale"] or ""}
+        writer.writerow({k: _safe(v) for k, v in line.items()})
+    for q in read.quarantined:
+        writer.writerow(
+            {
+                "id": f"unread-{content_id([q.source, q.text])}",
+                "source": _safe(q.source),
+                "status": "unread",
+                "reason": _safe(q.reason),
+            }
+        )
+    return out.getvalue()
+
+
+def _safe(value: Any) -> Any:
+    """A text that a spreadsheet would take for a formula gets an apostrophe in front."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+
+
+def candidates_table(tests: Sequence[WholeTest]) -> str:
+    """CSV, a row a candidate."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["candidate", "parts", *CRITERIA, "text_only_of_30", "missing"])
+    for t in tests:
+        bands = [f"{t.bands[c]:g}" if c in t.bands else "" for c in CRITERIA]
+        total = "" if t.text_only is None else f"{t.text_only:g}"
+        writer.writerow([_safe(t.candidate), " ".join(map(str, t.parts)), *bands, total, _safe("; ".join(t.missing))])
+    return out.getvalue()
+
+
+def tell(
+    read: ReadTranscripts, rows: Sequence[Row], scorer: TranscriptScorer, fresh: int, seconds: float, tests: int
+) -> dict[str, Any]:
+    """What was done, in numbers."""
+    status = Counter(row["assessment"]["status"] for row in rows)
+    reasons = Counter(str(row["assessment"]["reason"]).split(":")[0] for row in rows if row["assessment"]["reason"])
+    bands: dict[str, Counter[str]] = {}
+    for row in rows:
+        for b in row["assessment"]["bands"]:
+            bands.setdefault(b["criterion"], Counter())[f"{b['band']:g}"] += 1
+    return {
+        "scorer": scorer.name,
+        "about": scorer.about,
+        "rows": read.rows,
+        "unread": len(read.quarantined),
+        **{s: status[s] for s in ("scored", "abstained", "invalid")},
+        "reasons": dict(reasons),
+        "review": sum(bool(row["assessment"]["review"]) for row in rows),
+        "bands": {c: dict(sorted(bands[c].items())) for c in CRITERIA if c in bands},
+        "candidates": tests,
+        "scored_now": fresh,
+        "seconds": round(seconds, 3),
+        "transcripts_per_hour": round(3600 * fresh / seconds) if fresh and seconds > 0 else None,
+    }
+
+
+def shown(told: dict[str, Any], out: Path) -> str:
+    """For a terminal."""
+    lines = [
+        f"{told['scored']} scored, {told['abstained']} abstained, {told['invalid']} invalid, {told['unread']} unread -> {out}"
+    ]
+    lines += [f"  {reason}: {n}" for reason, n in told["reasons"].items()]
+    lines += [f"  {c}: " + ", ".join(f"band {b}: {n}" for b, n in found.items()) for c, found in told["bands"].items()]
+    if told["review"]:
+        lines.append(f"  {told['review']} rows for a person to look at (column review)")
+    if told["candidates"]:
+        lines.append(f"  {told['candidates']} candidates' whole tests -> {out.with_name(out.stem + '-candidates.csv')}")
+    rate = told["transcripts_per_hour"]
+    lines.append(f"  {told['scored_now']} scored now" + (f", {rate} transcripts an hour" if rate else ""))
+    return "\n".join([*lines, f"scorer: {told['about']}", LIMITS])
+
+
+def parse_adapters(flags: Sequence[str]) -> dict[int, str]:
+    """PART=MODEL flags as a table."""
+    found = {}
+    for flag in flags:
+        part, sign, place = flag.partition("=")
+        if not sign or part not in ("1", "2", "3", "4") or not place:
+            raise UserError(f"--adapter {flag}: give PART=FOLDER, with a part of 1, 2, 3, 4")
+        found[int(part)] = place
+    return found
+
+
+def _model_options(options: argparse.Namespace, adapters: dict[int, str]) -> dict[str, Any]:
+    return {
+        "device": options.device,
+        "dtype": options.dtype,
+        "method": options.method,
+        "form": options.form,
+        "adapters": adapters,
+        "server": server_of(options),
+        "calls": options.out.with_name(f"{options.out.stem}.calls.jsonl"),
+    }
+
+
+def _options(argv: Sequence[str]) -> argparse.Namespace:
+    parser = Parser("windvane score", description="Bands for speaking transcripts. " + LIMITS)
+    add = parser.add_argument
+    add("files", nargs="+", metavar="FILE", help=".csv, .tsv, .jsonl, .json, .parquet or plain text")
+    add("--out", type=Path, required=True, metavar="FILE.csv", help="the table; FILE.jsonl beside it has the details")
+    add(
+        "--scorer",
+        default=DEFAULT,
+        metavar="S",
+        help="default (shipped, weight-free), FILE.json, local:MODEL, world:grades, http://HOST:PORT/v1#MODEL, py:module:object",
+    )
+    add(
+        "--adapter",
+        action="append",
+        default=[],
+        metavar="PART=FOLDER",
+        help="a LoRA adapter for a part, over the model (or another backend's name)",
+    )
+    add(
+        "--method",
+        default="auto",
+        choices=("auto", "likelihood", "json"),
+        help="of a model: bands by the likelihood of every valid answer, or a checked answer (auto: likelihood where it can be had)",
+    )
+    add(
+        "--form",
+        default=None,
+        choices=("steps", "descriptors", "example", "compact"),
+        help="of the prompt (descriptors; compact for the embedded world)",
+    )
+    add("--rationale", action="store_true", help="ask why, too")
+    add("--part", type=int, choices=(1, 2, 3, 4), help="of rows that do not say theirs")
+    add("--speaker", action="append", default=[], metavar="NAME=ROLE", help="who NAME is: examiner, candidate, partner")
+    add("--half-bands", action="store_true", help="the file's reference scores go by halves")
+    add("--batch", type=int, default=16, metavar="N", help="transcripts kept at a time (16)")
+    add("--device", default="auto")
+    add("--dtype", default="float32", choices=("float32", "bfloat16"))
+    add("--json", action="store_true", help="print one JSON object")
+    add_server_flags(parser, "a model behind a server")
+    options = parser.parse_args(list(argv))
+    if options.batch < 1:
+        raise UserError(f"--batch {options.batch}: must be at least 1")
+    return options
