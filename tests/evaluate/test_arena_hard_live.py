@@ -98,7 +98,8 @@ def test_two_models_are_compared_in_pairs(files, capsys):
     path = lines(files / "given.jsonl", given)
     assert main([*command(files, "two", f"py:{__name__}:second", "--answers", path), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    (gap,) = found["comparisons"]
+    gap, *against = found["comparisons"]
+    assert [{c["first"], c["second"]} - {"ours", "given"} for c in against] == [{found["anchor"]}] * 2
     assert (gap["first"], gap["second"], gap["n_questions_shared"]) == ("ours", "given", 3)
     scores = {m["model"]: m["score"] for m in found["models"]}
     assert gap["mean"] == pytest.approx(scores["ours"] - scores["given"]) and gap["mde"] > 0
@@ -110,12 +111,16 @@ def test_gaps_equal_a_paired_bootstrap():
     a, b = (rng.random(200) < 0.6).astype(float), (rng.random(200) < 0.5).astype(float)
     b[:150] = a[:150]  # mostly the same questions won: pairing must pay
     battles = [Battle(m, "z", s, q) for m, side in (("a", a), ("b", b)) for q, s in enumerate(side)]
-    (gap,) = rating_gaps(battles, "z", 1000)
+    gap, against, _ = rating_gaps(battles, "z", 1000)
     plain = 100 * (a - b)
     assert abs(gap["mean"]) == pytest.approx(abs(plain.mean()), abs=1e-4)
     assert gap["standard_error"] == pytest.approx(plain.std(ddof=1) / 200**0.5, rel=0.1)
     assert gap["mde"] == pytest.approx(2.8016 * gap["standard_error"], rel=1e-3)
-    assert rating_gaps([x for x in battles if x.first == "a"], "z", 10) == []
+    # A model and the baseline: the mean share less one half, with the error of a mean of 200.
+    assert {against["first"], against["second"]} == {"a", "z"}
+    assert abs(against["mean"]) == pytest.approx(abs(100 * a.mean() - 50), abs=1e-3)
+    assert against["standard_error"] == pytest.approx(100 * a.std(ddof=1) / np.sqrt(200), rel=0.1)
+    assert against["mde"] == pytest.approx(2.8016 * against["standard_error"], rel=1e-3)
 
 
 def test_both_releases_of_the_question_and_answer_files(tmp_path):

@@ -19,7 +19,7 @@ from windvane.evaluate.ratings import Battle, bradley_terry, tally
 
 
 def rating_gaps(battles: Sequence[Battle], anchor: str, resamples: int = 1000, seed: int = 0) -> list[dict[str, Any]]:
-    """Every two models but the anchor, the better one first. Call after `rate`, which refuses what cannot be compared."""
+    """Every two models, the better one first, those with the anchor (whose rate is 50) last. Call after `rate`, which refuses what cannot be compared."""
     names, asked, wins = tally(battles)
     place = {name: i for i, name in enumerate(names)}
 
@@ -28,13 +28,14 @@ def rating_gaps(battles: Sequence[Battle], anchor: str, resamples: int = 1000, s
 
     whole = rates(np.ones(len(battles)))
     rivals = sorted((n for n in names if n != anchor), key=lambda n: (-whole[place[n]], n))
-    if len(rivals) < 2:
+    if not rivals:
         return []
     draws = np.array(
         [rates(times[asked]) for part in resampled(int(asked.max()) + 1, resamples, seed) for times in part]
     )
     found = []
-    for one, other in combinations(rivals, 2):
+    against = [(n, anchor) if whole[place[n]] >= 0.5 else (anchor, n) for n in rivals]
+    for one, other in [*combinations(rivals, 2), *against]:
         i, j = place[one], place[other]
         gaps = 100 * (draws[:, i] - draws[:, j])
         error = float(gaps.std(ddof=1))
