@@ -14,9 +14,10 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 import time
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -27,6 +28,9 @@ from windvane.schema import decode, dumps
 
 T = TypeVar("T")
 
+LISTENERS: list[
+    Callable[[str, dict[str, Any]], None]
+] = []  # called with each event of log.jsonl, as a tracker is (--track)
 NOT_LISTED = frozenset({"manifest.json", "run.lock", "status.json", "timings.jsonl", "log.jsonl"})
 
 
@@ -156,7 +160,7 @@ class RunFolder:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._lock: FileLock | None = None
-        self._stage: tuple[str, float, float] | None = None
+        self._stage: tuple[str, float, int] | None = None
 
     def __enter__(self) -> RunFolder:
         try:
@@ -183,8 +187,13 @@ class RunFolder:
         return (self.path / name).exists()
 
     def status(self, stage: str, done: int, total: int) -> None:
-        """What is going on now, for whoever watches: not part of the manifest."""
-        record = {"stage": stage, "done": done, "total": total, "pid": os.getpid(), "time": time.time()}
+        """What is going on now, for whoever watches (`windvane status`): not part of the manifest. "since" and "from" are when this
+        process began the stage, and how much of it stood then; "argv" and "folder" say how to go on."""
+        now = time.time()
+        if self._stage is None or self._stage[0] != stage:
+            self._stage = (stage, now, done)
+        record = {"stage": stage, "done": done, "total": total, "pid": os.getpid(), "time": now}
+        record |= {"since": self._stage[1], "from": self._stage[2], "argv": sys.argv[1:], "folder": str(Path.cwd())}
         aside = self.path / "status.json.tmp"
         aside.write_text(dumps(record))
         aside.replace(self.path / "status.json")
@@ -194,8 +203,10 @@ class RunFolder:
         self._append("timings.jsonl", {"stage": stage, "seconds": seconds, "cpu_seconds": cpu_seconds, "units": units})
 
     def log(self, text: str, **fields: Any) -> None:
-        """Append one event to log.jsonl."""
+        """Append one event to log.jsonl, and tell it to whoever listens."""
         self._append("log.jsonl", {"time": time.time(), "text": text, **fields})
+        for listener in LISTENERS:
+            listener(text, fields)
 
     def _append(self, name: str, record: dict[str, Any]) -> None:
         with (self.path / name).open("a", encoding="utf-8") as handle:
@@ -205,6 +216,7 @@ class RunFolder:
         """Hash every file of the run but itself, the lock and what differs from run to run."""
         leftovers = (".tmp", ".journal")
         files = sorted(p for p in self.path.rglob("*") if p.is_file() and p.suffix not in leftovers)
-        listing = {p.relative_to(self.path).as_posix(): file_sha256(p) for p in files if p.name not in NOT_LISTED}
+        kept = [p for p in files if p.name not in NOT_LISTED and p.relative_to(self.path).parts[0] != "logs"]
+        listing = {p.relative_to(self.path).as_posix(): file_sha256(p) for p in kept}
         write_atomic(self.path / "manifest.json", json.dumps(listing, indent=1) + "\n")
         return listing

@@ -18,6 +18,7 @@ from typing import Annotated, Any
 import tyro
 
 from windvane.errors import UserError
+from windvane.recipes.tracking import tracking
 from windvane.settings import from_toml
 
 
@@ -72,12 +73,14 @@ def launch(
         lines = "\n".join(f"  {name}: {preset.told}" for name, preset in presets.items())
         told += f"\n\n--preset NAME (more than one may be given) starts from:\n\n{lines}"
     where = "The run folder; the same command goes on with what is there."
+    track = "Training's metrics also go to tensorboard, trackio or wandb, where installed."
     fields: list[Any] = [
         ("settings", Annotated[cls, tyro.conf.arg(name="")]),
         ("out", Annotated[str, tyro.conf.arg(help=where)]),
-        ("quiet", Annotated[bool, tyro.conf.arg(help="No progress bars.")]),
+        ("quiet", Annotated[bool, tyro.conf.arg(help="No progress bars.")], field(default=False)),
+        ("track", Annotated[str | None, tyro.conf.arg(help=track)], field(default=None)),
     ]
-    for i, start in ((0, default), (1, out), (2, False)):
+    for i, start in ((0, default), (1, out)):
         if start is not None:
             fields[i] = (*fields[i], field(default=start))
     made = parse(
@@ -88,7 +91,8 @@ def launch(
     )
     if not made.out.strip():
         raise UserError("--out: is empty; name the run's folder")
-    run(keep_threads(made.settings, Path(made.out)), made.out, made.quiet)
+    with tracking(made.track, Path(made.out)):
+        run(keep_threads(made.settings, Path(made.out)), made.out, made.quiet)
     return 0
 
 
