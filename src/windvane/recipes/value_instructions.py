@@ -84,15 +84,22 @@ def _screened(
 
 
 def _columns(source: str, column: str | None, split: str | None) -> tuple[Column, dict[str, Column]]:
-    """The instructions' column, and those of their sources that are there."""
+    """The instructions' column, and those of their sources that are there. `world:FAMILY[:SPLIT]` is the embedded world's own."""
+    if source.startswith("world:"):
+        named = None if source.count(":") > 1 else split or "instructions"
+        chats = [
+            [{"role": m.role, "content": m.content} for m in p.messages]
+            for p in read_prompts(source, column, named).prompts
+        ]
+        return Column(None, [(f"row {i}", chat) for i, chat in enumerate(chats, 1)]), {}
     names: list[str] = []
 
     def main(there: Sequence[str] | None) -> str | None:
         names.extend(there or ())
         return choose_column(source, there, column)
 
-    found = _read(source, split, main)
-    return found, {c: _read(source, split, lambda _, c=c: c) for c in SOURCES if c in names}  # type: ignore[misc]
+    read = _read(source, split, main)
+    return read, {c: _read(source, split, lambda _, c=c: c) for c in SOURCES if c in names}  # type: ignore[misc]
 
 
 def _read(source: str, split: str | None, pick: Pick) -> Column:

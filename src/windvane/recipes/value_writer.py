@@ -18,7 +18,7 @@ from windvane.backends.http_endpoint import Endpoint, open_endpoint
 from windvane.backends.http_generator import HttpGenerator
 from windvane.backends.http_spec import Server
 from windvane.backends.local import LocalGenerator, Sampling, window
-from windvane.backends.names import SERVERS, resolve_generator
+from windvane.backends.names import SERVERS, WORLD_WRITERS, resolve_generator
 from windvane.modeling.load import load_model, load_tokenizer
 from windvane.prompts.chat import screen
 from windvane.prompts.system_role import system_mode
@@ -54,7 +54,8 @@ class Writer:
         self.spec, self.device, self.dtype, self.server, self.calls = spec, device, dtype, server, calls
         kind, _, rest = spec.partition(":")
         self.behind_server = kind in SERVERS
-        self.local = None if self.behind_server or kind in OTHERS else rest if kind == "local" else spec
+        elsewhere = self.behind_server or kind in OTHERS or spec in WORLD_WRITERS
+        self.local = None if elsewhere else rest if kind == "local" else spec
         self.notes: list[str] = []
         self._generators: dict[Sampling, Generator] = {}
 
