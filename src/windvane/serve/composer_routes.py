@@ -1,0 +1,170 @@
+"""The composer's page and its API.
+
+In: requests. Out: the taxonomy, the system message as it is written, two answers as they are written, votes, and the files that the votes
+make. What a model writes goes out as text; the page shows it as text.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Request
+from pydantic import Field
+from starlette.responses import HTMLResponse, Response, StreamingResponse
+
+from windvane.backends.streaming import Streamer
+from windvane.data.taxonomy import Taxonomy
+from windvane.errors import UserError
+from windvane.prompts.values import Value
+from windvane.records import Message
+from windvane.schema import dumps, encode
+from windvane.serve.compose import SIDES, Composer, written
+from windvane.serve.pages import Pages
+from windvane.serve.wire import Body, Refusal, events, problems
+
+LONGEST = 20_000  # letters of one message
+Text = Annotated[str, Field(max_length=LONGEST)]
+
+
+class Chosen(Body):
+    """A value of the taxonomy or of one's own."""
+
+    dimension: Annotated[str, Field(min_length=1, max_length=100)]
+    subdimension: Annotated[str, Field(max_length=200)] = ""
+    preference: Annotated[str, Field(min_length=1, max_length=500, pattern=r"\S")]
+    description: Annotated[str, Field(max_length=2000)] = ""
+
+
+Values = Annotated[list[Chosen], Field(max_length=20)]
+
+
+class Wanted(Body):
+    """What the system message is for; `topic` is the request that is going to be sent, where it is known."""
+
+    values: Annotated[list[Chosen], Field(min_length=1, max_length=20)]
+    topic: Text = ""
+
+
+class Said(Body):
+    role: Literal["user", "assistant"]
+    content: Annotated[str, Field(min_length=1, max_length=LONGEST, pattern=r"\S")]
+
+
+class Asked(Body):
+    """A chat that ends with the user's turn, under `system`."""
+
+    system: Text = ""
+    messages: Annotated[list[Said], Field(min_length=1, max_length=40)]
+    values: Values = Field(default_factory=list)
+
+
+class Voted(Body):
+    vote: Literal["left", "both good", "both bad", "right"]
+
+
+def router(
+    composer: Composer, taxonomy: Taxonomy, writer: Streamer | None, writer_name: str, pages: Pages
+) -> APIRouter:
+    made = APIRouter(tags=["composer"])
+    listed = [
+        {"name": d.name, "description": d.description, "values": [encode(v) for v in d.values]}
+        for d in taxonomy.dimensions
+    ]
+
+    @made.get("/composer", response_class=HTMLResponse, include_in_schema=False)
+    def page(request: Request) -> HTMLResponse:
+        told = {"dimensions": listed, "writer": writer_name}
+        return pages.show(
+            request, "composer", dimensions=listed, writer=writer_name, told=told, counts=composer.counts()
+        )
+
+    @made.get("/api/v1/composer/values", responses=problems())
+    def values() -> dict[str, Any]:
+        """The taxonomy: dimensions with their values."""
+        return {"dimensions": listed}
+
+    @made.post("/api/v1/composer/system", responses=problems() | _stream("the system message"))
+    def system(wanted: Wanted) -> StreamingResponse:
+        """The system message for these values, as it is written."""
+        return events(written([_value(v) for v in wanted.values], wanted.topic, writer))
+
+    @made.post("/api/v1/composer/turns", status_code=201, responses=problems())
+    def begin(asked: Asked) -> dict[str, Any]:
+        """Put a chat to both models; their answers are streamed by side, and which is which is told after the vote."""
+        roles = [m.role for m in asked.messages]
+        if roles != ["user", "assistant"] * (len(roles) // 2) + ["user"]:
+            raise Refusal(422, "messages: user and assistant take turns, the user first and last")
+        key = composer.begin(
+            asked.system, [Message(m.role, m.content) for m in asked.messages], [_value(v) for v in asked.values]
+        )
+        return {"turn": key, "sides": list(SIDES)}
+
+    @made.post(
+        "/api/v1/composer/turns/{turn}/{side}/answer", responses=problems(404, 409) | _stream("one side's answer")
+    )
+    def answer(turn: str, side: Literal["left", "right"]) -> StreamingResponse:
+        """One side's answer, as it is written."""
+        found = _turn(composer, turn)
+        place = SIDES.index(side)
+        if place in found.begun:
+            raise Refusal(409, f"the {side} side is answered, or being answered, already")
+        return events(composer.answer(found, place))
+
+    @made.post("/api/v1/composer/turns/{turn}/vote", responses=problems(404, 409, 507))
+    def vote(turn: str, voted: Voted, request: Request) -> dict[str, Any]:
+        """Which answer is better; which model was which comes back."""
+        found = _turn(composer, turn)
+        try:
+            return composer.vote(turn, found, voted.vote, request.state.person)
+        except UserError as error:
+            raise Refusal(409, str(error)) from None
+
+    @made.get("/api/v1/composer/votes", responses=problems())
+    def votes() -> dict[str, Any]:
+        """How many votes of each kind there are, as the first model sees them."""
+        return {"model": composer.names[0], "opponent": composer.names[1], "votes": composer.counts()}
+
+    @made.get("/api/v1/composer/{name}.jsonl", responses=problems(404) | _lines())
+    def download(name: Literal["votes", "pairs"]) -> Response:
+        """Every vote (for `windvane eval multifaceted --votes`), or every preference pair (prompt, chosen, rejected)."""
+        ledger = composer.votes if name == "votes" else composer.pairs
+        text = "".join(dumps(row) + "\n" for row in list(ledger.rows))
+        headers = {"content-disposition": f'attachment; filename="{name}.jsonl"'}
+        return Response(text, media_type="application/jsonl", headers=headers)
+
+    return made
+
+
+def _turn(composer: Composer, key: str) -> Any:
+    try:
+        return composer.turn(key)
+    except KeyError:
+        raise Refusal(
+            404, "no such turn (an hour old, or the service was started again); send the message again"
+        ) from None
+
+
+def _value(v: Chosen) -> Value:
+    return Value(v.dimension, v.subdimension or "own", v.preference.strip(), v.description.strip())
+
+
+def _stream(what: str) -> dict[int | str, dict[str, Any]]:
+    return {
+        200: {
+            "description": f"{what}: events of JSON",
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        }
+    }
+
+
+def _lines() -> dict[int | str, dict[str, Any]]:
+    return {200: {"description": "JSON lines", "content": {"application/jsonl": {"schema": {"type": "string"}}}}}
+
+
+def read_events(text: str) -> Iterator[dict[str, Any]]:
+    """What `events` wrote, read again (for clients in Python and for tests)."""
+    for line in text.splitlines():
+        if line.startswith("data: "):
+            yield json.loads(line.removeprefix("data: "))
