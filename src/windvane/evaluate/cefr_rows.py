@@ -1,6 +1,6 @@
 """Files of predicted against reference scores -> rows and systems.
 
-In: JSONL, JSON, CSV, TSV or Parquet. A row has an id, a part, a candidate (whose rows are resampled together; the id where absent), a
+In: JSONL, JSON, CSV, TSV or Parquet. A row has an id, a part, a candidate (whose rows are resampled together; the split_group, else the id, where absent), a
 model (where one file holds several), reference and predicted scores, perhaps a second rater's, the candidate's number of words or the
 transcript itself. Scores stand as tables ({"reference": {"GV": 3}, "predicted": {"GV": 4}}), as columns (GV, predicted_GV,
 GV_pred, second_GV), or predicted as a model's own words; CEFR levels (level, predicted_level) are a scale of their own, A1 = 1 to C2 = 6.
@@ -171,7 +171,8 @@ def _row(name: str, low: Mapping[str, Any], sides: Mapping[str, dict[str, Any] |
         if isinstance(record, Transcript):
             words, told = len(record.said().split()), told or str(record.part or "")
     number = re.search(r"[1-4]", told)
-    candidate = next((str(low[k]) for k in CANDIDATE if low.get(k) not in (None, "")), name)
+    # without a candidate, what a conversation's several prompts have in common
+    candidate = next((str(low[k]) for k in (*CANDIDATE, "split_group") if low.get(k) not in (None, "")), name)
     second = _bands(sides["second"], scale, exact=True)
     count = int(float(words)) if words not in (None, "") and re.fullmatch(r"\d+(?:\.0*)?", str(words)) else None
     part = number[0] if number and LEVEL not in reference else "all"

@@ -121,7 +121,7 @@ def table(read: ReadTranscripts, rows: Sequence[Row]) -> str:
     named = [c for c in CRITERIA if any(b["criterion"] == c for r in rows for b in r["assessment"]["bands"])] or list(
         CRITERIA
     )
-    columns = ["id", "name", "candidate", "part", "source", "status", "reason", "words"]
+    columns = ["id", "name", "candidate", "split_group", "part", "source", "status", "reason", "words"]
     columns += [f"{kind}_{c}" for c in named for kind in ("predicted", "expected", "probability")]
     columns += [f"reference_{c}" for c in named if any(c in r.scores for r in read.records)]
     columns += ["review", "notes", "rationale"]
@@ -136,6 +136,7 @@ def table(read: ReadTranscripts, rows: Sequence[Row]) -> str:
         line |= {
             "name": record.name or "",
             "candidate": record.candidate or "",
+            "split_group": record.split_group,
             "part": record.part or "",
             "source": record.source,
         }
