@@ -9,7 +9,7 @@ import torch
 
 from windvane.errors import UserError
 from windvane.objectives.batch import BEYOND_GROUPS, Batch, load_objective, names
-from windvane.objectives.orpo import log1mexp
+from windvane.objectives.orpo import log1mexp, odds_term
 
 
 def batch(k=2, kl=0.1):
@@ -151,6 +151,13 @@ def test_log1mexp_where_the_plain_form_and_bfloat16_fail():
     sure = torch.zeros(1, requires_grad=True)  # p = 1 in float32
     log1mexp(sure).backward()
     assert math.isfinite(log1mexp(sure).item()) and torch.isfinite(sure.grad).all()
+
+
+def test_orpos_odds_are_float32_whatever_the_log_probs_are():
+    coarse = dataclasses.replace(batch(), logps=batch().logps.bfloat16(), lengths=batch().lengths.bfloat16())
+    fine = dataclasses.replace(coarse, logps=coarse.logps.float(), lengths=coarse.lengths.float())
+    found, exact = odds_term(coarse), odds_term(fine)
+    assert found.dtype == torch.float32 and found.item() == pytest.approx(exact.item(), rel=1e-6)
 
 
 def test_simpo():

@@ -1,6 +1,7 @@
 """The objectives equal TRL's own trainers on the same tiny model, reference and rows: the loss, and its gradient in every parameter.
 
-DPO, IPO (per token), hard SPPO from DPOTrainer; KTO from KTOTrainer; ORPO and SimPO from TRL's experimental ORPOTrainer and CPOTrainer.
+SFT from SFTTrainer; DPO, IPO (per token), hard SPPO from DPOTrainer; KTO from KTOTrainer; ORPO and SimPO from TRL's experimental
+ORPOTrainer and CPOTrainer.
 """
 
 import dataclasses
@@ -106,6 +107,24 @@ def test_dpo_trainer(tmp_path, theirs, ours, beta):
         assert 2 * soft.mean().item() == pytest.approx(expected, rel=2e-5), (
             "the soft loss at P = 1, 0 is half of the hard one"
         )
+
+
+def test_sft(tmp_path):
+    """Answers of unequal length in one batch: a mean over all their tokens, the prompt masked."""
+    from datasets import Dataset
+    from trl import SFTConfig, SFTTrainer
+
+    rows = Dataset.from_list([{"prompt": p, "completion": c} for p, c, _ in ROWS])
+    arguments = options(tmp_path, SFTConfig, completion_only_loss=True)
+    trainer = SFTTrainer(model=model(seed=1), args=arguments, train_dataset=rows, processing_class=byte_tokenizer())
+    expected, gradients, rows = run(trainer)
+    found = []
+    for i, row in enumerate(rows):
+        start = sum(label == -100 for label in row["labels"])
+        prompt, answer = row["input_ids"][:start], row["input_ids"][start:]
+        found.append(Example(str(i), Tree.of(prompt, [answer]), ("c",), (1.0,), (len(answer),), 0, None))
+    assert len({e.lengths for e in found}) > 1, "a mean of means would be another number"
+    compare(found, load_objective("sft", {}), expected, gradients)
 
 
 def tokens_of(row, which):

@@ -27,7 +27,7 @@ def log1mexp(x: Tensor) -> Tensor:
 
 def odds_term(batch: Batch) -> Tensor:
     """[B] -log sigmoid of the log odds ratio."""
-    mean = (batch.logps / batch.lengths).float()
+    mean = batch.logps.float() / batch.lengths.float()
     return -logsigmoid(batch.margin(mean - log1mexp(mean)))
 
 
