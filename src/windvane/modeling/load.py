@@ -30,7 +30,12 @@ from transformers.utils.peft_utils import find_adapter_config_file
 from windvane.errors import UserError
 from windvane.modeling.lora import load_adapter
 
-WORLD_MODELS = {"styles": "windvane.world.styles:model_folder", "facts": "windvane.world.facts:model_folder"}
+WORLD_MODELS = {
+    "styles": "windvane.world.styles:model_folder",
+    "facts": "windvane.world.facts:model_folder",
+    "grades": "windvane.world.grades:model_folder",
+    "values": "windvane.world.values:model_folder",
+}
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 ADAPTER_CONFIG = "adapter_config.json"
 

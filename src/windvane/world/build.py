@@ -23,7 +23,17 @@ from transformers import GenerationConfig, MistralConfig, MistralForCausalLM, Pr
 from windvane.errors import UserError
 from windvane.records import Prompt
 from windvane.store import file_sha256, write_atomic
-from windvane.world import fact_lessons, fact_skill, facts, styles
+from windvane.world import (
+    fact_lessons,
+    fact_skill,
+    facts,
+    grade_lessons,
+    grade_skill,
+    grades,
+    styles,
+    value_lessons,
+    values,
+)
 from windvane.world.tokenizer import word_tokenizer
 
 
@@ -36,9 +46,8 @@ class Family(Protocol):
 
 
 class Chats(Family, Protocol):
-    """A family whose lessons are chats of a question and an answer, graded by one reply at temperature 1 to each prompt."""
+    """A family that is graded by one reply at temperature 1 to each prompt."""
 
-    def lesson(self, rng: random.Random) -> list[dict[str, str]]: ...
     def prompts(self, n: int | None, split: str, seed: int) -> list[Prompt]: ...
     def skill(self, prompts: Sequence[str], replies: Sequence[str]) -> dict[str, float]: ...
 
@@ -68,19 +77,21 @@ class Teaching:
     beta2: float
 
 
+Lesson = Callable[[random.Random], list[dict[str, str]]]
+
 STEPS, BATCH = 800, 64  # of the styles family
 QUESTION_WEIGHT = 0.1
 SKILL_PROMPTS, SKILL_SEED = 480, 7
 
 
 class ChatCourse:
-    """Chats of a family, `BATCH` at a time; the questions at `QUESTION_WEIGHT`. What was learnt changes nothing."""
+    """Chats of a family (`lesson` makes one), `BATCH` at a time; the questions at `QUESTION_WEIGHT`. What was learnt changes nothing."""
 
-    def __init__(self, family: Chats, tokenizer: PreTrainedTokenizerFast, seed: int) -> None:
-        self.family, self.tokenizer, self.rng = family, tokenizer, random.Random(seed)
+    def __init__(self, lesson: Lesson, tokenizer: PreTrainedTokenizerFast, seed: int) -> None:
+        self.lesson, self.tokenizer, self.rng = lesson, tokenizer, random.Random(seed)
 
     def batch(self) -> tuple[torch.Tensor, torch.Tensor]:
-        chats, tokenizer = [self.family.lesson(self.rng) for _ in range(BATCH)], self.tokenizer
+        chats, tokenizer = [self.lesson(self.rng) for _ in range(BATCH)], self.tokenizer
         asked = tokenizer(tokenizer.apply_chat_template([chat[:-1] for chat in chats], tokenize=False)).input_ids
         whole = tokenizer(tokenizer.apply_chat_template(chats, tokenize=False)).input_ids
         rows = [(w, [QUESTION_WEIGHT] * len(a) + [1.0] * (len(w) - len(a))) for a, w in zip(asked, whole)]
@@ -158,7 +169,7 @@ def measure(family: Chats, model: Any, tokenizer: PreTrainedTokenizerFast) -> di
 FAMILIES = {
     styles.NAME: Teaching(
         family=styles,
-        course=lambda tokenizer, seed: ChatCourse(styles, tokenizer, seed),
+        course=lambda tokenizer, seed: ChatCourse(styles.lesson, tokenizer, seed),
         measure=lambda model, tokenizer: measure(styles, model, tokenizer),
         measured=lambda: f"one reply at temperature 1 to each of {SKILL_PROMPTS} held-out prompts, seed {SKILL_SEED}",
         shape={  # about 0.1 million parameters
@@ -190,6 +201,32 @@ FAMILIES = {
         hold=0.65,
         floor=0.02,
         beta2=0.98,
+    ),
+    values.NAME: Teaching(
+        family=values,
+        course=lambda tokenizer, seed: ChatCourse(value_lessons.lesson, tokenizer, seed),
+        measure=value_lessons.measure,
+        measured=lambda: value_lessons.MEASURED,
+        shape=value_lessons.SHAPE,
+        steps=lambda: value_lessons.STEPS,
+        learning_rate=6e-3,
+        warmup=20,
+        hold=0.5,
+        floor=0.05,
+        beta2=0.95,
+    ),
+    grades.NAME: Teaching(
+        family=grades,
+        course=grade_lessons.Course,
+        measure=grade_skill.measure,
+        measured=lambda: grade_skill.MEASURED,
+        shape=grade_lessons.SHAPE,
+        steps=lambda: grade_lessons.STEPS,
+        learning_rate=4e-3,
+        warmup=50,
+        hold=0.5,
+        floor=0.03,
+        beta2=0.95,
     ),
 }
 
@@ -233,12 +270,12 @@ class Arguments:
     """Learn an embedded model from scratch and measure its skill."""
 
     out: Path  # the folder to write
-    family: str = styles.NAME  # which world: styles or facts
+    family: str = styles.NAME  # which world: styles, facts, values or grades
     seed: int = 0
 
 
 def main(argv: Sequence[str]) -> int:
-    """`windvane world build --out DIR [--family styles|facts] [--seed 0]`: prints the card."""
+    """`windvane world build --out DIR [--family styles|facts|values|grades] [--seed 0]`: prints the card."""
     arguments = tyro.cli(Arguments, args=list(argv), prog="windvane world build")
     print(json.dumps(build(arguments.family, arguments.out, arguments.seed), indent=1))
     return 0
