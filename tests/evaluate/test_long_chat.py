@@ -71,6 +71,19 @@ def test_by_hand(files, capsys):
     assert "grade" in (files / "out" / "plot.svg").read_text()
 
 
+def test_every_two_models_are_compared():
+    """Grades 5, 4 and 1 on one question each of two documents: b - a = -1, c - a = -4, c - b = -3; no spread, so anything would show."""
+    rows = [
+        {"model": m, "question_id": q, "document": q, "score": s, "reason": None, "finish": "stop"}
+        for m, s in (("a", 5), ("b", 4), ("c", 1))
+        for q in ("1", "2")
+    ]
+    found = summarise(rows)["comparisons"]
+    assert [(c["first"], c["second"], c["mean"], c["mde"]) for c in found] == [
+        ("b", "a", -1, 0), ("c", "a", -4, 0), ("c", "b", -3, 0),
+    ]  # fmt: skip
+
+
 class Seen:
     def __init__(self, after=None):
         self.asked, self.after = [], after

@@ -8,7 +8,7 @@ import torch
 
 from tests import tiny
 from windvane.errors import UserError
-from windvane.evaluate.perplexity import DocumentNats, document_nats, main, summarise
+from windvane.evaluate.perplexity import DocumentNats, compare, document_nats, main, summarise
 from windvane.modeling.load import load_model, load_tokenizer
 from windvane.modeling.logprobs import Scorer
 from windvane.world import facts
@@ -46,6 +46,21 @@ def test_summary_by_hand():
     assert summarise([DocumentNats("a", 0.0, 9), DocumentNats("b", 9.0, 1)])["nats_per_token"] == 0.9
 
 
+def test_two_models_by_hand():
+    """Differences 1 over 4 tokens, -3 over 2: (1 - 3)/6 nats a token; residuals 1 + 4/3 and -3 + 2/3, so the error is
+    sqrt(2 * 2 * (7/3)^2)/6."""
+    ours = [DocumentNats("a", 3.0, 4), DocumentNats("b", 1.0, 2), DocumentNats("c", 9.0, 3), DocumentNats("d", 9.0, 3)]
+    theirs = [DocumentNats("b", 4.0, 2), DocumentNats("a", 2.0, 4), DocumentNats("c", 9.0, 5)]
+    found = compare(ours, theirs, "other")
+    assert found["mean"] == pytest.approx(-1 / 3) and found["standard_error"] == pytest.approx(7 / 9)
+    assert (found["low"], found["high"]) == (-1.5, 0.25) and found["mde"] == pytest.approx(2.8016 * 7 / 9, rel=1e-4)
+    assert (found["documents"], found["unpaired"]) == (2, 3), "c is other tokens"
+    one = compare(ours[:1], theirs, "other")
+    assert one["mean"] == 0.25 and one["mde"] is None and one["low"] is None
+    with pytest.raises(UserError, match="no document in common"):
+        compare(ours[3:], theirs, "other")
+
+
 def test_the_verb(tmp_path, capsys):
     texts = list(facts.documents(3, (40, 90), 2, "held-out"))
     (tmp_path / "d.jsonl").write_text("".join(json.dumps({"text": t}) + "\n" for t in [*texts, texts[0]]))
@@ -63,6 +78,11 @@ def test_the_verb(tmp_path, capsys):
     assert main([*argv, "--out", str(tmp_path / "o")]) == 0
     assert json.loads(capsys.readouterr().out) == every and (tmp_path / "o" / "documents.jsonl").read_text() == rows
     assert (tmp_path / "o" / "result.json").exists() and "nats" in (tmp_path / "o" / "plot.svg").read_text()
+    assert main([*argv, "--against", str(tmp_path / "o")]) == 0
+    gap = json.loads(capsys.readouterr().out)["comparison"]
+    assert (gap["mean"], gap["documents"], gap["unpaired"]) == (0, 4, 0)
+    with pytest.raises(UserError, match="not a finished --out of windvane eval perplexity"):
+        main([*argv, "--against", str(tmp_path)])
     with pytest.raises(UserError, match="other settings"):
         main([*argv, "--out", str(tmp_path / "o"), "--limit", "1"])
     with pytest.raises(UserError, match="none of 4 can be scored"):

@@ -116,6 +116,8 @@ def test_rows_of_the_release_and_broken_ones(tmp_path):
     assert [(r.task, r.length) for r in rows] == [("niah_multivalue", 4096)] * 2 and duplicates == 0
     assert left_out == {"no prediction": 1, "no references": 1, "not valid JSON": 1}
     assert summarise(rows)["lengths"]["4096"]["tasks"]["niah_multivalue"]["score"] == 50
+    (folder / "niah_multivalue.jsonl").rename(folder / "niah_multivalue-0.jsonl")  # a part of a task, numbered
+    assert [r.task for r in read_rows(folder)[0]] == ["niah_multivalue"] * 2
     (tmp_path / "mixed.jsonl").write_text(
         "\n".join(json.dumps({"task": "vt", "length": 10, "pred": "", "outputs": ["a"], "model": m}) for m in "ab")
     )

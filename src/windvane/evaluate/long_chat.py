@@ -20,7 +20,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -194,8 +194,8 @@ def _stage(name: str) -> str:
 
 
 def summarise(rows: Sequence[Mapping[str, Any]], seed: int = 0) -> dict[str, Any]:
-    """Mean grade (1 to 5) of each model with a 95% interval over documents, the grades counted, what has none by reason; the next model
-    in line against the one before on the questions that both have a grade for."""
+    """Mean grade (1 to 5) of each model with a 95% interval over documents, the grades counted, what has none by reason; every two
+    models, the later one minus the earlier, on the questions that both have a grade for."""
     names = list(dict.fromkeys(row["model"] for row in rows))
     models, graded = [], {}
     for name in names:
@@ -222,7 +222,7 @@ def summarise(rows: Sequence[Mapping[str, Any]], seed: int = 0) -> dict[str, Any
             }
         models.append(entry)
     comparisons = []
-    for second, first in pairwise(names):
+    for second, first in combinations(names, 2):
         both = [i for i in graded[first] if i in graded[second]]
         if both:
             gap = paired_difference(
@@ -243,8 +243,9 @@ def table(result: Mapping[str, Any]) -> str:
         lines.append(f"{m['model'][:40]:40} {told:>24} {m['graded']:>4} of {m['asked']:<3} {m['cut']:>4}")
         lines += [f"  {n} without a grade: {why}" for why, n in m["ungraded"].items()]
     for c in result["comparisons"]:
+        seen = "" if c["mde"] is None else f"; under {c['mde']:.2f} would probably go unseen"
         lines.append(
-            f"{c['first']} - {c['second']}: {c['mean']:+.2f} [{c['low']:+.2f}, {c['high']:+.2f}] on {c['n']} questions"
+            f"{c['first']} - {c['second']}: {c['mean']:+.2f} [{c['low']:+.2f}, {c['high']:+.2f}] on {c['n']} questions{seen}"
         )
     left = ", ".join(f"{n} {why}" for why, n in result["left_out"].items()) or "none"
     return "\n".join([result["label"], *lines, f"rows left out: {left}"])

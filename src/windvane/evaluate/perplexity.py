@@ -1,11 +1,13 @@
 """Held-out perplexity: how well a model still predicts plain documents, beside whatever else it has learnt.
 
-    windvane eval perplexity --model M --documents FILES [--tokens 4096] [--limit N] [--out DIR]
+    windvane eval perplexity --model M --documents FILES [--tokens 4096] [--limit N] [--out DIR] [--against OTHER-DIR]
 
 In: a model, documents it was not trained on (files, data sets or `world:FAMILY:SEED`, as `windvane run longpo` takes them). Out: nats a
 token, sum of the negative log-likelihoods of all tokens over their number, and exp of it, the perplexity; the interval draws whole
 documents with replacement. Each document stands alone after what the tokenizer puts before a text (BOS), whose first token nothing
 predicts. A document longer than `--tokens` (the model's window where it is left out) is left out and counted, never cut.
+`--against` an earlier --out: the difference in nats a token, paired, whole documents drawn; a document counts where both models read
+it as the same number of tokens, because nats of other tokens cannot be compared.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ from windvane.backends.local import window
 from windvane.data.documents import read_documents
 from windvane.errors import UserError
 from windvane.evaluate.interval_plot import Point, interval_plot
-from windvane.evaluate.intervals import resampled
+from windvane.evaluate.intervals import clustered_error, minimum_detectable, resampled
+from windvane.evaluate.result_files import keep_result, kept_result
 from windvane.modeling.load import load_model, load_tokenizer
 from windvane.modeling.logprobs import Scorer
 from windvane.modeling.tree import Tree
@@ -96,6 +99,37 @@ def summarise(found: Sequence[DocumentNats]) -> dict[str, Any]:
     }
 
 
+def compare(ours: Sequence[DocumentNats], theirs: Sequence[DocumentNats], name: str) -> dict[str, Any]:
+    """Nats a token of `ours` minus `theirs` on the documents of both, with the clustered error, the interval and the smallest difference
+    that so many documents would show; below 0: ours predicts them better. `UserError` where there is none."""
+    known = {d.id: d for d in theirs}
+    pairs = [(d, known[d.id]) for d in ours if d.id in known and known[d.id].tokens == d.tokens]
+    if not pairs:
+        raise UserError(f"{name}: no document in common that both models read as the same number of tokens")
+    sums, sizes = np.array([a.nats - b.nats for a, b in pairs]), np.array([float(a.tokens) for a, _ in pairs])
+    error = clustered_error(sums, sizes)
+    means = np.concatenate([(draws @ sums) / (draws @ sizes) for draws in resampled(len(pairs), RESAMPLES, 0)])
+    low, high = map(float, np.quantile(means, [0.025, 0.975]))
+    return {
+        "against": name,
+        "mean": float(sums.sum() / sizes.sum()),
+        "standard_error": error,
+        "low": low if error is not None else None,
+        "high": high if error is not None else None,
+        "mde": None if error is None else minimum_detectable(error),
+        "documents": len(pairs),
+        "unpaired": len(ours) + len(theirs) - 2 * len(pairs),
+    }
+
+
+def read_nats(folder: Path) -> list[DocumentNats]:
+    """The documents of an earlier --out. `UserError` where it is none."""
+    path = folder / "documents.jsonl"
+    if not path.is_file() or (kept_result(folder, "perplexity") is None):
+        raise UserError(f"{folder}: not a finished --out of windvane eval perplexity")
+    return [DocumentNats(**row) for _, row in read_jsonl(path)]
+
+
 def drawn(texts: Iterable[tuple[str, str]], limit: int | None) -> list[tuple[str, str]]:
     """(id, text), each text once; `limit` of them drawn by their content."""
     unique = dict(texts)
@@ -111,6 +145,7 @@ def main(argv: Sequence[str]) -> int:
         value = getattr(options, name)
         if value is not None and value < 1:
             raise UserError(f"--{name} {value}: must be at least 1")
+    others = read_nats(options.against) if options.against else []
     lengths = (options.tokens - 1,) if options.tokens else ()  # of the world, which makes its own; one for BOS
     texts = drawn(
         (
@@ -139,9 +174,9 @@ def main(argv: Sequence[str]) -> int:
         )
     found = _kept(options, Scorer(model), rows) if options.out else document_nats(Scorer(model), rows)
     result = {"name": "perplexity", "model": options.model, **summarise(found), "left_out": left_out}
+    if options.against:
+        result["comparison"] = compare(found, others, str(options.against))
     if options.out:
-        from windvane.evaluate.result_files import keep_result
-
         keep_result(options.out, result, _plot(result, options.model))
     print(json.dumps(result, allow_nan=False) if options.json else told(result))
     return 0
@@ -170,8 +205,17 @@ def told(result: dict[str, Any]) -> str:
     left = ", ".join(f"{n} {why}" for why, n in result["left_out"].items() if n) or "none"
     return (
         f"{result['nats_per_token']:.4f}{span} nats a token, perplexity {result['perplexity']:.3f}, on {result['documents']} documents "
-        f"({result['tokens']} tokens); left out: {left}"
+        f"({result['tokens']} tokens); left out: {left}" + _against(result.get("comparison"))
     )
+
+
+def _against(c: dict[str, Any] | None) -> str:
+    if c is None:
+        return ""
+    text = f"\nminus {c['against']}: {c['mean']:+.4f}"
+    if c["mde"] is not None:
+        text += f" [{c['low']:+.4f}, {c['high']:+.4f}]; under {c['mde']:.4f} would probably go unseen"
+    return f"{text}; paired on {c['documents']} documents ({c['unpaired']} unpaired)"
 
 
 def _plot(result: dict[str, Any], model: str) -> str:
@@ -193,6 +237,9 @@ def _parser() -> Parser:
     add("--split", help="of a data set with several")
     add("--tokens", type=int, metavar="N", help="longer documents are left out (the model's window)")
     add("--limit", type=int, metavar="N", help="N of the documents, drawn by their content (all)")
+    add(
+        "--against", type=Path, metavar="DIR", help="another model's --out on the same documents: the paired difference"
+    )
     add("--out", type=Path, metavar="DIR", help="keep every document's sum there; the same command goes on")
     add("--device", default="auto")
     add("--dtype", default="float32", choices=("float32", "bfloat16"))

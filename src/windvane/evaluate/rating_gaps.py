@@ -19,7 +19,8 @@ from windvane.evaluate.ratings import Battle, bradley_terry, tally
 
 
 def rating_gaps(battles: Sequence[Battle], anchor: str, resamples: int = 1000, seed: int = 0) -> list[dict[str, Any]]:
-    """Every two models, the better one first, those with the anchor (whose rate is 50) last. Call after `rate`, which refuses what cannot be compared."""
+    """Every two models, the better one first, those with the anchor (whose rate is 50) last. Call after `rate`, which refuses what
+    cannot be compared."""
     names, asked, wins = tally(battles)
     place = {name: i for i, name in enumerate(names)}
 

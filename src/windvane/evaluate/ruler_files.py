@@ -2,11 +2,12 @@
 
 In: a JSONL file, or a folder of them (the release writes one file a task, named after it). Out: `Row`s and what was left out, by reason.
 Field names: ours (`task`, `length`, `references`, `prediction`, ...) and the release's (`outputs`, `pred`, `max_length`; the task from the
-file's name, the length from the folder's or `--length`). A prediction that is null is an empty answer.
+file's name, without the number of a part; the length from the folder's or `--length`). A prediction that is null is an empty answer.
 """
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def read_rows(path: Path, length: int | None = None) -> tuple[list[Row], dict[st
 def _parse(value: Any, file: Path, number: int, length: int | None) -> Row | str:
     if not isinstance(value, dict):
         return "no JSON object"
-    task = value.get("task", file.stem)
+    task = value.get("task", re.sub(r"-\d+$", "", file.stem))
     if not isinstance(task, str) or task not in TASKS:
         return "no known task"
     prediction = next((value[k] for k in PREDICTIONS if k in value), value)
