@@ -19,6 +19,7 @@ VERBS = {
         "windvane.recipes.janus:main",
         "a collection of individual values: system messages and answers, by a writer",
     ),
+    "run evalyaks": ("windvane.recipes.evalyaks:main", "adapters that grade speaking transcripts, one a part"),
     "run rubrics": (
         "windvane.recipes.value_bench:main",
         "a bench of your own: rubrics for values' system messages, by a writer",
@@ -29,6 +30,11 @@ VERBS = {
     ),
     "claim longpo": ("windvane.claims.longpo:main", "LongPO's claims re-run small: three rounds, its arms, retention"),
     "claim page": ("windvane.claims.page:main", "draw docs/claims.md from the kept claims"),
+    "train": ("windvane.recipes.own:main", "any objective on your own pairs, scored groups, labelled answers or chats"),
+    "train janus": (
+        "windvane.recipes.train_janus:main",
+        "models that take values in the system message, from a collection",
+    ),
     "train reward": ("windvane.recipes.train_reward:main", "a reward model or general preference model from pairs"),
     "judge": ("windvane.recipes.judge_verb:main", "judge a run's answers again, by another judge or by a person"),
     "eval list": ("windvane.evaluate.listing:main", "what can be evaluated, what it needs, whether it runs offline"),
@@ -66,6 +72,10 @@ VERBS = {
         "the weight-free scorer of transcripts, cross-validated",
     ),
     "eval multifaceted": ("windvane.evaluate.multifaceted:main", "answers graded by each user's rubrics; human votes"),
+    "eval steerability": (
+        "windvane.evaluate.steerability:main",
+        "does an answer change as its system message asks, and only then",
+    ),
     "eval judge": (
         "windvane.evaluate.judge_card:main",
         "a judge's card: accuracy, order flips, ties, null answers, length",

@@ -53,6 +53,14 @@ def answered(tokenizer: Any, messages: Sequence[Message], answer: str) -> tuple[
     return tuple(_apply(tokenizer, [*messages, Message("assistant", answer)], tokenize=True, generation_prompt=False))
 
 
+def rendered(
+    tokenizer: Any, messages: Sequence[Message], generation_prompt: bool = True
+) -> tuple[str, tuple[int, ...]]:
+    """(text, token ids) of the chat as it stands."""
+    text = _apply(tokenizer, messages, generation_prompt=generation_prompt)
+    return text, tuple(_apply(tokenizer, messages, tokenize=True, generation_prompt=generation_prompt))
+
+
 def check_template(tokenizer: Any, stop_ids: Collection[int] | None = None) -> list[str]:
     """Probe the template; returns warnings, one line each.
 

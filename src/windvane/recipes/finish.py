@@ -102,8 +102,8 @@ def iteration(run: RunFolder, t: int, seed: int, keep: str, judged: bool) -> dic
     }
 
 
-def publish_model(run: RunFolder, iterations: int) -> None:
-    """RUN/model: the last iteration's files (linked where the file system can) and a model card with the measured numbers."""
+def publish_model(run: RunFolder, iterations: int, card: str | None = None) -> None:
+    """RUN/model: the last iteration's files (linked where the file system can) and a model card (None: that of a self-play run)."""
     source, aside = run / f"iter-{iterations}" / "model", run / "model.tmp"
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir()
@@ -115,7 +115,7 @@ def publish_model(run: RunFolder, iterations: int) -> None:
             os.link(file, aside / file.name)
         except OSError:
             shutil.copyfile(file, aside / file.name)
-    (aside / "README.md").write_text(model_card(run.path), encoding="utf-8")
+    (aside / "README.md").write_text(card or model_card(run.path), encoding="utf-8")
     publish_folder(aside, run / "model")
 
 
