@@ -24,12 +24,14 @@ from windvane.backends.local import Sampling
 from windvane.backends.streaming import Streamer, open_streamer
 from windvane.data.taxonomy import read_taxonomy
 from windvane.errors import UserError
-from windvane.serve import composer_routes
+from windvane.serve import composer_routes, speaking_routes
+from windvane.serve.batches import Batches
 from windvane.serve.compose import Composer
 from windvane.serve.guard import COOKIE, Guard, problem, session_of
 from windvane.serve.pages import ROOM, Pages
 from windvane.serve.people import HOURS, People
 from windvane.serve.site import Site
+from windvane.serve.speaking import Speaking
 from windvane.serve.wire import Refusal
 
 log = logging.getLogger("windvane")
@@ -53,9 +55,14 @@ def create_app(site: Site) -> FastAPI:
         open_streamer(site.writer, Sampling(k=1, max_new_tokens=600), site.device, site.dtype) if site.writer else None
     )
 
+    options = {"device": site.device, "dtype": site.dtype}
+    speaking = Speaking(site.scorer, **options)
+    batches = Batches(speaking)
+
     @contextlib.asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
         yield
+        batches.close()
         composer.close()
 
     app = FastAPI(
@@ -76,6 +83,7 @@ def create_app(site: Site) -> FastAPI:
             composer, read_taxonomy(site.taxonomy), writer, site.writer or "a template, no model", pages
         )
     )
+    app.include_router(speaking_routes.router(speaking, batches, pages, site.batch_bytes))
     _doors(app, site, pages, people)
     return app
 
