@@ -1,13 +1,13 @@
-# demo | test | check : the same targets CI calls. The virtual environment is .venv; it is made when absent.
+# demo | test | check | docs : the same targets CI calls. The virtual environment is .venv; it is made when absent.
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test check lint bench claims clean
+.PHONY: demo test check lint bench claims docs clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[test,lint]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[test,lint,docs]'
 	touch $(READY)
 
 demo: $(READY)
@@ -26,6 +26,9 @@ check: lint
 
 claims: $(READY)
 	$(BIN)/windvane claim sppo --out runs/claim-sppo
+
+docs: $(READY)
+	$(BIN)/sphinx-build -q -W -b html docs site
 
 bench: $(READY)
 	$(BIN)/python benchmarks/generate.py --json
