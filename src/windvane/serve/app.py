@@ -24,6 +24,7 @@ from windvane.backends.local import Sampling
 from windvane.backends.streaming import Streamer, open_streamer
 from windvane.data.taxonomy import read_taxonomy
 from windvane.errors import UserError
+from windvane.evaluate.speech_score import DEFAULT
 from windvane.serve import composer_routes, speaking_routes
 from windvane.serve.batches import Batches
 from windvane.serve.compose import Composer
@@ -55,8 +56,7 @@ def create_app(site: Site) -> FastAPI:
         open_streamer(site.writer, Sampling(k=1, max_new_tokens=600), site.device, site.dtype) if site.writer else None
     )
 
-    options = {"device": site.device, "dtype": site.dtype}
-    speaking = Speaking(site.scorer, **options)
+    speaking = Speaking(site.scorer, site.levels, **_model(site))
     batches = Batches(speaking)
 
     @contextlib.asynccontextmanager
@@ -86,6 +86,12 @@ def create_app(site: Site) -> FastAPI:
     app.include_router(speaking_routes.router(speaking, batches, pages, site.batch_bytes))
     _doors(app, site, pages, people)
     return app
+
+
+def _model(site: Site) -> dict[str, str]:
+    """What a scorer that is a model is opened with; one of readable features takes nothing."""
+    plain = site.scorer == DEFAULT or site.scorer.endswith(".json")
+    return {} if plain else {"device": site.device, "dtype": site.dtype}
 
 
 def _doors(app: FastAPI, site: Site, pages: Pages, people: People) -> None:

@@ -1,7 +1,7 @@
 """Files of transcripts, scored behind the page: a queue, progress, results.
 
-In: an uploaded file's name and bytes. Out: a `Batch` that grows. One is scored at a time, in the order they came; each is seen by whoever sent
-it alone. Everything is in memory: results are gone an hour after they are ready, when they are deleted, or when the service stops.
+In: an uploaded file's name and bytes. Out: a `Batch` that grows. One is scored at a time, in the order they came; each is seen by
+whoever sent it alone. Everything is in memory: results are gone an hour after they are ready, when they are deleted, or when the service stops.
 """
 
 from __future__ import annotations

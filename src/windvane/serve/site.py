@@ -29,6 +29,7 @@ class Site:
     body_bytes: int = 1_000_000
     batch_bytes: int = 20_000_000
     scorer: str = "default"
+    levels: tuple[Path, ...] = ()
     models: tuple[str, ...] = ()
     writer: str | None = None
     taxonomy: Path | None = None

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from windvane.data.speech_levels import ABOUT_OWN, OWN, Levels, read_levels
 from windvane.data.transcripts import CRITERIA, Transcript
 from windvane.data.transcripts_text import read_text
 from windvane.errors import UserError
@@ -31,7 +32,10 @@ Row = dict[str, Any]
 class Speaking:
     """The site's scorer, opened once. A model scores one thing at a time; readable features need no such care."""
 
-    def __init__(self, spec: str, **options: Any) -> None:
+    def __init__(self, spec: str, levels: Sequence[Path] = (), **options: Any) -> None:
+        """`levels`: files of words by CEFR level; none: this project's own small list."""
+        self.levels = Levels(read_levels(levels or (OWN,)))
+        self.levels_about = f"words of {', '.join(p.name for p in levels)}" if levels else ABOUT_OWN
         self.scorer: TranscriptScorer = open_scorer(spec, **options)
         self._alone = contextlib.nullcontext() if isinstance(self.scorer, FeatureScorer) else threading.Lock()
 
@@ -40,7 +44,13 @@ class Speaking:
         """What the bands come from, and what they are not."""
         name = self.scorer.name  # of a file without its folder, which is nobody's business
         shown = Path(name).name if name.endswith(".json") else name
-        return {"scorer": shown, "about": self.scorer.about, "criteria": NAMES, "limits": LIMITS}
+        return {
+            "scorer": shown,
+            "about": self.scorer.about,
+            "criteria": NAMES,
+            "levels": self.levels_about,
+            "limits": LIMITS,
+        }
 
     def score_text(self, text: str, part: int | None, speakers: Mapping[str, str], explain: bool) -> dict[str, Any]:
         """Every transcript of a pasted text."""
@@ -70,6 +80,12 @@ class Speaking:
         bands = [{**encode(b), "name": NAMES[b.criterion], "because": list(b.because[:8])} for b in a.bands]
         sheet = {**encode(a), "bands": bands, "turns": [encode(t) for t in record.turns]}
         sheet["context"] = dict(record.context)
+        sheet["levels"] = [
+            {"turn": number, "start": m.start, "end": m.end, "level": m.level}
+            for number, turn in enumerate(record.turns if explain else ())
+            if turn.role == "candidate"
+            for m in self.levels.mark(turn.text)
+        ]
         sheet["sentences"] = sheet["left_out"] = None
         if explain and a.status == "scored":
             weighed = leave_one_out(record, self.scorer)

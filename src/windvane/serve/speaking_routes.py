@@ -15,10 +15,13 @@ from starlette.responses import HTMLResponse, Response
 
 from windvane.evaluate.speech_score_verb import table
 from windvane.serve.batches import Batches
-from windvane.serve.pages import Pages
+from windvane.serve.pages import ROOM, Pages
 from windvane.serve.speaking import MOST_LETTERS, Speaking, rows_of
-from windvane.serve.speaking_examples import EXAMPLES
 from windvane.serve.wire import Body, Refusal, problems
+
+
+# Four transcripts to try the page with, written for it: nobody said them, and they are no model answers.
+EXAMPLES = {part: (ROOM / "examples" / f"part{part}.txt").read_text(encoding="utf-8") for part in (1, 2, 3, 4)}
 
 
 class Pasted(Body):
@@ -86,6 +89,7 @@ class SheetOut(BaseModel):
     context: dict[str, str]
     sentences: list[SentenceOut] | None
     left_out: str | None
+    levels: list[WordOut]
 
 
 class UnreadOut(BaseModel):
@@ -111,6 +115,7 @@ class ScoresOut(BaseModel):
     scorer: str
     about: str
     criteria: dict[str, str]
+    levels: str
     limits: str
 
 

@@ -88,6 +88,14 @@ def _parser() -> Parser:
         "--scorer", default="default", metavar="SCORER", help="of transcripts: default, or what windvane score takes"
     )
     rooms.add_argument(
+        "--levels",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="words by CEFR level that the page marks; may be repeated",
+    )
+    rooms.add_argument(
         "--queue",
         type=Path,
         action="append",
@@ -125,6 +133,7 @@ def _site(options: Any) -> Site:
         body_bytes=options.body_bytes,
         batch_bytes=options.batch_bytes,
         scorer=options.scorer,
+        levels=tuple(options.levels),
         models=models,
         writer=options.writer,
         taxonomy=options.taxonomy,

@@ -127,7 +127,8 @@ const sheets = (() => {
       if (heavy) box.append(heavy);
     }
     box.append(transcript(sheet));
-    box.append(make("p", "small", about.limits + " Scorer: " + about.scorer + "."));
+    const marked = sheet.levels.length ? " Levels of words: " + about.levels + "." : "";
+    box.append(make("p", "small", about.limits + " Scorer: " + about.scorer + "." + marked));
     return box;
   }
 
