@@ -17,6 +17,7 @@ from windvane.recipes.long_cost import Rate, Shape, hours, measure_rate, shape_o
 from windvane.recipes.long_decode import TrunkReader, common_prefix
 from windvane.recipes.long_documents import Chunk, Cut, Held, choose_documents, gather_documents
 from windvane.recipes.long_filters import drop_reason, repeats, repetition
+from windvane.recipes.long_flow import LongFlow
 from windvane.recipes.long_kl import short_to_long
 from windvane.recipes.long_questions import about, ask_about, chosen_question, grounding_of, led_in
 from windvane.recipes.long_settings import Answer, Ask, Chunks, Filters, LongPO
@@ -113,6 +114,13 @@ CHUNK = "The treaty of Utrecht was signed in 1713. Its negotiators, Harley and S
 )
 def test_grounding(question, right):
     assert about(question, CHUNK) is right
+
+
+def test_a_grounding_that_is_none_is_told_before_documents_are_read(tmp_path):
+    s = LongPO("nowhere", ("nothing",), ask=Ask(grounding="wrods"))
+    with pytest.raises(UserError, match=r"ask.grounding: wrods; take words, off"):
+        LongFlow(s, str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
 
 
 def test_which_question_is_kept():

@@ -38,7 +38,7 @@ from windvane.recipes.long_documents import (
 from windvane.recipes.long_finish import finish
 from windvane.recipes.long_kl import run_kl
 from windvane.recipes.long_policies import Policies
-from windvane.recipes.long_questions import Question, run_questions
+from windvane.recipes.long_questions import Question, grounding_of, run_questions
 from windvane.recipes.long_settings import LongPO
 from windvane.recipes.long_turns import DocumentExamples, Turns, TurnsOf, example_of, on_the_long_input, run_turns
 from windvane.records import Reference, Response, seed_of
@@ -59,6 +59,8 @@ class LongFlow:
 
     def __init__(self, settings: LongPO, out: str, quiet: bool = False) -> None:
         self.arm, self.objective = ARMS[settings.arm], objective_of(settings)
+        if settings.data is None:
+            grounding_of(settings.ask.grounding)  # a name that is none is told before the documents are read
         self.s, self.quiet = settings, quiet
         self.folder = RunFolder(out)
         self.runner = HereRunner(self.folder, quiet)

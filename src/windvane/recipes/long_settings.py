@@ -149,14 +149,13 @@ class LongPO:
 
     model: str  # a folder or a hub id of a decoder, or a PEFT adapter; it is the short-context model
     documents: tuple[str, ...]  # text files, folders, JSONL, Parquet, CSV, data sets, world:FAMILY:SEED
-    document_column: str | None = None
-    document_split: str | None = None
+    document_column: str | None = None  # of tables: the one that holds the text; found by itself under a usual name
+    document_split: str | None = None  # of a data set with several
     lengths: str = "128k,256k,512k"  # one round each, in tokens; k is 1024
     arm: Arm = "longpo"
     data: str | None = None  # another run's folder: its documents, questions and answers are taken instead of made
-    theta: tuple[float, ...] = (
-        1e7,
-    )  # RoPE base of the long side, one for all rounds or one each (paper: 1e7); 0: the model's own
+    # RoPE base of the long side, one for all rounds or one each (paper: 1e7); 0: the model's own
+    theta: tuple[float, ...] = (1e7,)
     # first: rounds 2, 3, ... all start from round 1's model, as published
     iterate: Literal["first", "chained"] = "first"
     # a document's questions as one conversation (code), or each on its own
@@ -174,7 +173,7 @@ class LongPO:
     kl_documents: int = 16  # on which the short-to-long KL is measured before and after each round; 0: not at all
     batch_documents: int = 1  # documents a unit of work
     seed: int = 42  # launch script
-    device: str = "auto"
+    device: str = "auto"  # auto, cpu, cuda, cuda:1, ...
     threads: int | None = None  # CPU threads; None: what PyTorch takes here. Written down, and kept on resume
 
     def __post_init__(self) -> None:
