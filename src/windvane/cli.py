@@ -36,7 +36,12 @@ VERBS = {
         "models that take values in the system message, from a collection",
     ),
     "train reward": ("windvane.recipes.train_reward:main", "a reward model or general preference model from pairs"),
-    "judge": ("windvane.recipes.judge_verb:main", "judge a run's answers again, by another judge or by a person"),
+    "generate": ("windvane.recipes.own_generate:main", "answers of any model to your prompts"),
+    "judge": ("windvane.recipes.judge_verb:main", "judge answers, a run's or your own, by any judge or by a person"),
+    "pair": (
+        "windvane.recipes.own_pair:main",
+        "verdicts or scores to preference groups: best and worst, with probabilities",
+    ),
     "eval list": ("windvane.evaluate.listing:main", "what can be evaluated, what it needs, whether it runs offline"),
     "eval alpaca": (
         "windvane.evaluate.alpaca:main",

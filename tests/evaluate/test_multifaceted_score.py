@@ -8,7 +8,7 @@ from rouge_score.rouge_scorer import RougeScorer
 
 from windvane.errors import UserError
 from windvane.evaluate.answer_diversity import distinct_n, mean_distinct, mean_rouge_between
-from windvane.evaluate.multifaceted_score import Graded, against_shuffled, instance_scores, summarise
+from windvane.evaluate.multifaceted_score import Graded, against_shuffled, instance_scores, kind_of_reason, summarise
 from windvane.evaluate.multifaceted_votes import Shares, read_votes, shares, summarise_votes
 from windvane.evaluate.relatives import family, related, warnings
 
@@ -147,3 +147,21 @@ def test_warnings():
     lines = warnings({"judge": "gpt-4", "model": "Qwen3-8B", "writer": "gpt-4o", "rubric maker": None})
     assert lines[0] == "who was the rubric maker is not recorded" and len(lines) == 2
     assert lines[1].startswith("judge (gpt-4) and writer (gpt-4o) are related: both are of the family OpenAI")
+
+
+@pytest.mark.parametrize(
+    ("reason", "kind"),
+    [
+        (
+            "rubric:http://h:1/v1#m: own-3-0-1: no line 'Score: N' in the answer: 'It is: nice.'",
+            "no line 'Score: N' in the answer",
+        ),
+        ("rubric:local:m: own-3-0-1: not a whole number from 1 to 5: 'Score: 9'", "not a whole number from 1 to 5"),
+        ("not a whole number from 1 to 5: 7", "not a whole number from 1 to 5"),
+        ("rubric:http://h:1/v1#m: own-3-0-1: HTTP 500", "HTTP 500"),
+        ("x: key: no verdict", "no verdict"),
+        (None, "no reason"),
+    ],
+)
+def test_kinds_of_reasons(reason, kind):
+    assert kind_of_reason(reason) == kind

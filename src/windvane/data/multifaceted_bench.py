@@ -40,8 +40,7 @@ def read_bench(source: str | Path, split: str | None = None) -> list[Instance]:
     for place, row in rows_of(source, split):
         prompt = text_of(row, place, first_of(row, place, PROMPT))
         system = text_of(row, place, first_of(row, place, ("system", "system_prompt")))
-        name = first_of(row, place, ("rubrics", "rubric"))
-        rubrics = tuple(_rubric(v, place, f"{name}[{i}]") for i, v in enumerate(_listed(row[name], place, name)))
+        rubrics = rubrics_of(row, place)
         given = row.get("id")
         made = content_id([system, prompt, [r.text for r in rubrics]])
         instance = Instance(
@@ -61,6 +60,12 @@ def read_bench(source: str | Path, split: str | None = None) -> list[Instance]:
     if not found:
         raise UserError(f"{source}: no rows; a bench has system, prompt, reference_answer and rubrics")
     return list(found.values())
+
+
+def rubrics_of(row: Mapping[str, Any], place: str) -> tuple[Rubric, ...]:
+    """The rubrics of one row, in order."""
+    name = first_of(row, place, ("rubrics", "rubric"))
+    return tuple(_rubric(v, place, f"{name}[{i}]") for i, v in enumerate(_listed(row[name], place, name)))
 
 
 def _listed(value: Any, place: str, field: str) -> list[Any]:

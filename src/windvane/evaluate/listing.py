@@ -55,6 +55,11 @@ EVALUATIONS = {
         "a bench file; a model or answers; a rubric judge",
         True,
     ),
+    "steerability": (
+        "does an answer change as its system message asks, and only then: swap test, value asked x value measured",
+        "prompts with two or more system messages and their rubrics; a model; a rubric judge",
+        True,
+    ),
     "cefr": ("bands of speaking transcripts against reference bands", "predictions and references", True),
     "cefr-baseline": ("the weight-free scorer, cross-validated", "transcripts with scores, windvane[eval]", True),
     "harness": (

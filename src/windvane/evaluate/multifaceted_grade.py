@@ -32,14 +32,14 @@ OWN, OTHER = "own", "shuffled"
 
 
 def open_rubric_judge(spec: str, device: str, server: Server, calls: Path) -> RubricJudge:
-    """`rubric:BACKEND`, a server's address, or `py:module:object` with `.grade(questions)`."""
+    """`rubric:BACKEND`, a server's address, `world:FAMILY[:NAME]`, or `py:module:object` with `.grade(questions)`."""
     kind, _, rest = spec.partition(":")
     if kind == "py":
         found = open_grader(rest)
         if found is None:
             raise UserError(f"--judge {spec}: has no .grade(questions)")
         return found
-    named = spec if kind == "rubric" else f"rubric:{spec}" if kind in SERVERS else None
+    named = spec if kind in ("rubric", "world") else f"rubric:{spec}" if kind in SERVERS else None
     if named is None:
         raise UserError(
             f"--judge {spec}: gives no grades by a rubric; take rubric:BACKEND, http://HOST:PORT/v1#MODEL or py:module:object"
@@ -80,7 +80,7 @@ def shuffled_rubrics(instances: Sequence[Instance], seed: int) -> dict[str, tupl
     return found
 
 
-def estimate(judge: RubricJudge, asked: Sequence[tuple[Graded, RubricQuestion]]) -> Estimate | None:
+def estimate(judge: RubricJudge, asked: Sequence[tuple[Any, RubricQuestion]]) -> Estimate | None:
     """What a server would be asked for, less what its journal has."""
     if not isinstance(judge, LlmRubricJudge) or not isinstance(judge.asker, ServerAsker):
         return None
@@ -103,18 +103,25 @@ def run_grades(
     quiet: bool,
 ) -> list[Graded]:
     """Fill RUN/<stage>.jsonl and read it back; `judge` may be None where it stands."""
-
-    def work(part: Sequence[tuple[Graded, RubricQuestion]]) -> Iterable[dict[str, Any]]:
-        assert judge is not None, "an unfinished stage needs its judge"
-        for (_, q), told in zip(part, judge.grade([q for _, q in part]), strict=True):
-            grade = checked(told)
-            yield {"id": q.key, "score": grade.score, "feedback": grade.feedback, "reason": grade.reason}
-
-    parts = [asked[i : i + batch] for i in range(0, len(asked), batch)]
-    units = [(f"{n:06d}-{content_id([q.key for _, q in part])}", part) for n, part in enumerate(parts)]
-    HereRunner(run, quiet).run(stage, units, work)
-    told = {row["id"]: row for _, row in read_jsonl(run / f"{stage}.jsonl")}
+    told = run_questions(run, stage, judge, [q for _, q in asked], batch, quiet)
     return [
         Graded(g.instance, g.source, g.prompt, g.rubric, g.run, told[q.key]["score"], told[q.key]["reason"])
         for g, q in asked
     ]
+
+
+def run_questions(
+    run: RunFolder, stage: str, judge: RubricJudge | None, asked: Sequence[RubricQuestion], batch: int, quiet: bool
+) -> dict[str, dict[str, Any]]:
+    """Fill RUN/<stage>.jsonl with a row a question (id, score, feedback, reason), and read it back by id."""
+
+    def work(part: Sequence[RubricQuestion]) -> Iterable[dict[str, Any]]:
+        assert judge is not None, "an unfinished stage needs its judge"
+        for q, told in zip(part, judge.grade(part), strict=True):
+            grade = checked(told)
+            yield {"id": q.key, "score": grade.score, "feedback": grade.feedback, "reason": grade.reason}
+
+    parts = [asked[i : i + batch] for i in range(0, len(asked), batch)]
+    units = [(f"{n:06d}-{content_id([q.key for q in part])}", part) for n, part in enumerate(parts)]
+    HereRunner(run, quiet).run(stage, units, work)
+    return {row["id"]: row for _, row in read_jsonl(run / f"{stage}.jsonl")}

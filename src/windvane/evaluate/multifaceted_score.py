@@ -10,6 +10,7 @@ Unreadable grades are left out of an instance's mean; `bounds` says where the me
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -70,7 +71,7 @@ def summarise(rows: Sequence[Graded], seed: int = 0) -> dict[str, Any]:
         "instances_unscored": len(sources) - len(scores),
         "grades": len(rows),
         "unreadable": len(unread),
-        "reasons": dict(Counter(_kind(row.reason) for row in unread).most_common()),
+        "reasons": dict(Counter(kind_of_reason(row.reason) for row in unread).most_common()),
         "bounds": [_mean(end) for end in ends],
         "runs": runs,
         "sources": parts,
@@ -113,7 +114,9 @@ def _mean(scores: Mapping[str, float]) -> float | None:
     return sum(scores.values()) / len(scores) if scores else None
 
 
-def _kind(reason: str | None) -> str:
-    """A reason without the words of the judge or the name of the row."""
-    told = (reason or "no reason").split(": ")
-    return next((part for part in told if " " in part), told[-1])[:80]
+def kind_of_reason(reason: str | None) -> str:
+    """A reason without who judged, the name of the row and the words of the judge: "rubric:M: KEY: no line 'Score: N' in the answer: 'It
+    is nice.'" is of the kind "no line 'Score: N' in the answer"."""
+    told = re.sub(r"^rubric:\S+: |^\S+: (?=\S+: )", "", reason or "no reason")
+    told = re.sub(r"^\S+: (?=\S)", "", told)
+    return (re.sub(r": (?:['\"].*|[\d.-]+)$", "", told, flags=re.DOTALL) or told)[:80]

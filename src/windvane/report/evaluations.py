@@ -44,11 +44,18 @@ COUNTS: dict[str, tuple[Count, ...]] = {
     "intransitivity": (
         ("beyond_null.mean", "of the judge’s preferences beyond a transitive judge’s", "share", "beyond_null.low", "beyond_null.high"),
     ),
+    "long-chat": (("models.0.average", "mean grade, of 5", "number", "models.0.low", "models.0.high"),),
+    "perplexity": (("nats_per_token", "nats a token of held-out documents", "number", "low", "high"),),
     "harness": (("models.last.mean", "mean over tasks", "share", "", ""),),
     "alpaca-rejudge": (
         ("mean_shift.mean", "points: the new judge less the published one", "number", "mean_shift.low", "mean_shift.high"),
     ),
     "mt-bench-pairs": (("models.0.score", "win rate", "%", "models.0.score_low", "models.0.score_high"),),
+    "steerability": (
+        ("own_minus_swapped.mean", "grades: a value where it is asked for, less where another is", "number",
+         "own_minus_swapped.low", "own_minus_swapped.high"),
+    ),
+    "multifaceted": (("mean", "mean grade, of 5", "number", "low", "high"),),
     "judge": (("accuracy.mean", "accuracy", "share", "accuracy.low", "accuracy.high"),),
 }  # fmt: skip
 
