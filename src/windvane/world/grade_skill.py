@@ -22,12 +22,12 @@ from windvane.world import grades
 from windvane.world.grade_rubric import FEATURES, features, lenient, sentence_level
 from windvane.world.grade_words import LEVELS
 
-SEED, EACH, LISTS, WRITTEN = 7, 50, 160, 80
+SEED, EACH, LISTS, WRITTEN = 7, 50, 160, 80  # WRITTEN: sentences
 MEASURED = (
     f"{EACH} conversations a part of the test family, seed {SEED}; {LISTS} lists of held-out words, {LISTS} sentences of the test family; "
-    f"{WRITTEN} transcripts written at temperature 1. dov_true, dov_lenient: mean distance in bands to the programme's and to a lenient "
-    "rater's; aa: strict acceptable accuracy; feature: share of questions on features answered rightly, greedily; written_*: share that is "
-    "a transcript, and mean distance of its bands from those asked for"
+    f"a transcript for each held-out plan and {WRITTEN} sentences written at temperature 1. dov_true, dov_lenient: mean distance in bands "
+    "to the programme's and to a lenient rater's; aa: strict acceptable accuracy; feature: share of questions on features answered "
+    "rightly, greedily; written_*: share that is a transcript, and mean distance of its bands from those asked for"
 )
 
 
@@ -96,7 +96,7 @@ def measure(model: Any, tokenizer: Any) -> dict[str, float]:
 
 def writing(model: Any, tokenizer: Any) -> dict[str, float]:
     """How well it writes: transcripts for bands, sentences for levels."""
-    asked = grades.prompts(WRITTEN, "held-out", SEED)
+    asked = grades.prompts(None, "held-out", SEED)
     texts = answers(model, tokenizer, [p.text for p in asked], 230, 1.0)
     gaps, whole = list[float](), 0
     for prompt, text in zip(asked, texts):
@@ -107,7 +107,7 @@ def writing(model: Any, tokenizer: Any) -> dict[str, float]:
     levels = [LEVELS[i % 4] for i in range(WRITTEN)]
     said = answers(model, tokenizer, [compact.sentence_of_level(level) for level in levels], 30, 1.0)
     return {
-        "written_whole": whole / WRITTEN,
+        "written_whole": whole / len(asked),
         "written_dov": sum(gaps) / len(gaps),
         "written_sentence_level": _share([sentence_level(text) for text in said], levels),
     }
