@@ -249,3 +249,33 @@ def test_the_commands_put_them_there(copy, tmp_path, capsys):
     (out / "infinitebench" / "result.json").write_text("{}")
     with pytest.raises(UserError, match="not a result of windvane eval infinitebench"):
         infinitebench([str(tmp_path / "passkey.jsonl"), "--task", "passkey", "--out", str(out / "infinitebench")])
+
+
+def test_two_models_are_told_with_the_smallest_difference_that_would_show(copy):
+    gap = {"mean": -1.5, "low": -2.0, "high": 0.25, "mde": 1.234, "n": 9}
+    put(copy, "mt", {"name": "mt-bench", "comparisons": [{"first": "a", "second": "b", **gap}]})
+    put(
+        copy,
+        "ib",
+        {"name": "infinitebench", "tasks": [{"task": "code_run", "comparison": {"against": "o.jsonl", **gap}}]},
+    )
+    put(
+        copy,
+        "r",
+        {"name": "ruler", "comparison": {"against": "B", "n": 4, "lengths": {"4096": {"qa": gap | {"mde": None}}}}},
+    )
+    put(copy, "h", {"name": "harness", "minus_first": {f"iter-{i}": {"arc": gap} for i in range(14)}})
+    put(copy, "odd", {"name": "odd", "x": {"mean": "1", "low": [], "high": None, "mde": 1}, "n": 1})
+    found = {e.name.split(" ")[0]: e.notes for e in evaluations(copy)}
+    assert found["mt"] == ["a minus b: \u22121.5 [\u22122, +0.25]; a difference under 1.23 would probably go unseen."]
+    assert found["ib"][0].startswith("code run, minus o.jsonl: \u22121.5")
+    assert found["r"] == ["4096, qa, minus B: \u22121.5 [\u22122, +0.25]."] and found["odd"] == []
+    assert len(found["h"]) == 13 and found["h"][0].startswith("iter-0, arc: ")
+    assert found["h"][-1] == "2 more differences are in the file."
+
+
+def test_the_best_model_leads_and_not_the_baseline(copy):
+    rows = [{"model": "base", "score": 50.0}, {"model": "x", "score": 16.7, "score_low": 0.0, "score_high": 50.0}]
+    put(copy, "ah", {"name": "arena-hard", "anchor": "base", "models": rows})
+    (one,) = evaluations(copy)
+    assert one.value == "16.7%" and one.what == "win rate (95% interval 0.0% to 50.0%), x"

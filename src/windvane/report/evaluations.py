@@ -17,6 +17,7 @@ from typing import Any, TypeGuard
 from markupsafe import Markup
 
 from windvane.errors import UserError
+from windvane.report.compared import differences
 from windvane.report.gather import shorten
 from windvane.report.svg import clean
 
@@ -128,7 +129,9 @@ def _read(found: Evaluation, result: Mapping[str, Any]) -> None:
     if isinstance(kind, str) and kind and kind != found.name:
         found.name = f"{found.name} ({kind})"
     known = COUNTS.get(str(kind), COUNTS.get(found.file.split("/")[1], ()))
-    for place, what, form, low, high in known:
+    first = _first_model(result)
+    for row in known:
+        place, what, form, low, high = (part.replace("models.0.", f"models.{first}.") for part in row)
         value = number_at(result, place)
         if value is None:
             continue
@@ -136,8 +139,8 @@ def _read(found: Evaluation, result: Mapping[str, Any]) -> None:
         ends = [number_at(result, end) if end else None for end in (low, high)]
         if ends[0] is not None and ends[1] is not None:
             found.what += f" (95% interval {written(ends[0], form)} to {written(ends[1], form)})"
-        if place.startswith("models.0."):
-            found.what += f", {result['models'][0].get('model', 'the first row')}"
+        if place.startswith(f"models.{first}."):
+            found.what += f", {result['models'][first].get('model', 'the first row')}"
         if place.startswith("models.last."):
             found.what += f", {list(result['models'])[-1]}"
         break
@@ -158,7 +161,16 @@ def _read(found: Evaluation, result: Mapping[str, Any]) -> None:
     found.numbers += [(words(key), value) for key, value in texts if len(value) <= 200][:NUMBERS]
     notes = result.get("notes")
     found.notes = [str(note) for note in notes if isinstance(note, str)] if isinstance(notes, list) else []
+    found.notes += differences(result)
     _table(found, result)
+
+
+def _first_model(result: Mapping[str, Any]) -> int:
+    """Where the best model stands that is not the baseline of the ratings, which is at 50% by definition."""
+    models = result.get("models")
+    if isinstance(models, list) and len(models) > 1 and isinstance(models[0], Mapping):
+        return int(models[0].get("model") is not None and models[0].get("model") == result.get("anchor"))
+    return 0
 
 
 def _table(found: Evaluation, result: Mapping[str, Any]) -> None:
