@@ -2,10 +2,12 @@
 
     windvane judge RUN --judge human --pairs 100
     windvane judge RUN --judge llm:http://127.0.0.1:8000/v1#MODEL --out SECOND
+    windvane judge answers.jsonl --judge reward:MODEL --out JUDGED
 
-In: RUN/iter-t/prompts.jsonl and responses.jsonl. Out: OUT/iter-t/verdicts.jsonl (the same records as the run's own), summary.json (how far
-this judge and the run's agree) and manifest.json; OUT is RUN.judged-J unless named. The run is only read. A unit is a batch of pairs,
-for a person one pair, so it can be left and taken up at any pair by the same command.
+In: RUN/iter-t/prompts.jsonl and responses.jsonl, of a run or of `windvane generate`; or a file with several answers to each prompt
+(own_judge.py), whose records are then kept in OUT beside their verdicts. Out: OUT/iter-t/verdicts.jsonl (the same records as the run's
+own), summary.json (how far this judge and the run's agree) and manifest.json; OUT is RUN.judged-J unless named. The run is only read. A
+unit is a batch of pairs, for a person one pair, so it can be left and taken up at any pair by the same command.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from windvane.errors import UserError
 from windvane.judge import Pair, compare, questions
 from windvane.pair import TIE, group
 from windvane.protocols import PairJudge
+from windvane.recipes.own_judge import answers_from
 from windvane.records import Prompt, Response, Verdict, by_prompt, seed_of
 from windvane.runners.here import HereRunner
 from windvane.schema import encode
@@ -49,8 +52,12 @@ def main(argv: Sequence[str]) -> int:
         if getattr(options, name) is not None and getattr(options, name) < 1:
             raise UserError(f"--{name.replace('_', '-')} {getattr(options, name)}: must be at least 1")
     server, source = server_of(options), Path(options.run)
-    iterations = found_iterations(source, options.iteration)
     out = out_folder(source, options.judge, options.out)
+    if not source.is_dir():
+        with RunFolder(out) as folder:
+            answers_from(source, folder)
+        source = out
+    iterations = found_iterations(source, options.iteration)
     human = options.judge == "human"
     batch = 1 if human else options.batch_pairs
     shas = {f"iter-{t}/responses.jsonl": file_sha256(source / f"iter-{t}" / "responses.jsonl") for t in iterations}
@@ -145,7 +152,7 @@ def _summary(source: Path, out: Path, t: int) -> dict[str, Any]:
         "order_disagreement": sum(gaps) / len(gaps) if gaps else None,
         "cyclic_triples": sum(g.cyclic_triples for g in groups),
         "triples": sum(g.triples for g in groups),
-        "with_the_run": agreement(ours, read_records(path, Verdict)) if path.exists() else None,
+        "with_the_run": agreement(ours, read_records(path, Verdict)) if source != out and path.exists() else None,
     }
 
 
@@ -194,7 +201,7 @@ def _table(summary: dict[str, Any], out: Path, spent: dict[str, float] | None) -
 def _parser() -> Parser:
     parser = Parser("windvane judge", description="Judge a run's answers again, by any judge, beside the run.")
     add = parser.add_argument
-    add("run", metavar="RUN", help="a run folder")
+    add("run", metavar="RUN", help="a run's folder, one of windvane generate, or a file of answers")
     add("--judge", required=True, metavar="J", help="human, llm:BACKEND, http://HOST:PORT/v1#MODEL, reward:MODEL, ...")
     add("--out", metavar="DIR", help="a folder beside the run (RUN.judged-J)")
     add("--iteration", type=int, metavar="T", help="this one alone (all that have answers)")

@@ -11,7 +11,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -26,13 +25,14 @@ from windvane.recipes.own_examples import NEEDS, hold_out, own_examples
 from windvane.recipes.own_finish import finish_own
 from windvane.recipes.own_records import made_from
 from windvane.recipes.own_rows import Made
+from windvane.recipes.own_source import Source, source_files
 from windvane.recipes.policy import Policy
 from windvane.recipes.start import mend
 from windvane.records import Group, Prompt, Reference, Response, seed_of
 from windvane.runners.here import HereRunner
 from windvane.schema import dumps
 from windvane.settings import settle
-from windvane.store import RunFolder, file_sha256, read_records, write_atomic
+from windvane.store import RunFolder, read_records, write_atomic
 from windvane.train.batches import Example, with_reference
 from windvane.train.processes import call, here
 from windvane.train.reference import run_reference
@@ -42,29 +42,11 @@ STAGE = "iter-1"
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """SHA-256 of the data's files: what must be the same when the command is given again."""
-
-    files: dict[str, str]
-
-
-@dataclass(frozen=True, slots=True)
 class Spans:
     """[start, stop) of the assistant's turns among an answer's tokens; `id` is the response's."""
 
     id: str
     spans: tuple[tuple[int, int], ...]
-
-
-def source_files(data: str) -> dict[str, str]:
-    """Name -> SHA-256 of a file, or of a folder's files of rows."""
-    path = Path(data)
-    if path.is_file():
-        return {path.name: file_sha256(path)}
-    found = sorted(p for p in path.rglob("*") if p.suffix in (".jsonl", ".parquet", ".arrow")) if path.is_dir() else []
-    return {
-        p.relative_to(path).as_posix(): file_sha256(p) for p in found if p.name not in ("log.jsonl", "timings.jsonl")
-    }
 
 
 class OwnFlow:

@@ -1,8 +1,8 @@
 """One's own rows -> the records that training reads, rendered through the model's template, every refusal kept with its reason.
 
 In: `OwnData`, a tokenizer, the ids that stop generation, the model's window. Out: `Made`: prompts, responses and groups as in any run
-folder, and the spans of the assistant's turns where an answer has several. A prompt's id is its content's, with .2, .3 behind it where more
-rows have the same prompt. Scores become probabilities by their order (1, 1/2, 0), or by `score_scale` s as sigmoid((a - b)/s).
+folder, and the spans of the assistant's turns where an answer has several. A prompt's id is its content's, with .2, .3 behind it where
+more rows have the same prompt. Scores become probabilities by their order (1, 1/2, 0), or by `score_scale` s as sigmoid((a - b)/s).
 """
 
 from __future__ import annotations
