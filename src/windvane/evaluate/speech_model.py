@@ -52,8 +52,7 @@ class ModelScorer:
         self.about = (
             f"the model {name}, asked in this project's words ({form}); no human-marked set was used to choose it"
         )
-        kinds = {type(a) for a in self.askers.values()}
-        likely = kinds <= {LocalAsker, ServerAsker}
+        likely = all(isinstance(a, (LocalAsker, ServerAsker)) for a in self.askers.values())
         if method == "likelihood" and not likely:
             raise UserError(f"scorer {name}: tells no probabilities; take --method json, or local:MODEL or a server")
         self.method = ("likelihood" if likely else "json") if method == "auto" else method
