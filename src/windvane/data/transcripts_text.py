@@ -30,6 +30,7 @@ ALONE = re.compile(
 INLINE = re.compile(
     r"(?<=\S)\s+(?=[*_]{0,2}(?:Examiner|Interlocutor|Candidate|Partner|EXAMINER|INTERLOCUTOR|CANDIDATE|PARTNER)(?: [A-C1-3])?\s*:)"
 )
+LONGEST_LABEL = 200  # letters of a line that holds a label alone: the pattern above takes squared time over a run of blanks
 PART = re.compile(r"[\s*_#=-]*part\s*([1-4]|one|two|three|four)\b(?P<rest>[^\n]{0,60})", re.I)
 RULE = re.compile(r"\s*(?:-{3,}|={3,}|_{3,}|\*{3,})\s*")
 SCORES = re.compile(
@@ -91,7 +92,8 @@ def _sections(text: str, speakers: Mapping[str, str] | None) -> Iterator[_Sectio
 
 
 def _take(section: _Section, line: str, speakers: Mapping[str, str] | None) -> None:
-    spoken, alone = SPOKEN.fullmatch(line), ALONE.fullmatch(line)
+    spoken = SPOKEN.fullmatch(line)
+    alone = ALONE.fullmatch(line) if len(line) < LONGEST_LABEL else None
     role = role_of(spoken["name"], speakers, short=True) if spoken else None
     if spoken and role is None and spoken["who"]:  # "Maria (candidate): ..."
         role = role_of(spoken["who"], speakers)

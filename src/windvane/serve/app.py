@@ -1,7 +1,7 @@
 """The service as one ASGI app: the rooms' routes behind one guard, and one form for everything that goes wrong.
 
-In: a `Site`. Out: a FastAPI app whose schema is at /api/openapi.json. Whatever goes wrong is `{"error": LINE}`: a `UserError` is 422, a
-full disk 507; an exception that nobody foresaw is logged whole, and its reply says nothing of it.
+In: a `Site`. Out: a guarded FastAPI app whose schema is at /api/openapi.json. Whatever goes wrong is `{"error": LINE}`: a `UserError`
+is 422, a full disk 507; an exception that nobody foresaw is logged whole, and its reply says nothing of it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ Scores speaking transcripts, takes raters' verdicts, puts two models side by sid
 Where tokens are in use, send `Authorization: Bearer TOKEN`. Every refusal is `{"error": LINE}`."""
 
 
-def create_app(site: Site) -> FastAPI:
+def create_app(site: Site) -> Guard:
     """The app; files in `site.data` are open until it is shut down."""
     pages, people = Pages(site), People(site.people)
     sampling = Sampling(k=1, temperature=site.temperature, max_new_tokens=site.max_new_tokens)
@@ -75,7 +75,6 @@ def create_app(site: Site) -> FastAPI:
         lifespan=life,
         max_body_size=site.body_bytes,
     )
-    app.add_middleware(Guard, site=site, people=people)
     _handlers(app, pages)
     app.mount("/static", StaticFiles(directory=ROOM / "assets"), name="static")
     app.include_router(
@@ -85,7 +84,7 @@ def create_app(site: Site) -> FastAPI:
     )
     app.include_router(speaking_routes.router(speaking, batches, pages, site.batch_bytes))
     _doors(app, site, pages, people)
-    return app
+    return Guard(app, site, people)
 
 
 def _model(site: Site) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """Files of transcripts, scored behind the page: a queue, progress, results.
 
 In: an uploaded file's name and bytes. Out: a `Batch` that grows. One is scored at a time, in the order they came; each is seen by
-whoever sent it alone. Everything is in memory: results are gone an hour after they are ready, when they are deleted, or when the service stops.
+whoever sent it alone. Everything is in memory: results are gone an hour after they are ready, when they are deleted, or when the
+service stops.
 """
 
 from __future__ import annotations
@@ -59,6 +60,7 @@ class Batch:
             "abstained": statuses.count("abstained"),
             "invalid": statuses.count("invalid"),
             "not_read": len(self.read.quarantined),
+            "candidates": len({r.candidate for r in self.read.records if r.candidate}),
             "review": sum(bool(a.review) for a in self.given),
             "transcripts_per_hour": round(3600 * len(self.given) / self.seconds)
             if self.seconds and self.given

@@ -40,6 +40,8 @@ SIGN_INS = 10  # attempts a minute and address
 
 
 class Guard:
+    """`app`: what it guards."""
+
     def __init__(self, app: Any, site: Site, people: People) -> None:
         self.app, self.site, self.people = app, site, people
         self.rate, self.sign_ins = Rate(site.rate), Rate(SIGN_INS)
@@ -53,12 +55,22 @@ class Guard:
             await self.app(scope, receive, send)
             return
 
-        async def sent(message: Any) -> None:
+        grown = False
+
+        async def headed(message: Any) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
             await send(message)
+
+        async def sent(message: Any) -> None:
+            nonlocal grown
+            if message["type"] == "http.response.start" and message["status"] == 413 and not _is_json(message):
+                grown = True  # the framework's limit, which speaks plain text
+                await problem(413, "the body grew beyond what is taken here; send less")(scope, receive, headed)
+            if not grown:
+                await headed(message)
 
         refusal = self._refuse(scope)
         await (refusal or self.app)(scope, receive, sent)
@@ -104,6 +116,10 @@ class Guard:
 def problem(status: int, text: str, headers: dict[str, str] | None = None) -> JSONResponse:
     """One line, as every refusal has it."""
     return JSONResponse({"error": " ".join(text.split())}, status, headers)
+
+
+def _is_json(message: Any) -> bool:
+    return MutableHeaders(scope=message).get("content-type", "").startswith("application/json")
 
 
 def session_of(headers: Headers) -> str | None:

@@ -13,12 +13,12 @@ from fastapi import APIRouter, Form, Request, UploadFile
 from pydantic import BaseModel, Field
 from starlette.responses import HTMLResponse, Response
 
-from windvane.evaluate.speech_score_verb import table
-from windvane.serve.batches import Batches
+from windvane.evaluate.speech_score_verb import candidates_table, table
+from windvane.evaluate.speech_whole_test import whole_tests
+from windvane.serve.batches import Batch, Batches
 from windvane.serve.pages import ROOM, Pages
 from windvane.serve.speaking import MOST_LETTERS, Speaking, rows_of
 from windvane.serve.wire import Body, Refusal, problems
-
 
 # Four transcripts to try the page with, written for it: nobody said them, and they are no model answers.
 EXAMPLES = {part: (ROOM / "examples" / f"part{part}.txt").read_text(encoding="utf-8") for part in (1, 2, 3, 4)}
@@ -133,6 +133,7 @@ class BatchOut(BaseModel):
     abstained: int
     invalid: int
     not_read: int
+    candidates: int
     review: int
     transcripts_per_hour: int | None
 
@@ -176,9 +177,7 @@ def router(speaking: Speaking, batches: Batches, pages: Pages, batch_bytes: int)
     @made.get("/api/v1/batches/{batch}/scores.{kind}", responses=problems(404, 409) | _table())
     def results(batch: str, kind: Literal["csv", "jsonl"], request: Request) -> Response:
         """The table, or every row with every probability."""
-        found = _batch(batches, request, batch)
-        if found.state != "done":
-            raise Refusal(409, f"the batch is {found.state}; ask again when it is done")
+        found = _done(batches, request, batch)
         rows = list(rows_of(found.read.records, found.given))
         text = (
             table(found.read, rows)
@@ -187,6 +186,14 @@ def router(speaking: Speaking, batches: Batches, pages: Pages, batch_bytes: int)
         )
         headers = {"content-disposition": f'attachment; filename="scores.{kind}"'}
         return Response(text, media_type="text/csv" if kind == "csv" else "application/jsonl", headers=headers)
+
+    @made.get("/api/v1/batches/{batch}/candidates.csv", responses=problems(404, 409) | _table())
+    def candidates(batch: str, request: Request) -> Response:
+        """Whole tests, a row a candidate that the rows name."""
+        found = _done(batches, request, batch)
+        tests = whole_tests(zip(found.read.records, found.given, strict=True))
+        headers = {"content-disposition": 'attachment; filename="candidates.csv"'}
+        return Response(candidates_table(tests), media_type="text/csv", headers=headers)
 
     @made.delete("/api/v1/batches/{batch}", status_code=204, responses=problems(404))
     def delete(batch: str, request: Request) -> Response:
@@ -198,11 +205,18 @@ def router(speaking: Speaking, batches: Batches, pages: Pages, batch_bytes: int)
     return made
 
 
-def _batch(batches: Batches, request: Request, key: str) -> Any:
+def _batch(batches: Batches, request: Request, key: str) -> Batch:
     try:
         return batches.get(request.state.person, key)
     except KeyError:
         raise Refusal(404, "no such batch of yours; results are kept for an hour") from None
+
+
+def _done(batches: Batches, request: Request, key: str) -> Batch:
+    found = _batch(batches, request, key)
+    if found.state != "done":
+        raise Refusal(409, f"the batch is {found.state}; ask again when it is done")
+    return found
 
 
 def _table() -> dict[int | str, dict[str, Any]]:

@@ -58,6 +58,7 @@ const sheets = (() => {
       if (word) {
         node = make("span", "level level-" + word.level, piece);
         node.title = "CEFR " + word.level;
+        if (to === word.end) node.dataset.level = word.level;
       }
       const sentence = sentences.find((one) => one.start <= from && to <= one.end);
       if (sentence !== current) { current = sentence; sentenceNode = null; }

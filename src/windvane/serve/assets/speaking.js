@@ -42,6 +42,8 @@
     const facts = [["scored", now.scored], ["not scored", now.abstained], ["no valid answer", now.invalid], ["rows not read", now.not_read], ["for a person to look at", now.review], ["transcripts an hour", now.transcripts_per_hour]];
     $("batch-facts").replaceChildren(...facts.filter(([, n]) => n).map(([name, n]) => sheets.make("div", "", sheets.make("dt", "", name), sheets.make("dd", "", n.toLocaleString("en")))));
     $("batch-links").hidden = now.state !== "done";
+    $("batch-whole").hidden = !now.candidates;
+    $("batch-candidates").href = "/api/v1/batches/" + now.batch + "/candidates.csv";
     for (const kind of ["csv", "jsonl"]) $("batch-" + kind).href = "/api/v1/batches/" + now.batch + "/scores." + kind;
   }
 
