@@ -8,6 +8,7 @@ import torch
 from tests.tiny import model
 from windvane.errors import UserError
 from windvane.modeling.logprobs import Scorer, rows_logps
+from windvane.modeling.lora import add_lora
 from windvane.modeling.tree import Tree
 from windvane.objectives.batch import load_objective
 from windvane.train import checkpoint
@@ -116,6 +117,31 @@ def test_resume_is_bit_identical(tmp_path, optimizer):
     resumed, theirs = fit(tmp_path / "b", model(scale=2.0), found, held, **changes)
     assert resumed == straight
     assert all(torch.equal(ours[k], theirs[k]) for k in ours)
+
+
+def test_resume_draws_the_same_dropout(tmp_path):
+    """Random numbers inside a step: a run that was killed goes on as if it had not been, wherever the generator stands."""
+
+    def net(dropout=0.3):
+        return add_lora(model(scale=2.0), rank=4, alpha=16, dropout=dropout, seed=1)
+
+    found, changes = with_cached(net(), make_examples()), {"evaluate_every": 2, "lr": 1e-2, "epochs": 1, "batch": 4}
+    straight, ours = fit(tmp_path / "a", net(), found, **changes)
+
+    def kill(step, total, row):
+        if step == 3:
+            raise Killed
+
+    settings = dataclasses.replace(SETTINGS, **changes)
+    with pytest.raises(Killed):
+        Trainer(Scorer(net()), load_objective("sppo", {"eta": 5.0}), settings, tmp_path / "b", 7, kill).fit(found, [])
+    torch.manual_seed(12345)
+    resumed, theirs = fit(tmp_path / "b", net(), found, **changes)
+    assert resumed == straight
+    assert all(torch.equal(ours[k], theirs[k]) for k in ours)
+    _, plain = fit(tmp_path / "c", net(0.0), found, **changes)
+    trained = [k for k in ours if "lora_" in k]
+    assert max((ours[k] - plain[k]).abs().max() for k in trained) > 1e-4, "control: dropout is drawn"
 
 
 def test_best_is_kept(tmp_path):
