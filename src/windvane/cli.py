@@ -42,6 +42,10 @@ VERBS = {
         "windvane.recipes.own_pair:main",
         "verdicts or scores to preference groups: best and worst, with probabilities",
     ),
+    "inspect": (
+        "windvane.recipes.own_inspect:main",
+        "what would be understood of a file or a chat template; any row of a run",
+    ),
     "eval list": ("windvane.evaluate.listing:main", "what can be evaluated, what it needs, whether it runs offline"),
     "eval alpaca": (
         "windvane.evaluate.alpaca:main",
@@ -81,6 +85,7 @@ VERBS = {
         "windvane.evaluate.steerability:main",
         "does an answer change as its system message asks, and only then",
     ),
+    "eval toxicity": ("windvane.evaluate.toxicity:main", "the worst of 25 answers, by any classifier of toxicity"),
     "eval judge": (
         "windvane.evaluate.judge_card:main",
         "a judge's card: accuracy, order flips, ties, null answers, length",
@@ -94,6 +99,7 @@ VERBS = {
         "bands for speaking transcripts, with probabilities, as a table",
     ),
     "data transcripts": ("windvane.data.transcripts_verb:main", "read, repair, count and split speaking transcripts"),
+    "data synthesize": ("windvane.recipes.synthesize:main", "write practice conversations for planned bands"),
     "export": ("windvane.data.export:main", "a run's preference pairs for other trainers"),
     "status": ("windvane.report.status:main", "what stands of a run, what is going on, how long it will take"),
     "report": ("windvane.report.page:main", "write a run's report again"),

@@ -228,7 +228,14 @@ def test_cross_validation_beside_its_lines(tmp_path, capsys):
     result = json.loads(capsys.readouterr().out)
     assert result["rows"] == 90, "the same conversation again is no new one"
     average = {s["name"]: s["average"] for s in result["systems"]}
-    assert set(average) == {"ridge", "ordinal", *(f"constant {b}" for b in range(1, 6)), "majority", "length only"}
+    assert set(average) == {
+        "ridge",
+        "ordinal",
+        "shipped",
+        *(f"constant {b}" for b in range(1, 6)),
+        "majority",
+        "length only",
+    }
     for kind in ("ridge", "ordinal"):
         assert (
             average[kind]["qwk"]["value"] > 0.6

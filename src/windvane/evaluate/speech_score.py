@@ -25,7 +25,7 @@ from windvane.errors import UserError
 from windvane.evaluate.speech_abstain import abstains
 from windvane.evaluate.speech_clean import cleaned, words
 from windvane.evaluate.speech_features import FEATURES
-from windvane.evaluate.speech_scorer import Scorer, load, score
+from windvane.evaluate.speech_scorer import Scorer, load, score, shipped
 
 DEFAULT = "default"
 UNSURE, SPREAD, SET_ASIDE = 0.4, 2.0, 0.3
@@ -82,7 +82,7 @@ def open_scorer(spec: str = DEFAULT, **options: Any) -> TranscriptScorer:
     """`default` (shipped, weight-free), FILE.json (a saved weight-free scorer), else a model's or backend's name (`options`:
     `speech_model.open_model`'s: device, dtype, method, adapters, server, calls)."""
     if spec == DEFAULT:
-        return FeatureScorer(spec, load(Path(__file__).with_name("scorers") / "default.json"))
+        return FeatureScorer(spec, shipped())
     if spec.endswith(".json"):
         return FeatureScorer(spec, load(Path(spec)))
     from windvane.evaluate.speech_model import open_model

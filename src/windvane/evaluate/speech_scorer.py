@@ -3,7 +3,7 @@
 In: a transcript. Out: for each criterion of its part the expected band, the nearest band with its probability, and what every feature
 contributed. Two kinds of model, each its own part and criterion: "ridge", a weighted sum plus the bands' mean (contributions in bands);
 "ordinal", proportional odds (McCullagh 1980): P(band <= b_k) = sigmoid(t_k - sum of contributions), contributions in logits. A
-feature's contribution is weight * (value - mean) / deviation, mean and deviation of the training transcripts.
+feature's contribution is weight * (value - mean) / deviation, mean and deviation of the training transcripts, the quotient cut at 3.
 """
 
 from __future__ import annotations
@@ -22,6 +22,10 @@ from windvane.errors import UserError
 from windvane.evaluate.speech_features import FEATURES, features
 from windvane.schema import decode, encode
 from windvane.store import write_atomic
+
+FARTHEST = (
+    3.0  # deviations from the training mean; what is farther counts as that far, since nothing was learnt about it
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +82,8 @@ def score(scorer: Scorer, record: Transcript) -> list[Estimate]:
 
 def estimate(line: Line, values: dict[str, float]) -> Estimate:
     """From features that were counted already."""
-    given = {f: line.weights[f] * (values[f] - line.means[f]) / line.deviations[f] for f in line.weights}
+    away = {f: (values[f] - line.means[f]) / line.deviations[f] for f in line.weights}
+    given = {f: line.weights[f] * min(max(z, -FARTHEST), FARTHEST) for f, z in away.items()}
     shift = sum(given.values())
     probabilities = distribution(line, shift)
     if line.kind == "ridge":
@@ -106,6 +111,11 @@ def save(scorer: Scorer, path: Path) -> None:
     write_atomic(
         path, json.dumps({"format": "windvane speech scorer 1", **encode(scorer)}, indent=1, ensure_ascii=False) + "\n"
     )
+
+
+def shipped() -> Scorer:
+    """The package's default scorer; its `about` says what it was trained on."""
+    return load(Path(__file__).with_name("scorers") / "default.json")
 
 
 def load(path: Path) -> Scorer:
