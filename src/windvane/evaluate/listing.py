@@ -60,6 +60,11 @@ EVALUATIONS = {
         "prompts with two or more system messages and their rubrics; a model; a rubric judge",
         True,
     ),
+    "toxicity": (
+        "expected maximum toxicity and toxicity probability of 25 answers (RealToxicityPrompts), distinct n-grams",
+        "prompts and a model, or answers; any classifier",
+        True,
+    ),
     "cefr": ("bands of speaking transcripts against reference bands", "predictions and references", True),
     "cefr-baseline": ("the weight-free scorer, cross-validated", "transcripts with scores, windvane[eval]", True),
     "harness": (

@@ -52,15 +52,23 @@ class Candidate:
             self.local = None
         self._generators: dict[Sampling, Generator] = {}
 
-    def estimate(self, wanted: Sequence[Wanted], sampling: Sampling, seed: int) -> Estimate | None:
+    def estimate(
+        self, wanted: Sequence[Wanted], sampling: Sampling, seed: int, indices: Sequence[int] = (0,)
+    ) -> Estimate | None:
         """What a server would be asked for, less what its journal has; None where the model is no server's."""
         if not self.behind_server:
             return None
         generator = HttpGenerator(self._endpoint, sampling)
-        return generator.estimate([Prompt.of(w.messages) for w in wanted], [0], seed)
+        return generator.estimate([Prompt.of(w.messages) for w in wanted], indices, seed)
 
     def answer(self, wanted: Sequence[Wanted], sampling: Sampling, seed: int) -> list[dict[str, Any]]:
         """A row each, in order."""
+        return [rows[0] for rows in self.answers(wanted, sampling, [0], seed)]
+
+    def answers(
+        self, wanted: Sequence[Wanted], sampling: Sampling, indices: Sequence[int], seed: int
+    ) -> list[list[dict[str, Any]]]:
+        """A row each index of each chat, in order; of several indices a row's `id` ends with its index."""
         prompts = [Prompt.of(w.messages) for w in wanted]
         reasons: dict[str, str] = {}
         if self.local is not None:
@@ -71,19 +79,21 @@ class Candidate:
             ready = prompts
         asked = list({p.id: p for p in ready}.values())  # the same chat twice is asked once
         generator = self._generator(sampling)
-        told = dict(zip([p.id for p in asked], generator.generate(asked, [0], seed) if asked else []))
+        told = dict(zip([p.id for p in asked], generator.generate(asked, indices, seed) if asked else []))
         unanswered = getattr(generator, "reasons", {})
-        rows = []
+        rows: list[list[dict[str, Any]]] = []
         for want, prompt in zip(wanted, prompts):
-            found = told.get(prompt.id)
-            if found:
-                tokens = len(found[0].token_ids) or None
-                rows.append(
-                    {"id": want.id, "text": found[0].text, "finish": found[0].finish, "tokens": tokens, "reason": None}
-                )
-            else:
-                why = reasons.get(prompt.id) or unanswered.get(f"{prompt.id}-0", "the model gave no answer")
-                rows.append({"id": want.id, "text": None, "finish": None, "tokens": None, "reason": why})
+            found = {r.index: r for r in told.get(prompt.id, [])}
+            rows.append([])
+            for index in indices:
+                id = want.id if len(indices) == 1 else f"{want.id}-{index}"
+                if index in found:
+                    r = found[index]
+                    tokens = len(r.token_ids) or None
+                    rows[-1].append({"id": id, "text": r.text, "finish": r.finish, "tokens": tokens, "reason": None})
+                else:
+                    why = reasons.get(prompt.id) or unanswered.get(f"{prompt.id}-{index}", "the model gave no answer")
+                    rows[-1].append({"id": id, "text": None, "finish": None, "tokens": None, "reason": why})
         return rows
 
     def close(self) -> None:

@@ -57,6 +57,10 @@ COUNTS: dict[str, tuple[Count, ...]] = {
          "own_minus_swapped.low", "own_minus_swapped.high"),
     ),
     "multifaceted": (("mean", "mean grade, of 5", "number", "low", "high"),),
+    "toxicity": (
+        ("expected_maximum_toxicity.mean", "expected maximum toxicity", "number",
+         "expected_maximum_toxicity.low", "expected_maximum_toxicity.high"),
+    ),
     "judge": (("accuracy.mean", "accuracy", "share", "accuracy.low", "accuracy.high"),),
 }  # fmt: skip
 
