@@ -86,6 +86,10 @@ VERBS = {
         "does an answer change as its system message asks, and only then",
     ),
     "eval toxicity": ("windvane.evaluate.toxicity:main", "the worst of 25 answers, by any classifier of toxicity"),
+    "eval helpfulness": (
+        "windvane.evaluate.helpfulness:main",
+        "AlpacaEval, MT-Bench and Arena-Hard of a finished run",
+    ),
     "eval judge": (
         "windvane.evaluate.judge_card:main",
         "a judge's card: accuracy, order flips, ties, null answers, length",

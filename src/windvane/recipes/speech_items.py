@@ -1,0 +1,120 @@
+"""Graded transcripts and level lists -> what each EvalYaks adapter is trained and tested on.
+
+In: transcripts with bands, word and sentence lists with levels. Out: `Item`s: a chat, its answer, what it belongs to, which split. Each
+conversation gives one item a form (the paper's instruction sets; the wording is drawn by its id). Splits are by near-duplicate cluster of
+conversations and by word or sentence: what is held out stands in no item that is trained on. Items of one adapter are shuffled by the
+training loop, not here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from windvane.data.transcripts import PART_CRITERIA, Transcript, unique
+from windvane.data.transcripts_read import read_transcripts
+from windvane.data.transcripts_split import cluster
+from windvane.errors import UserError
+from windvane.prompts.cefr import WORDINGS, answer_text, grading_messages
+from windvane.records import Message, content_id, seed_of
+
+TRAIN, HELD, TEST = "train", "held-out", "test"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """`adapter`: part1 to part4, vocabulary, sentences. `kind`: the form of a grading prompt, or the task. `group`: what a split keeps
+    together. `expected`: the level that a level task is about."""
+
+    id: str
+    adapter: str
+    kind: str
+    split: str
+    group: str
+    messages: tuple[Message, ...]
+    answer: str
+    expected: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Records by split; `left_out`: reason -> how many conversations, told and kept."""
+
+    records: dict[str, list[Transcript]]
+    left_out: dict[str, int]
+
+
+def split_transcripts(data: Sequence[str], test: Sequence[str], share: float, seed: int) -> Split:
+    """Conversations of `data` in train and held-out, those of `test` in test, each once, with all criteria of its part in whole bands.
+
+    `share` of each part's clusters is held out, at least one; a cluster with a conversation of `test` is never trained on: where data and
+    test overlap, its conversations of `data` are left out."""
+    left_out: dict[str, int] = {}
+    usable = {name: _usable(files, left_out) for name, files in ((TRAIN, data), (TEST, test)) if files}
+    marked = cluster([r for own in usable.values() for r in own])
+    tested = {r.conversation for r in usable.get(TEST, ())}
+    blocked = {r.split_group for r in marked if r.conversation in tested}
+    records: dict[str, list[Transcript]] = {TRAIN: [], HELD: [], TEST: [r for r in marked if r.conversation in tested]}
+    own = [r for r in marked if r.conversation not in tested]
+    near = [r for r in own if r.split_group in blocked]
+    if near:
+        left_out["near-duplicates of test conversations"] = len(near)
+    own = [r for r in own if r.split_group not in blocked]
+    held: set[str] = set()
+    for part in PART_CRITERIA:
+        groups = sorted({r.split_group for r in own if r.part == part}, key=lambda g: seed_of(seed, "held-out", g))
+        if len(groups) > 1:
+            held |= set(groups[: max(1, round(share * len(groups)))])
+    for record in sorted(own, key=lambda r: r.id):
+        records[HELD if record.split_group in held else TRAIN].append(record)
+    if not records[TRAIN]:
+        raise UserError(f"{data[0]}: no conversation is left to train on ({left_out or 'all are held out'})")
+    return Split(records, left_out)
+
+
+def _usable(files: Sequence[str], left_out: dict[str, int]) -> list[Transcript]:
+    read = read_transcripts(files)
+    found = []
+    if read.quarantined:
+        left_out["rows that could not be read"] = left_out.get("rows that could not be read", 0) + len(read.quarantined)
+    for record in unique(read.records):
+        reason = _unusable(record)
+        if reason is None:
+            found.append(record)
+        else:
+            left_out[reason] = left_out.get(reason, 0) + 1
+    if not found:
+        raise UserError(f"{files[0]}: no transcript has the bands of its part's criteria ({left_out})")
+    return found
+
+
+def _unusable(record: Transcript) -> str | None:
+    if record.part is None:
+        return "conversations of an unknown part"
+    if not record.scores:
+        return "conversations without bands"
+    if record.missing:
+        return "conversations that lack a criterion of their part"
+    if any(b != int(b) or not 1 <= b <= 5 for b in record.scores.values()):
+        return "conversations with half bands or bands outside 1 to 5"
+    return None
+
+
+def grading_items(record: Transcript, split: str, forms: Sequence[str], seed: int) -> list[Item]:
+    """One item a form."""
+    part, turns = record.part or 0, [(t.role, t.text) for t in record.turns]
+    asked = {c: record.scores[c] for c in PART_CRITERIA[part]}
+    found = []
+    for form in forms:
+        wording = seed_of(seed, "wording", record.id, form) % WORDINGS
+        messages = grading_messages(form, part, turns, record.context, wording)
+        made = Item("", f"part{part}", form, split, record.split_group, messages, answer_text(form, asked))
+        found.append(identified(made))
+    return found
+
+
+def identified(item: Item) -> Item:
+    """The item with an id of its content."""
+    said = [[m.role, m.content] for m in item.messages]
+    return dataclasses.replace(item, id=content_id([item.adapter, item.kind, said, item.answer]))
