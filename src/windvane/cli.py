@@ -29,6 +29,10 @@ VERBS = {
         "SPPO's claims re-run small: games, the embedded world, a cyclic judge",
     ),
     "claim longpo": ("windvane.claims.longpo:main", "LongPO's claims re-run small: three rounds, its arms, retention"),
+    "claim evalyaks": (
+        "windvane.claims.evalyaks:main",
+        "EvalYaks' claim re-run small: adapters against a recalibrated base and no weights",
+    ),
     "claim page": ("windvane.claims.page:main", "draw docs/claims.md from the kept claims"),
     "train": ("windvane.recipes.own:main", "any objective on your own pairs, scored groups, labelled answers or chats"),
     "train janus": (

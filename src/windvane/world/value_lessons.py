@@ -30,9 +30,9 @@ SHAPE = {  # about 0.12 million parameters
     "tie_word_embeddings": True,
     "initializer_range": 0.05,
 }
-STEPS = 1500
+STEPS = 1200
 NO_SYSTEM, EMPTY = 0.3, 0.1  # shares of the lessons without a system message, and with one that says nothing
-FOLLOWED = 0.4
+FOLLOWED = 0.5
 SYNONYMS = 0.4  # share of the messages
 SKILL, SKILL_SEED = 240, 7
 MEASURED = (

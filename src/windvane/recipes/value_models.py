@@ -1,0 +1,155 @@
+"""The end of `windvane train janus`: what each model's training came to, its drawing, the report, RUN/model with a card, the manifest.
+
+In: a run folder whose models stand. Out: summary.json, evaluations/NAME/ (result.json and plot.svg, which the report shows), report.html,
+model/, manifest.json. Everything is a function of the run's files alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from windvane.recipes.finish import moved_adapter
+from windvane.recipes.value_best_of import BEST, counts
+from windvane.recipes.value_training import Name, TrainJanus, start_of
+from windvane.report.charts import Axis, Point, Series, chart
+from windvane.report.page import write_report
+from windvane.store import RunFolder, publish_folder, read_jsonl, write_atomic
+
+REWARDS = ("reward", "reward-general")
+SVG = '<svg xmlns="http://www.w3.org/2000/svg" '
+
+
+def finish(run: RunFolder, s: TrainJanus, notes: list[str]) -> None:
+    """Write everything."""
+    found = {name: _reward(run / name, name) if name in REWARDS else _model(run / name, name) for name in s.wanted}
+    summary: dict[str, Any] = {
+        "recipe": "train janus",
+        "model": s.model,
+        "models": [{"name": name, "start": start_of(name) or s.model, **figures} for name, figures in found.items()],
+        "notes": notes,
+    }
+    if s.best_of.model is not None:
+        summary["best_of"] = _best_of(run, s)
+    for name in s.wanted:
+        _evaluation(run, name, found[name])
+    write_atomic(run / "summary.json", json.dumps(summary, indent=1, allow_nan=False) + "\n")
+    write_report(run.path)
+    last = [name for name in s.wanted if name not in REWARDS]
+    if last:
+        _publish(run, last[-1], found[last[-1]], s)
+    run.write_manifest()
+    run.status("done", 1, 1)
+
+
+def _model(folder: Path, name: Name) -> dict[str, Any]:
+    """Held-out loss before and after (of the step that was kept), and what rows shared."""
+    rows = [row for _, row in read_jsonl(folder / "train" / "metrics.jsonl")]
+    held = [row for row in rows if row["split"] == "held-out"]
+    steps = [row for row in rows if row["split"] == "train"]
+    return {
+        "steps": len(steps),
+        "train_loss": steps[-1]["loss"],
+        "test_loss_start": held[0]["loss"] if held else None,
+        "test_loss": held[-1]["loss"] if held else None,
+        **json.loads((folder / "shared.json").read_text(encoding="utf-8")),
+    }
+
+
+def _reward(folder: Path, name: Name) -> dict[str, Any]:
+    found = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    held, tokens = found["held_out"], found["tokens"]
+    return {
+        "pairs": found["drawn"],
+        "accuracy": held.get("accuracy"),
+        "held_out_pairs": held["pairs"],
+        "row_tokens": tokens["rows"],
+        "tree_tokens": tokens["trees"],
+        "saved": round(1 - tokens["trees"] / tokens["rows"], 4),
+    }
+
+
+def _best_of(run: RunFolder, s: TrainJanus) -> dict[str, Any]:
+    """Mean reward of the favourite of N over the prompts."""
+    rows = [row for _, row in read_jsonl(run / f"{BEST}.jsonl")]
+    curve = {str(n): sum(row["curve"][str(n)] for row in rows) / len(rows) for n in counts(s.best_of.most)}
+    return {"model": s.best_of.model, "prompts": len(rows), "reward": curve}
+
+
+def _evaluation(run: RunFolder, name: Name, figures: dict[str, Any]) -> None:
+    """evaluations/NAME, for the report."""
+    if name in REWARDS:
+        told = (
+            f"Accuracy {figures['accuracy']:.1%} on {figures['held_out_pairs']} held-out pairs."
+            if figures["accuracy"] is not None
+            else "No pairs were held out, so nothing was measured."
+        )
+    elif figures["test_loss"] is not None:
+        told = f"Loss on the collection's test instructions {figures['test_loss_start']:.4g} before, {figures['test_loss']:.4g} after."
+    else:
+        told = "The collection has no test instructions, so no held-out loss was measured."
+    folder = run / "evaluations" / name
+    plain = {k: v for k, v in figures.items() if v is not None}
+    write_atomic(folder / "result.json", json.dumps({"name": "training", "headline": told, **plain}, indent=1) + "\n")
+    write_atomic(folder / "plot.svg", _plot(run / name / "train" / "metrics.jsonl", name))
+
+
+def _plot(metrics: Path, name: str) -> str:
+    """Loss by step: every step's, and the held-out examples'."""
+    rows = [row for _, row in read_jsonl(metrics)]
+    series = []
+    for kind, split, label in (("train", "train", "training"), ("heldout", "held-out", "held out")):
+        points = tuple(
+            Point(r["step"], r["loss"], tip=f"step {r['step']}: {r['loss']:.4g}") for r in rows if r["split"] == split
+        )
+        series += [Series(label, kind, (points,))] if points else []
+    drawn = chart(
+        f"loss-{name}", f"{name}: loss", "Loss by optimizer step; dots are held-out examples.", series,
+        Axis("step", "whole"), Axis("loss"),
+    )  # fmt: skip
+    return str(drawn or "<svg viewBox='0 0 1 1'></svg>").replace("<svg ", SVG, 1) + "\n"
+
+
+def _publish(run: RunFolder, name: Name, figures: dict[str, Any], s: TrainJanus) -> None:
+    """RUN/model: the last model that answers, linked where the file system can."""
+    source, aside = run / name / "model", run / "model.tmp"
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir()
+    for file in sorted(source.iterdir()):
+        if file.name == "adapter_config.json":
+            (aside / file.name).write_text(moved_adapter(file, run / "model"), encoding="utf-8")
+            continue
+        try:
+            os.link(file, aside / file.name)
+        except OSError:
+            shutil.copyfile(file, aside / file.name)
+    lines = [f"- {key.replace('_', ' ')}: {value}" for key, value in figures.items() if value is not None]
+    base = "an embedded toy model" if s.model.startswith("world:") else f"`{Path(s.model).name}`"
+    text = (
+        f"# {name}\n\nTrained by `windvane train janus` (Aligning to Thousands of Preferences, arXiv 2405.17977) from {base}: it "
+        "takes a person's values in the system message. Measured in training; losses in nats, held out on the collection's test "
+        "instructions:\n\n" + "\n".join(lines) + "\n"
+    )
+    (aside / "README.md").write_text(text, encoding="utf-8")
+    publish_folder(aside, run / "model")
+
+
+def table(summary: dict[str, Any], folder: Path) -> str:
+    """For a terminal."""
+    lines = []
+    for row in summary["models"]:
+        if "accuracy" in row:
+            what = "no pairs held out" if row["accuracy"] is None else f"held-out accuracy {row['accuracy']:.3f}"
+        elif row["test_loss"] is None:
+            what = f"{row['steps']} steps, training loss {row['train_loss']:.4g}, nothing held out"
+        else:
+            what = f"{row['steps']} steps, test loss {row['test_loss_start']:.4g} -> {row['test_loss']:.4g}"
+        lines.append(f"{row['name']:>14}  from {row['start']}: {what}; {row['saved']:.1%} of the rows' tokens shared")
+    if "best_of" in summary:
+        curve = ", ".join(f"{n}: {reward:.3f}" for n, reward in summary["best_of"]["reward"].items())
+        lines.append(f"best of N by the reward model, its own mean reward (it rises by its making): {curve}")
+    model = f"\nmodel:  {folder / 'model'}" if (folder / "model").exists() else ""
+    return "\n".join([*lines, *summary["notes"], f"report: {folder / 'report.html'}{model}"])
