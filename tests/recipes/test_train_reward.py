@@ -17,7 +17,7 @@ from windvane.backends.reward import open_judge as open_reward_judge
 from windvane.errors import UserError
 from windvane.protocols import Question
 from windvane.recipes.train_reward import main
-from windvane.records import Response
+from windvane.records import Message, Prompt, Response
 
 QUICK = [
     "--train.lr",
@@ -167,12 +167,20 @@ def test_other_settings_or_other_data_are_refused(place, tmp_path):
         main(command(place, out, "bt", data))
 
 
-def test_a_template_that_drops_the_system_message_is_refused(place, tmp_path):
+def test_a_template_without_a_system_role_gets_the_message_in_the_user_s_turn(place, tmp_path, capsys):
     tokenizer = tiny.byte_tokenizer()
     tokenizer.chat_template = tokenizer.chat_template.replace("'[SYS] ' + m['content'] + ' [/SYS] '", "''")
     base = tiny.folder(tmp_path / "base")
     tokenizer.save_pretrained(base)
-    row = {"system": "Be kind.", "prompt": "a", "chosen": "b", "rejected": "c"}
-    (tmp_path / "p.jsonl").write_text(json.dumps(row))
-    with pytest.raises(UserError, match="leaves the system message out in silence"):
-        main(command(tmp_path, tmp_path / "run", "bt", "p.jsonl"))
+    rows = [{"system": "Be kind.", "prompt": f"a{i}", "chosen": "b", "rejected": "c"} for i in range(8)]
+    (tmp_path / "p.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert main([*command(tmp_path, tmp_path / "run", "bt", "p.jsonl"), "--train.held-out", "0"]) == 0
+    assert "leaves the system message out: the system message is put at the head" in capsys.readouterr().err
+    assert "leaves the system message out" in json.loads((tmp_path / "run/summary.json").read_text())["notes"][0]
+    judge = open_reward_judge(str(tmp_path / "run/model"), "cpu", "float32")
+    answer, user = Response("r", "p", 0, "b", (), "stop"), Message("user", "a0")
+    apart, joined, without = (
+        judge.rewards([(Prompt.of(chat), answer)])[0]
+        for chat in ((Message("system", "Be kind."), user), (Message("user", "Be kind.\n\na0"),), (user,))
+    )
+    assert apart == joined != without

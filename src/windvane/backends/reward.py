@@ -18,6 +18,7 @@ from windvane.errors import UserError
 from windvane.modeling.decode import micro_batches
 from windvane.modeling.load import load_sequence_classifier, load_tokenizer
 from windvane.prompts.chat import answered
+from windvane.prompts.system_role import seated
 from windvane.protocols import Question
 from windvane.records import Prompt, Response
 
@@ -82,7 +83,7 @@ class RewardJudge:
 
     def _render(self, prompt: Prompt, response: Response) -> list[int]:
         try:
-            ids = list(answered(self.tokenizer, prompt.messages, response.text))
+            ids = list(answered(self.tokenizer, seated(self.tokenizer, prompt.messages), response.text))
         except UserError as error:
             raise UserError(f"reward:{self.name}: prompt {prompt.id}: {error}") from None
         if self.limit is not None and len(ids) > self.limit:

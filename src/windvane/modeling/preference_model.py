@@ -26,6 +26,7 @@ from windvane.modeling.pooled import Pooler, decoder_of
 from windvane.modeling.preference_heads import HeadShape, PreferenceHead
 from windvane.modeling.tree import Tree
 from windvane.prompts.chat import answered, render
+from windvane.prompts.system_role import seated
 from windvane.records import Message
 from windvane.schema import decode, dumps
 
@@ -66,10 +67,11 @@ class PreferenceModel(nn.Module):
 def chat_tree(
     model: PreferenceModel, tokenizer: Any, messages: Sequence[Message], answers: Sequence[str], name: str
 ) -> Tree:
-    """One row an answer: the chat with it, through the template. With a gate the prompt, rendered alone, is the last row: being a
-    prefix of the others it costs nothing, and its state depends on no answer. Raises `UserError`, opened by `name`, for a chat that
-    the template refuses or that exceeds the window."""
+    """One row an answer: the chat with it, through the template; a system message that it has no role for stands in the user's turn. With
+    a gate the prompt, rendered alone, is the last row: being a prefix of the others it costs nothing, and its state depends on no answer.
+    Raises `UserError`, opened by `name`, for a chat that the template refuses or that exceeds the window."""
     try:
+        messages = seated(tokenizer, messages)
         rows = [list(answered(tokenizer, messages, text)) for text in answers]
         prompt = [list(render(tokenizer, messages))] if model.head.gate is not None else []
     except UserError as error:

@@ -150,7 +150,7 @@ def screen(
         raise UserError(
             f"max_new_tokens is {max_new_tokens} and the model's window {window} tokens; lower max_new_tokens"
         )
-    drops = system == "template" and any(p.messages[0].role == "system" for p in prompts) and _drops_system(tokenizer)
+    drops = system == "template" and any(p.messages[0].role == "system" for p in prompts) and drops_system(tokenizer)
     ready, refused = [], []
     for prompt in prompts:
         name = f"prompt {prompt.id} ({_head(prompt)!r})"
@@ -213,7 +213,8 @@ def _accepts(tokenizer: Any, messages: Sequence[Message]) -> bool:
     return True
 
 
-def _drops_system(tokenizer: Any) -> bool:
+def drops_system(tokenizer: Any) -> bool:
+    """Whether the template leaves a system message out in silence; False where it refuses one."""
     chat = [Message("system", SYSTEM), Message("user", USER)]
     return _accepts(tokenizer, chat) and SYSTEM not in _apply(tokenizer, chat)
 

@@ -7,13 +7,14 @@ line stands between the two, as Mistral's own later templates have it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from windvane.errors import UserError
-from windvane.prompts.chat import System, render
+from windvane.prompts.chat import System, drops_system, merged, render
 from windvane.records import Message
 
-PROBE = "Qwx system probe"
+_MODES: dict[str, System] = {}  # by the template's text: rows by the thousand are asked for
 MERGED = (
     "the chat template {}: the system message is put at the head of the user's turn, in training and inference alike"
 )
@@ -21,12 +22,24 @@ MERGED = (
 
 def system_mode(tokenizer: Any) -> tuple[System, str | None]:
     """("template", None), or ("merge", a note of one line). `UserError` where the template refuses any chat."""
-    chat = [Message("system", PROBE), Message("user", "Qwx user probe")]
+    chat = [Message("system", "A system message."), Message("user", "A user's turn.")]
     render(tokenizer, chat[1:])
     try:
-        ids = render(tokenizer, chat)
+        render(tokenizer, chat)
     except UserError:
         return "merge", MERGED.format("refuses a system message")
-    if PROBE not in tokenizer.decode(ids):
+    if drops_system(tokenizer):  # by its text: a small vocabulary may have no token for a probe's words
         return "merge", MERGED.format("leaves the system message out")
     return "template", None
+
+
+def seated(tokenizer: Any, messages: Sequence[Message]) -> Sequence[Message]:
+    """The chat as the template takes it: with its system message in the user's turn where it has no place of its own."""
+    if messages[0].role != "system":
+        return messages
+    key = tokenizer.chat_template
+    if not isinstance(key, str):  # several by name, or none: asked each time
+        return merged(messages) if system_mode(tokenizer)[0] == "merge" else messages
+    if key not in _MODES:
+        _MODES[key] = system_mode(tokenizer)[0]
+    return merged(messages) if _MODES[key] == "merge" else messages

@@ -26,7 +26,7 @@ from windvane.errors import UserError
 from windvane.modeling.load import load_tokenizer
 from windvane.modeling.preference_heads import HeadShape
 from windvane.modeling.preference_model import PreferenceModel, save_preference_model, start_preference_model
-from windvane.prompts.chat import screen
+from windvane.prompts.system_role import system_mode
 from windvane.recipes.launch import launch
 from windvane.schema import dumps
 from windvane.settings import settle
@@ -109,8 +109,10 @@ def _train(s: TrainReward, folder: RunFolder, sources: list[list[PreferencePair]
         torch.set_num_threads(s.threads)
     start, cpu = time.perf_counter(), time.process_time()
     tokenizer = load_tokenizer(s.model)
-    system = [p.prompt for pairs in sources for p in pairs if p.prompt.messages[0].role == "system"]
-    screen(system[:1], tokenizer, sys.maxsize, 0)  # a template that would leave every system message out is refused
+    note = None
+    if any(p.prompt.messages[0].role == "system" for pairs in sources for p in pairs):
+        note = system_mode(tokenizer)[1]  # the judge that opens the model does the same
+        print(f"windvane: note: {s.model}: {note}", file=sys.stderr) if note else None
     training, held_pairs = hold_out(sources, s.train.held_out, s.seed)
     model = _opened(s, tokenizer)
     made = [[preference_example(model, tokenizer, p) for p in pairs] for pairs in training]
@@ -129,6 +131,7 @@ def _train(s: TrainReward, folder: RunFolder, sources: list[list[PreferencePair]
         "drawn": len(found),
         "held_out": {"pairs": len(held), **(trainer.measure(held) if held else {})},
         "computed_as": trainer.pooler.mode,
+        **({"notes": [note]} if note else {}),
         "tokens": {"trees": sum(e.tokens for e in found), "rows": sum(_row_tokens(e) for e in found)},
     }
     aside = folder / "model.tmp"
