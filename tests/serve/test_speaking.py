@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import time
 
 import pytest
@@ -74,6 +75,9 @@ HOSTILE = {
     "json": '[{"Candidate": "I live in a town near the sea."}, {"Candidate": 5}, null]',
     "stamps": "00:00:01 - " * 9000 + "Candidate: I live in a town.",
     "sentences": "Candidate: " + "I go. You see! We do? " * 4000,
+    "json-like": '{"Candidate": "' * 6000,
+    "half json": "[" + '{"Candidate": "I go."},,' * 4000,
+    "quotes": "Candidate: " + "' \" " * 20_000,
     "newlines": "Candidate: x\n" * 7000,
 }
 
@@ -82,9 +86,7 @@ HOSTILE = {
 def test_hostile_text_is_scored_or_refused(client, name):
     """Within seconds, and never as a failure of the service."""
     start = time.perf_counter()
-    # a lone surrogate is JSON all the same: "\ud83d"
-    import json
-
+    # by hand: a lone surrogate is JSON all the same
     reply = client.post(
         "/api/v1/score",
         content=json.dumps({"text": HOSTILE[name], "part": 1}),
@@ -135,7 +137,7 @@ def test_a_batch(client):
     read = list(csv.DictReader(io.StringIO(client.get(f"/api/v1/batches/{key}/scores.csv").text)))
     assert [r["status"] for r in read] == ["scored", "scored", "abstained", "unread"]
     assert read[0]["name"] == "'=1+1"  # no formula
-    [one] = [s for s in score(client, SPOKEN, part=1, explain=False).json()["sheets"]]
+    [one] = score(client, SPOKEN, part=1, explain=False).json()["sheets"]
     assert float(read[0]["expected_GV"]) == pytest.approx(one["bands"][0]["expected"], abs=6e-4)
     assert len(client.get(f"/api/v1/batches/{key}/scores.jsonl").text.splitlines()) == 3
     whole = list(csv.DictReader(io.StringIO(client.get(f"/api/v1/batches/{key}/candidates.csv").text)))
