@@ -65,6 +65,11 @@ EVALUATIONS = {
         "prompts and a model, or answers; any classifier",
         True,
     ),
+    "helpfulness": (
+        "AlpacaEval, MT-Bench and Arena-Hard of a finished run, in one command",
+        "a run; a judge that is a language model; the benchmarks' files",
+        True,
+    ),
     "cefr": ("bands of speaking transcripts against reference bands", "predictions and references", True),
     "cefr-baseline": ("the weight-free scorer, cross-validated", "transcripts with scores, windvane[eval]", True),
     "harness": (
