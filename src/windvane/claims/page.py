@@ -19,6 +19,7 @@ from windvane.store import write_atomic
 SECTIONS = {  # a claim's own part of the page
     "sppo": "windvane.claims.sppo_section:section",
     "longpo": "windvane.claims.longpo_section:section",
+    "evalyaks": "windvane.claims.evalyaks_section:section",
 }
 
 HEAD = """# The papers' claims, re-run small

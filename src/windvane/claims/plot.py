@@ -17,6 +17,7 @@ from windvane.claims.record import Claim, over_seeds
 FIGURES = {  # a claim's own panels: {name: (title, panels)}
     "sppo": "windvane.claims.sppo_figures:panels",
     "longpo": "windvane.claims.longpo_figures:panels",
+    "evalyaks": "windvane.claims.evalyaks_section:panels",
 }
 WIDTH, PANEL, HEIGHT, LEFT, TOP = 900, 300, 232, 46, 34
 COLOURS = ("#0b6bcb", "#c2410c", "#15803d", "#7e22ce", "#b45309", "#0f766e", "#be185d", "#475569")
