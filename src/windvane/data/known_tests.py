@@ -1,9 +1,9 @@
 """Does a text hold a prompt of a published test set? By fingerprints: no text of a test set is shipped.
 
-In: texts. Out: for each the test prompt that it is, or that it holds, or None. A set is a file of known_tests/: a line a prompt, its row and
-truncated SHA-256s: of the whole prompt, and of runs of words in it (the first, the middle and the last run of 13 words, or of all words
-where there are 6 to 12). Words are compared in lower case without punctuation, as `leakage` does, which is for test sets at hand: it finds
-any run of 13 words, this one a whole prompt wherever it stands, and of a cut one what still holds a fingerprinted run.
+In: texts. Out: for each the test prompt that it is, or that it holds, or None. A set is a file of known_tests/: a line a prompt, its row
+and truncated SHA-256s: of the whole prompt, and of runs of words in it (the first, the middle and the last run of 13 words, or of all
+words where there are 6 to 12). Words are compared in lower case without punctuation, as `leakage` does, which is for test sets at hand:
+it finds any run of 13 words, this one a whole prompt wherever it stands, and of a cut one what still holds a fingerprinted run.
 """
 
 from __future__ import annotations
@@ -59,7 +59,11 @@ def lines(prompts: Sequence[str]) -> Iterator[str]:
 def known_sets() -> tuple[TestSet, ...]:
     """Every set that is shipped."""
     room = files("windvane") / "data" / "known_tests"
-    return tuple(_read(one.read_text("utf-8")) for one in sorted(room.iterdir(), key=lambda p: p.name) if one.name.endswith(".txt"))
+    return tuple(
+        _read(one.read_text("utf-8"))
+        for one in sorted(room.iterdir(), key=lambda p: p.name)
+        if one.name.endswith(".txt")
+    )
 
 
 def _read(text: str) -> TestSet:

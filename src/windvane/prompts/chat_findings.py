@@ -84,7 +84,7 @@ def _prefix(tokenizer: Any, stops: Collection[int]) -> Finding:
         return Finding(name, "ok", "yes, in tokens")
     if full.startswith(text):
         return Finding(name, "note", "in text; tokens merge across the border, so the answer is tokenised by itself")
-    at = next((i for i, (a, b) in enumerate(zip(text, full)) if a != b), min(len(text), len(full)))
+    at = _parting(text, full)
     told = f"no: the prompt ends with {text[at:][:30]!r} for generation and goes on with {full[at:][:30]!r} under an answer"
     mend = (
         "sampled answers are trained on by id; to train on text take --thinking off, or mend the template"
@@ -98,10 +98,15 @@ def _generation(tokenizer: Any, stops: Collection[int]) -> Finding:
     name = "generation prompt"
     text, _ = rendered(tokenizer, [Message("user", USER)])
     bare, _ = rendered(tokenizer, [Message("user", USER)], False)
-    written = text[len(bare) :] if text.startswith(bare) else text
+    written = text[_parting(text, bare) :]
     return Finding(
         name, "ok", f"{written!r}" if written else "none, and none is needed: the answer follows the user turn"
     )
+
+
+def _parting(a: str, b: str) -> int:
+    """Where two texts part."""
+    return next((i for i, (x, y) in enumerate(zip(a, b)) if x != y), min(len(a), len(b)))
 
 
 def _thinking(tokenizer: Any, stops: Collection[int]) -> Finding:
@@ -155,19 +160,18 @@ def _several(tokenizer: Any, stops: Collection[int]) -> Finding:
 def _stop(tokenizer: Any, stops: Collection[int]) -> Finding:
     name = "EOS is learnt"
     try:
-        one = render_answer(tokenizer, [Message("user", USER)], [Message("assistant", ANSWER)], stops)
-        stopped, last = one.stopped, tokenizer.convert_ids_to_tokens(one.answer_ids[-1])
+        ids = render_answer(tokenizer, [Message("user", USER)], [Message("assistant", ANSWER)], stops).answer_ids[-1:]
     except UserError:
-        _, whole = rendered(tokenizer, [Message("user", USER), Message("assistant", ANSWER)], False)
-        found = [i for i in whole[-3:] if i in stops]
-        stopped, last = bool(found), tokenizer.convert_ids_to_tokens(found[-1]) if found else ""
-    if not stopped:
+        ids = rendered(tokenizer, [Message("user", USER), Message("assistant", ANSWER)], False)[1][-3:]
+    found = [i for i in ids if i in stops]
+    if not found:
         names = ", ".join(map(str, tokenizer.convert_ids_to_tokens(sorted(stops))))
         return Finding(
             name, "note", f"no: the template ends an answer with none of the tokens that stop generation ({names})",
             "train with --append-eos, or name the template's own end in generation_config.json's eos_token_id",
         )  # fmt: skip
-    if tokenizer.pad_token_id is not None and tokenizer.pad_token_id == tokenizer.eos_token_id:
+    last = tokenizer.convert_ids_to_tokens(found[-1])
+    if found[-1] == tokenizer.pad_token_id:
         told = f"yes, {last}; pad is the same token, which a trainer that masks padding by id never learns (here places are masked)"
         return Finding(name, "note", told)
     return Finding(name, "ok", f"yes, {last}")

@@ -168,6 +168,7 @@ class OwnFlow:
                 "chats whose assistant turns became a row each, since the template renders earlier turns otherwise",
             ),
             ("endless", "answers end with no stop token, and do not teach the model to end"),
+            ("unknown", "answers hold a token that stands for what the tokenizer does not know"),
             ("retokenised", "answers were sampled by another tokenizer and are tokenised again from their text"),
         ):
             if counts[name]:

@@ -15,7 +15,7 @@ from windvane.data.layout_columns import Kind
 from windvane.data.layouts import read_own
 from windvane.errors import UserError
 from windvane.prompts.chat import render
-from windvane.prompts.chat_answers import render_answer
+from windvane.prompts.chat_answers import refuse_endless, render_answer
 from windvane.recipes.own_rows import Made, Rendering, make_records
 from windvane.records import Group, Message, Prompt, Response
 from windvane.store import read_records
@@ -56,7 +56,10 @@ def made_from(
             f"{source}: it holds {what} (read: {', '.join(data.layout.columns.values())}; not read: "
             f"{', '.join(data.layout.unread) or 'nothing'}); judge them first (windvane judge), or name the columns: --columns ROLE=COLUMN"
         )
-    return make_records(data, tokenizer, stops, window, how, collect), data.layout.kind
+    made = make_records(data, tokenizer, stops, window, how, collect)
+    if made.responses and not any(r.finish == "stop" for r in made.responses):
+        raise UserError(f"{source}: {refuse_endless(tokenizer, stops)}")
+    return made, data.layout.kind
 
 
 def _of_folder(folder: Path, tokenizer: Any, stops: Collection[int], window: int, how: Rendering) -> Made:

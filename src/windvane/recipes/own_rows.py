@@ -18,7 +18,7 @@ from windvane.data.layouts import OwnData, OwnRow, Unread
 from windvane.errors import UserError
 from windvane.pair import TIE, inclusive
 from windvane.prompts.chat import System
-from windvane.prompts.chat_answers import Closing, Rendered, Rewritten, refuse_endless, render_answer, render_text
+from windvane.prompts.chat_answers import Closing, Rendered, Rewritten, render_answer, render_text
 from windvane.records import Group, Member, Message, Prompt, Response
 
 
@@ -70,8 +70,6 @@ def make_records(
             seen[one.prompt.id] += 1
             number = seen[one.prompt.id]
             _add(made, one, rendered, one.prompt.id if number == 1 else f"{one.prompt.id}.{number}", tokenizer, how)
-    if made.responses and not any(r.finish == "stop" for r in made.responses):
-        raise UserError(f"{data.source}: {refuse_endless(tokenizer, stops)}")
     return made
 
 
@@ -130,6 +128,7 @@ def _add(made: Made, row: OwnRow, rendered: list[Rendered], key: str, tokenizer:
         id, finish = f"{key}-{i}", "stop" if one.stopped else "length"
         made.responses.append(Response(id, key, i, told(turns), one.answer_ids, finish))
         made.counts["endless"] += not one.stopped
+        made.counts["unknown"] += tokenizer.unk_token_id is not None and tokenizer.unk_token_id in one.answer_ids
         if len(one.spans) > 1:
             made.spans[id] = one.spans
     made.groups.append(grouped(key, row, [r.answer_ids for r in rendered], how.score_scale))
