@@ -86,13 +86,15 @@ def cross_validate(
         asked = [rows[i] for i in at]
         for kind in KINDS:
             scorer = fit(train, kind, "training folds")
-            _fill(own[kind], at, [expected(scorer, held[i]) for i in at])
+            _fill(own[kind], at, [expected(scorer, held[i]) if knows(scorer, held[i]) else None for i in at])
         _fill(own["length only"], at, predict_length(fit_length(train_rows), asked))
         _fill(own["majority"], at, majority(train_rows, asked))
     scale = Scale()
     systems = [System(kind, own[kind], "model", "readable features") for kind in KINDS]
     default = shipped()
-    systems.append(System(SHIPPED, [_known(default, r) for r in held], "model", default.about))
+    systems.append(
+        System(SHIPPED, [expected(default, r) if knows(default, r) else None for r in held], "model", default.about)
+    )
     systems += [System(f"constant {b:g}", [dict.fromkeys(r.reference, b) for r in rows], "line") for b in scale.bands]
     systems.append(System("majority", own["majority"], "line", "of the training folds"))
     systems.append(
@@ -108,9 +110,9 @@ def cross_validate(
     }
 
 
-def _known(scorer: Scorer, record: Transcript) -> Bands | None:
-    """None where the scorer knows no such part."""
-    return expected(scorer, record) if any(line.part == str(record.part) for line in scorer.lines) else None
+def knows(scorer: Scorer, record: Transcript) -> bool:
+    """Whether the record's part is one that the scorer was trained on."""
+    return any(line.part == (str(record.part) if record.part else "all") for line in scorer.lines)
 
 
 def expected(scorer: Scorer, record: Transcript) -> Bands:
