@@ -1,12 +1,14 @@
 """Long documents, open questions, grades by a rubric judge: by hand through scripts, a tiny model, broken off and resumed."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from windvane.backends import rubric
 from windvane.errors import UserError
-from windvane.evaluate.long_chat import main, read_questions, summarise
+from windvane.evaluate.long_chat import main, summarise
+from windvane.evaluate.long_chat_files import read_grades, read_questions
 from windvane.protocols import Grade
 
 ROWS = [
@@ -145,11 +147,61 @@ def test_a_model_of_weights_answers_greedily_and_refuses_what_is_too_long(files,
     assert found["graded"] == 1 and found["cut"] == 0 and "12" in reason
 
 
+def test_given_answers_are_graded_beside_a_models_and_grades_are_summed_up_again(files, capsys):
+    """The same answers as a's and b's scripts give: the same grades; the rows read again: the same figures."""
+    third = read_questions(files / "q.jsonl", False, None)[0][2].id
+    given = [
+        {"question_id": "q1", "model": "a", "text": "a blue one"},
+        {"id": 2, "prediction": "a lake, a lake"},
+        {"id": "x"},
+    ]
+    path = lines(files / "given.jsonl", [*given, {"id": "no question's", "text": "?"}])
+    assert main([*command(files, models=("b",)), "--answers", path]) == 0
+    found = json.loads(capsys.readouterr().out)
+    b, a = found["models"]
+    assert (a["model"], a["average"], a["graded"], a["asked"]) == ("a", 5.0, 1, 3) and (b["average"], b["graded"]) == (
+        2.0,
+        3,
+    )
+    assert a["ungraded"]["no answer in the file"] == 1
+    assert [(c["first"], c["second"], c["mean"]) for c in found["comparisons"]] == [("a", "b", 3.0)]
+    grades = files / "out" / "grades.jsonl"
+    assert third in grades.read_text()
+    assert main([str(grades), "--json", "--out", str(files / "again")]) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert {k: again[k] for k in ("models", "comparisons", "label", "judge")} == {
+        k: found[k] for k in ("models", "comparisons", "label", "judge")
+    }
+    assert (files / "again" / "plot.svg").exists()
+    # The same command goes on; with other answers under the same name it does not.
+    assert main([*command(files, models=("b",)), "--answers", path]) == 0
+    assert json.loads(capsys.readouterr().out)["models"] == found["models"]
+    lines(files / "given.jsonl", [given[0] | {"text": "another"}])
+    with pytest.raises(UserError, match="other settings"):
+        main([*command(files, models=("b",)), "--answers", path])
+
+
+def test_grades_that_cannot_be_used_are_counted(files):
+    row = {"question_id": 1, "model": "m", "score": 4}
+    rows = [row, row, row | {"question_id": 2, "score": 6}, row | {"question_id": 3, "score": None}, {"score": 1}, 7]
+    found, left = read_grades(Path(lines(files / "g.jsonl", rows)))
+    assert [r["score"] for r in found] == [4, None]
+    assert left == {"repeated": 1, "score is not 1 to 5": 1, "no model": 1, "not a table": 1}
+    (one,) = summarise(found)["models"]
+    assert (one["average"], one["graded"], one["asked"]) == (4, 1, 2)
+    with pytest.raises(UserError, match=r"no usable grade \(left out: 1 no model\)"):
+        read_grades(Path(lines(files / "g.jsonl", [{"score": 1}])))
+    with pytest.raises(UserError, match="answers none of the questions"):
+        main([*command(files, models=("b",)), "--answers", str(files / "g.jsonl")])
+
+
 def test_mistakes(files):
     with pytest.raises(UserError, match="gives no grades"):
         main(command(files, "--judge", "pairrm:x", models=("b",)))
     with pytest.raises(UserError, match="--judge is needed"):
         main(["--model", "x", "--questions", str(files / "q.jsonl"), "--out", str(files / "o")])
+    with pytest.raises(UserError, match=r"--model M \.\.\. or --answers"):
+        main(["--judge", "rubric:x", "--questions", str(files / "q.jsonl"), "--out", str(files / "o")])
     lines(files / "empty.jsonl", [{"question": "?"}])
     with pytest.raises(UserError, match="1 no document"):
         read_questions(files / "empty.jsonl", False, None)

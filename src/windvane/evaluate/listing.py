@@ -46,10 +46,10 @@ EVALUATIONS = {
     ),
     "long-chat": (
         "answers about long documents, graded 1 to 5",
-        "questions with documents; a model; a rubric judge",
+        "grades; or questions with documents, a model or answers, a rubric judge",
         True,
     ),
-    "perplexity": ("nats a token of held-out documents", "a model; documents", True),
+    "perplexity": ("nats a token of held-out documents; two models in pairs", "a model; documents", True),
     "multifaceted": (
         "grades by each user's own rubrics; human votes",
         "a bench file; a model or answers; a rubric judge",

@@ -1,10 +1,11 @@
 """Long answers graded by a rubric, in the manner of LongBench-Chat: open questions on long documents, real or one's own.
 
     windvane eval long-chat --model M ... --questions FILE --judge rubric:BACKEND --out DIR [--rubric FILE] [--with-document]
+    windvane eval long-chat --answers FILE ... --questions FILE --judge rubric:BACKEND --out DIR       given answers graded
+    windvane eval long-chat DIR/grades.jsonl                                                           given grades summed up
 
-In: rows of `document` (or `context`), `question` (or `input`, `query`) and `reference` (or `answer`), JSON or JSON lines; `id` where they
-have one. Out: DIR/answers/MODEL.jsonl, DIR/grades.jsonl (score, feedback, or the reason why there is none), DIR/result.json, DIR/plot.svg;
-killed, the same command goes on.
+In: questions, answers or grades (long_chat_files.py says which fields). Out: DIR/answers/MODEL.jsonl, DIR/grades.jsonl (score, feedback,
+or the reason why there is none), DIR/result.json, DIR/plot.svg; killed, the same command goes on.
 
 As there, the model reads the whole document and answers greedily, and the judge sees the question, the reference answer and the answer,
 not the document (a row without a reference is left out and counted, unless `--with-document` shows the judge all of it). Departures: the
@@ -29,18 +30,19 @@ from windvane.backends.local import Sampling
 from windvane.backends.names import resolve_rubric_judge
 from windvane.backends.server_flags import spending
 from windvane.errors import UserError
-from windvane.evaluate.annotations import read_tables
 from windvane.evaluate.interval_plot import Point, interval_plot
 from windvane.evaluate.intervals import paired_difference
 from windvane.evaluate.live_flags import add_live_flags, check_live
 from windvane.evaluate.live_judge import Expected, tell_expected
 from windvane.evaluate.live_model import Candidate, Wanted, run_answers
 from windvane.evaluate.live_run import JUDGE_CALLS, candidates, judge_server, keep, slug
+from windvane.evaluate.long_chat_files import LongQuestion, read_answers, read_grades, read_questions
 from windvane.evaluate.mt_bench_run import ModelRun, write_lines
+from windvane.evaluate.result_files import keep_result
 from windvane.evaluate.score_interval import interval
 from windvane.prompts.rubric import rubric_messages
 from windvane.protocols import RubricQuestion
-from windvane.records import Message, Prompt, Response, content_id, seed_of
+from windvane.records import Message, Prompt, Response, content_id
 from windvane.runners.here import HereRunner
 from windvane.settings import settle
 from windvane.store import RunFolder, file_sha256, read_jsonl
@@ -53,19 +55,14 @@ RUBRIC = """How well does the answer meet the question, held against the referen
 4: it has what matters of the reference right, with small gaps or slips.
 5: it is complete and right in everything that the reference says, and clear.
 Length and style count for nothing."""
-NAMES = {
-    "document": ("document", "context"),
-    "question": ("question", "input", "query"),
-    "reference": ("reference", "answer"),
-}
 
 
 @dataclass(frozen=True, slots=True)
-class LongQuestion:
-    id: str
-    document: str
-    question: str
-    reference: str | None
+class GivenAnswers:
+    """A file of answers, by its SHA-256; it must be the same when the command is given again."""
+
+    model: str
+    answers: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,51 +76,6 @@ class LongChatRun:
     with_document: bool
     limit: int | None
     batch: int
-
-
-def read_questions(path: Path, unreferenced: bool, limit: int | None) -> tuple[list[LongQuestion], dict[str, int]]:
-    """(questions, left out by reason); `unreferenced`: those without a reference are kept; `limit` of them, drawn by their content."""
-    try:
-        values, broken, _ = read_tables(path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    left: Counter[str] = Counter({"broken JSON": broken} if broken else {})
-    found: dict[str, LongQuestion] = {}
-    for value in values:
-        made = _question(value)
-        if isinstance(made, str):
-            left[made] += 1
-        elif made.reference is None and not unreferenced:
-            left["no reference"] += 1
-        elif made.id in found:
-            left["repeated"] += 1
-        else:
-            found[made.id] = made
-    if not found:
-        why = ", ".join(f"{n} {reason}" for reason, n in left.items()) or "none there"
-        raise UserError(f"{path}: no usable question (left out: {why}); expected document, question, reference")
-    rows = list(found.values())
-    if limit is not None:
-        drawn = sorted(rows, key=lambda q: seed_of("eval long-chat", q.document, q.question))[:limit]
-        rows = [q for q in rows if q in drawn]
-    return rows, dict(left)
-
-
-def _question(value: Any) -> LongQuestion | str:
-    if not isinstance(value, Mapping):
-        return "not a table"
-    told: dict[str, str | None] = {}
-    for name, names in NAMES.items():
-        texts = (value.get(n) for n in names)
-        told[name] = next((t for t in texts if isinstance(t, str) and t.strip()), None)
-    document, question = told["document"], told["question"]
-    if document is None or question is None:
-        return f"no {'document' if document is None else 'question'}"
-    written = value.get("id")
-    named = isinstance(written, (str, int)) and not isinstance(written, bool)
-    return LongQuestion(
-        str(written) if named else content_id([document, question]), document, question, told["reference"]
-    )
 
 
 def wanted(q: LongQuestion) -> Wanted:
@@ -257,6 +209,7 @@ def _expect(
     models: Sequence[Candidate],
     questions: Sequence[LongQuestion],
     rubric: str,
+    given: Sequence[str],
 ) -> None:
     """What it may cost, where a server is paid, before anything is asked."""
     guess, note = "x" * (4 * options.max_new_tokens), f"were every answer {options.max_new_tokens} tokens long"
@@ -265,7 +218,8 @@ def _expect(
         if model.server is not None and not run.finished(f"answers/{slug(model.name)}.jsonl"):
             chats = [Expected(wanted(q).messages, options.max_new_tokens) for q in questions]
             tell_expected(model.name, model.spec, model.server, chats, note)
-        if not run.finished(f"{_stage(model.name)}.jsonl"):
+    for name in [*(m.name for m in models), *given]:
+        if not run.finished(f"{_stage(name)}.jsonl"):
             for q in questions:
                 chat = rubric_messages(asked_of(q, options.with_document), guess, rubric, q.reference)
                 calls.append(Expected(chat, 512))
@@ -274,7 +228,9 @@ def _expect(
 
 def run_live(options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """(result, what the judge's server took)."""
-    check_live(options, "long-chat", ("model", "questions", "judge", "out"))
+    check_live(options, "long-chat", ("questions", "judge"))
+    if not options.model and not options.answers:
+        raise UserError("eval long-chat: --model M ... or --answers FILE ... is needed too")
     kind, _, backend = options.judge.partition(":")
     if kind != "rubric" or not backend:  # before hours of answers
         raise UserError(f"--judge {options.judge}: gives no grades; take rubric:BACKEND")
@@ -288,14 +244,15 @@ def run_live(options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any
             run / "eval.toml",
             LongChatRun("long-chat", options.judge, file_sha256(options.questions), content_id(rubric), *given),
         )
-        models = candidates(options, run, options.model)
-        _expect(options, run, models, questions, rubric)
-        answers = {m.name: answer(options, run, m, questions) for m in models}
+        models = candidates(options, run, options.model) if options.model else []
+        answers = _given(options, run, [m.name for m in models], questions)
+        _expect(options, run, models, questions, rubric, list(answers))
+        answers = {m.name: answer(options, run, m, questions) for m in models} | answers
         judge: Any = None
-        if not all(run.finished(f"{_stage(m.name)}.jsonl") for m in models):
+        if not all(run.finished(f"{_stage(name)}.jsonl") for name in answers):
             server = judge_server(options, run)
             judge = resolve_rubric_judge(options.judge, options.device, server=server, calls=run / JUDGE_CALLS)
-        rows = [r for m in models for r in grade(options, run, m.name, judge, questions, answers[m.name], rubric)]
+        rows = [r for name in answers for r in grade(options, run, name, judge, questions, answers[name], rubric)]
         write_lines(run, "grades.jsonl", rows)
         found = summarise(rows, options.seed)
         label = (
@@ -303,14 +260,53 @@ def run_live(options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any
         )
         result = {"name": "long-chat", "label": label, "judge": options.judge, **found}
         result |= {"questions": len(questions), "left_out": left_out}
-        points = [Point(m["model"][-30:], m.get("average"), m.get("low"), m.get("high")) for m in found["models"]]
-        keep(run, result, interval_plot(points, "Long documents", "grade, 95% intervals over documents", (1, 5)))
+        keep(run, result, _plot(found))
     return result, spending(getattr(getattr(judge, "asker", None), "endpoint", None))
 
 
+def _given(
+    options: argparse.Namespace, run: RunFolder, asked: Sequence[str], questions: Sequence[LongQuestion]
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """Model -> question id -> its given row."""
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for path in options.answers or ():
+        name, rows = read_answers(path, questions)
+        if name in found or slug(name) in {slug(n) for n in (*found, *asked)}:
+            raise UserError(f"{path}: answers of {name}, which stands there already; give each model a name of its own")
+        settle(run / f"answers/{slug(name)}.toml", GivenAnswers(name, file_sha256(path)))
+        found[name] = rows
+    return found
+
+
+def _plot(found: Mapping[str, Any]) -> str:
+    points = [Point(m["model"][-30:], m.get("average"), m.get("low"), m.get("high")) for m in found["models"]]
+    return interval_plot(points, "Long documents", "grade, 95% intervals over documents", (1, 5))
+
+
+def _again(options: argparse.Namespace) -> int:
+    """Given grades summed up."""
+    if options.model or options.answers or options.judge or options.questions:
+        raise UserError(
+            f"{options.grades}: given grades are summed up as they are; leave models, questions and judge out"
+        )
+    rows, left_out = read_grades(options.grades)
+    judges = sorted({str(r["judge"]) for r in rows if r.get("judge")})
+    if len(judges) > 1:
+        raise UserError(f"{options.grades}: grades of {len(judges)} judges: {', '.join(judges[:3])}; a file a judge")
+    found, judge = summarise(rows, options.seed), judges[0] if judges else None
+    label = f"Long documents, graded 1 to 5 by {judge or 'an unnamed judge'}; not comparable with LongBench-Chat's published scores"
+    result = {"name": "long-chat", "label": label, "judge": judge, **found, "left_out": left_out}
+    if options.out:
+        keep_result(options.out, result, _plot(found))
+    print(json.dumps(result, allow_nan=False) if options.json else table(result))
+    return 0
+
+
 def main(argv: Sequence[str]) -> int:
-    """Ask, grade, print."""
+    """Ask, grade, print; or sum given grades up."""
     options = _parser().parse_args(list(argv))
+    if options.grades is not None:
+        return _again(options)
     result, spent = run_live(options)
     if options.json:
         print(json.dumps({**result, "out": str(options.out), "spent": spent}, allow_nan=False))
@@ -322,6 +318,8 @@ def main(argv: Sequence[str]) -> int:
 def _parser() -> Parser:
     parser = Parser("windvane eval long-chat", description="Long answers graded by a rubric, 1 to 5")
     add = parser.add_argument
+    add("grades", nargs="?", type=Path, metavar="GRADES.jsonl", help="grades to sum up: question_id, model, score")
+    add("--answers", nargs="+", type=Path, metavar="FILE", help="grade given answers, a file a model: id and text")
     add("--questions", type=Path, metavar="FILE", help="JSON or JSON lines: document, question, reference")
     add("--rubric", type=Path, metavar="FILE", help="a rubric of your own, 1 to 5 (ours: against the reference)")
     add("--with-document", action="store_true", help="the judge reads the document too; rows need no reference then")
