@@ -143,6 +143,6 @@ def test_no_server_and_a_key_that_is_echoed(monkeypatch):
     with pytest.raises(UserError, match="the connection failed"):
         list(open_streamer("http://127.0.0.1:9/v1#m", Sampling(k=1), server=Server(connect_seconds=1)).stream(CHAT, 0))
     monkeypatch.setenv("WINDVANE_API_KEY", "sk-very-secret-key")
-    with serving([json.dumps({"error": "bad key sk-very-secret-key"})], 401) as (spec, _):
-        with pytest.raises(UserError, match=r"bad key \[key\]"):
-            list(open_streamer(spec, Sampling(k=1)).stream(CHAT, 0))
+    told = [json.dumps({"error": "bad key sk-very-secret-key"})]
+    with serving(told, 401) as (spec, _), pytest.raises(UserError, match=r"bad key \[key\]"):
+        list(open_streamer(spec, Sampling(k=1)).stream(CHAT, 0))

@@ -1,5 +1,6 @@
 """Two models side by side: blind, streamed, voted on; and what the votes become."""
 
+import itertools
 import json
 from collections import Counter
 
@@ -12,6 +13,8 @@ from windvane.evaluate.multifaceted_votes import read_votes
 from windvane.prompts.values import Value
 from windvane.serve.compose import Composer, pair_of, template_message, written
 from windvane.serve.composer_routes import read_events
+from windvane.serve.world_composer import world_message, world_taxonomy
+from windvane.world.value_messages import VALUES, asked
 
 API = "/api/v1/composer"
 SYSTEM = "You are a helper."
@@ -177,6 +180,21 @@ def test_the_template_says_every_value():
         assert text.startswith("You are ") and "\n" not in text
         for value in values:
             assert value.preference in text and value.description in text
+
+
+def test_the_worlds_messages_mean_the_chosen_values():
+    """Read back by the world's own reader, for every combination of one value a dimension, and of two dimensions."""
+    columns = [d.values for d in world_taxonomy().dimensions]
+    assert [len(c) for c in columns] == [4, 4, 4, 4]
+    for values in [*itertools.product(*columns), *itertools.product(columns[0], columns[2])]:
+        text = world_message(values)
+        assert {(VALUES[k].told.dimension, VALUES[k].told.preference) for k in asked(text)} == {
+            (v.dimension, v.preference) for v in values
+        }
+    own = Value("style", "own", "like a pirate", "")
+    assert world_message([own]).endswith("like a pirate.") and world_message([columns[0][0], own]).endswith(
+        "like a pirate."
+    )
 
 
 def test_own_words_stand_as_they_are():

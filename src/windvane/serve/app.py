@@ -28,12 +28,14 @@ from windvane.evaluate.speech_score import DEFAULT
 from windvane.serve import composer_routes, speaking_routes
 from windvane.serve.batches import Batches
 from windvane.serve.compose import Composer
+from windvane.serve.composer_routes import Writing
 from windvane.serve.guard import COOKIE, Guard, problem, session_of
 from windvane.serve.pages import ROOM, Pages
 from windvane.serve.people import HOURS, People
 from windvane.serve.site import Site
 from windvane.serve.speaking import Speaking
 from windvane.serve.wire import Refusal
+from windvane.serve.world_composer import ASK, MODEL, world_message, world_taxonomy
 
 log = logging.getLogger("windvane")
 ABOUT = """\
@@ -50,12 +52,8 @@ def create_app(site: Site) -> Guard:
     def opened(spec: str) -> Streamer:
         return open_streamer(spec, sampling, site.device, site.dtype)
 
-    models = site.models or ("world:styles", "world:styles")
+    models = site.models or (MODEL, MODEL)
     composer = Composer(site.data / "composer", [(spec, lambda spec=spec: opened(spec)) for spec in models])  # type: ignore[misc]
-    writer = (
-        open_streamer(site.writer, Sampling(k=1, max_new_tokens=600), site.device, site.dtype) if site.writer else None
-    )
-
     speaking = Speaking(site.scorer, site.levels, **_model(site))
     batches = Batches(speaking)
 
@@ -77,14 +75,22 @@ def create_app(site: Site) -> Guard:
     )
     _handlers(app, pages)
     app.mount("/static", StaticFiles(directory=ROOM / "assets"), name="static")
-    app.include_router(
-        composer_routes.router(
-            composer, read_taxonomy(site.taxonomy), writer, site.writer or "a template, no model", pages
-        )
-    )
+    world = site.taxonomy is None and set(models) == {MODEL}
+    taxonomy = world_taxonomy() if world else read_taxonomy(site.taxonomy)
+    app.include_router(composer_routes.router(composer, taxonomy, _writing(site, world), pages))
     app.include_router(speaking_routes.router(speaking, batches, pages, site.batch_bytes))
     _doors(app, site, pages, people)
     return Guard(app, site, people)
+
+
+def _writing(site: Site, world: bool) -> Writing:
+    """By a model where one is named, else by a template: in the embedded world's own words where its models listen."""
+    if site.writer:
+        sampling = Sampling(k=1, max_new_tokens=600)
+        return Writing(site.writer, open_streamer(site.writer, sampling, site.device, site.dtype))
+    if world:
+        return Writing("a template, in the embedded world's words", template=world_message, ask=ASK)
+    return Writing("a template, no model")
 
 
 def _model(site: Site) -> dict[str, str]:

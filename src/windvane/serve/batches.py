@@ -15,7 +15,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from windvane.data.transcripts import ReadTranscripts
 from windvane.data.transcripts_read import read_transcripts
@@ -45,7 +45,7 @@ class Batch:
     ended: float | None = None
 
     @property
-    def told(self) -> dict[str, object]:
+    def told(self) -> dict[str, Any]:
         """For the page."""
         statuses = [a.status for a in self.given]
         return {

@@ -40,11 +40,16 @@ def template_message(values: Sequence[Value]) -> str:
     return " ".join(parts)
 
 
-def written(values: Sequence[Value], topic: str, writer: Streamer | None) -> Iterator[dict[str, Any]]:
+def written(
+    values: Sequence[Value],
+    topic: str,
+    writer: Streamer | None,
+    template: Callable[[Sequence[Value]], str] = template_message,
+) -> Iterator[dict[str, Any]]:
     """Events: text as it grows; the last says whether the message passes the collection's own checks."""
     seed = secrets.randbits(63)
     if writer is None:
-        text = template_message(values)
+        text = template(values)
         for word in text.split(" "):
             yield {"text": word + " "}
         yield {"done": True, "message": text, "remark": None}

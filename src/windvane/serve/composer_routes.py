@@ -7,7 +7,8 @@ make. What a model writes goes out as text; the page shows it as text.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
@@ -20,7 +21,7 @@ from windvane.errors import UserError
 from windvane.prompts.values import Value
 from windvane.records import Message
 from windvane.schema import dumps, encode
-from windvane.serve.compose import SIDES, Composer, written
+from windvane.serve.compose import SIDES, Composer, template_message, written
 from windvane.serve.pages import Pages
 from windvane.serve.wire import Body, Refusal, events, problems
 
@@ -64,20 +65,34 @@ class Voted(Body):
     vote: Literal["left", "both good", "both bad", "right"]
 
 
-def router(
-    composer: Composer, taxonomy: Taxonomy, writer: Streamer | None, writer_name: str, pages: Pages
-) -> APIRouter:
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """How system messages come about. `name`: told on the page; `ask`: a message to begin with, where the models know few words."""
+
+    name: str
+    writer: Streamer | None = None
+    template: Callable[[Sequence[Value]], str] = template_message
+    ask: str = ""
+
+
+def router(composer: Composer, taxonomy: Taxonomy, writing: Writing, pages: Pages) -> APIRouter:
     made = APIRouter(tags=["composer"])
     listed = [
         {"name": d.name, "description": d.description, "values": [encode(v) for v in d.values]}
         for d in taxonomy.dimensions
     ]
+    names = sorted(composer.names)  # in no order that tells sides
 
     @made.get("/composer", response_class=HTMLResponse, include_in_schema=False)
     def page(request: Request) -> HTMLResponse:
-        told = {"dimensions": listed, "writer": writer_name}
         return pages.show(
-            request, "composer", dimensions=listed, writer=writer_name, told=told, counts=composer.counts()
+            request,
+            "composer",
+            dimensions=listed,
+            writer=writing.name,
+            ask=writing.ask,
+            names=names,
+            counts=composer.counts(),
         )
 
     @made.get("/api/v1/composer/values", responses=problems())
@@ -88,7 +103,8 @@ def router(
     @made.post("/api/v1/composer/system", responses=problems() | _stream("the system message"))
     def system(wanted: Wanted) -> StreamingResponse:
         """The system message for these values, as it is written."""
-        return events(written([_value(v) for v in wanted.values], wanted.topic, writer))
+        values = [_value(v) for v in wanted.values]
+        return events(written(values, wanted.topic, writing.writer, writing.template))
 
     @made.post("/api/v1/composer/turns", status_code=201, responses=problems())
     def begin(asked: Asked) -> dict[str, Any]:

@@ -167,7 +167,7 @@ def router(speaking: Speaking, batches: Batches, pages: Pages, batch_bytes: int)
             batch = batches.add(request.state.person, file.filename or "", data, part)
         except LookupError:
             raise Refusal(503, "several of your batches are not finished yet; wait for one, or delete it") from None
-        return BatchOut(**batch.told)  # type: ignore[arg-type]
+        return BatchOut(**batch.told)
 
     @made.get("/api/v1/batches/{batch}", responses=problems(404))
     def progress(batch: str, request: Request) -> BatchOut:
