@@ -55,9 +55,9 @@ class Sppo:
     prompt_split: str | None = None  # of a data set with several; UltraFeedback's portions: train
     # who samples; None: the model itself; http://HOST:PORT/v1#MODEL: the same weights served, {t} their iteration
     generator: str | None = None
-    iterations: int = 3  # section 5.1
+    iterations: int = 3  # how often it samples, judges and trains (section 5.1)
     prompts_per_iteration: int | None = None  # None: equal parts, as the three portions of UltraFeedback
-    seed: int = 42  # released scripts
+    seed: int = 42  # of everything drawn (released scripts)
     sampling: Sampling = field(default_factory=lambda: Sampling(k=5, temperature=1.0, top_p=1.0, max_new_tokens=2048))
     batch_prompts: int = 8  # prompts a unit of work
     # section 4: the best and the worst. cross-fit: chosen on half of the opponents, target from the others; drawn: two at random, the

@@ -37,8 +37,9 @@ START_TOLERANCE = {False: 1e-4, True: 0.05}
 class Train:
     """Settings of one training stage. The objective's own settings are in `objective_args` (see `windvane.objectives`)."""
 
+    # sppo, sppo_hard, dpo, ipo, ipo_mean, inpo, kto, orpo, orpo_trl, simpo, sft, ... (windvane/objectives), or module:object
     objective: str = "sppo"
-    objective_args: dict[str, float] = field(default_factory=dict)
+    objective_args: dict[str, float] = field(default_factory=dict)  # the objective's own settings: eta 1000, say
     optimizer: Literal["rmsprop", "adamw"] = "rmsprop"
     lr: float = 5e-7
     weight_decay: float = 0.0
