@@ -40,6 +40,7 @@ from windvane.recipes.judges import (
 )
 from windvane.recipes.policy import Policy
 from windvane.recipes.portions import Pool, portions, read_pool
+from windvane.recipes.run_cost import estimate
 from windvane.recipes.start import begin, mend
 from windvane.recipes.targets import at_equal_eta, retarget, slow_iteration
 from windvane.records import Group, Prompt, Reference, Response, Verdict, by_prompt, seed_of
@@ -152,8 +153,9 @@ class Flow:
             source = s.evaluate.prompts or self.pool.told
             self._write_prompts("heldout.jsonl", held, source, s.evaluate.max_new_tokens)
         if not self.folder.finished("iter-0/evaluation.jsonl"):
-            training = [p for t in range(1, s.iterations + 1) for p in self.prompts(t)]
-            found = outlook(s, self.judges, training, self._held_out())
+            parts, held = [self.prompts(t) for t in range(1, s.iterations + 1)], self._held_out()
+            self.tell(estimate(self.policy(0).model(training=False), parts, held, s, self.objective, self.folder.path))
+            found = outlook(s, self.judges, [p for part in parts for p in part], held)
             if found:
                 text = told(found, s.server)
                 self.folder.log(text)

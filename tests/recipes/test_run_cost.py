@@ -1,0 +1,66 @@
+"""What a run will take: seconds and bytes worked out by hand for a tiny model; too little disk is said."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from tests import tiny
+from windvane.objectives.batch import load_objective
+from windvane.recipes import run_cost
+from windvane.recipes.long_cost import shape_of
+from windvane.recipes.sppo import Sppo
+from windvane.records import Message, Prompt
+
+
+def prompts(count, tokens):
+    return [Prompt(f"p{i}", (Message("user", "x"),), tuple(range(tokens))) for i in range(count)]
+
+
+@pytest.fixture(scope="module")
+def model():
+    return tiny.model("mistral")
+
+
+@pytest.fixture
+def settings():
+    s = Sppo(model="m", prompts="p", judge="j", iterations=2, batch_prompts=4)
+    s = replace(s, sampling=replace(s.sampling, k=3, max_new_tokens=10))
+    return replace(s, evaluate=replace(s.evaluate, answers=2, batch_prompts=4, max_new_tokens=10))
+
+
+def test_seconds_by_hand(model, settings):
+    parts, held = [prompts(8, 5), prompts(8, 5)], prompts(4, 5)
+    operations, step = 1e6, 0.5
+    found = run_cost.seconds(model, (operations, step), parts, held, settings, load_objective("sppo", {}))
+    row = shape_of(model).forward(5 + 2 * 10) / operations  # a prompt and both answers of its pair
+    assert found["responses"] == 2 * (24 / 12) * 10 * step, "24 answers an iteration, 12 at once, 10 steps each"
+    assert found["reference"] == pytest.approx(16 * row) and found["training"] == pytest.approx(3 * 16 * row)
+    drawn = 4 * 3 / 12 * 10 * step  # two answers and, since T is 0.7, a sample at T = 1
+    assert found["evaluation"] == pytest.approx(3 * (drawn + 2 * 4 * shape_of(model).forward(15) / operations))
+    groups = replace(settings, answers="all")
+    all_k = run_cost.seconds(model, (operations, step), parts, held, groups, load_objective("sppo", {}))
+    assert all_k["training"] == pytest.approx(3 * 16 * shape_of(model).forward(5 + 3 * 10) / operations)
+
+
+def test_bytes_by_hand(model, settings):
+    parts, held = [prompts(8, 5), prompts(8, 5)], prompts(4, 5)
+    weights = sum(p.numel() for p in model.parameters())
+    found = run_cost.disk(model, parts, held, settings)
+    assert found["models"] == 4 * weights * 3, "two iterations' and the final copy"
+    assert found["checkpoints"] == 2 * 4 * weights * 2, "weights and RMSprop's one moment, old and new"
+    assert found["rows"] == 12 * (16 * 3 * 10 + 3 * 4 * 3 * 10) + 320 * 16 * 3
+    lora = run_cost.disk(model, parts, held, replace(settings, train=replace(settings.train, lora_rank=2)))
+    assert lora["models"] < found["models"] / 4
+
+
+def test_one_line_and_a_full_disk(model, settings, tmp_path, monkeypatch):
+    parts, held, objective = [prompts(8, 5)], prompts(4, 5), load_objective("sppo", {})
+    said = run_cost.estimate(model, parts, held, settings, objective, tmp_path)
+    assert "\n" not in said and "responses" in said and "free" in said and "MORE" not in said
+    monkeypatch.setattr(run_cost.shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
+    assert "MORE than is free" in run_cost.estimate(model, parts, held, settings, objective, tmp_path)
+
+
+def test_size():
+    assert [run_cost.size(n) for n in (12, 1500, 2.5e9, 3e12)] == ["12 B", "1.5 KB", "2.5 GB", "3.0 TB"]
