@@ -105,12 +105,18 @@ def check_template(tokenizer: Any, stop_ids: Collection[int] | None = None) -> l
             if between
             else "renders the prompt otherwise under an answer"
         )
+        mend = (
+            "; where no thoughts are wanted, write {%- set enable_thinking = false -%} at the template's head"
+            if "enable_thinking" in tokenizer.get_chat_template()
+            else ""
+        )
         warnings.append(
-            f"the chat template {what}; Windvane trains on the sampled ids, but a trainer that tokenises exported text will see others"
+            f"the chat template {what}; Windvane trains on the sampled ids, but a trainer that tokenises exported text will see others{mend}"
         )
     if not stops & set(whole[-3:]):
         warnings.append(
-            "the chat template ends an answer with none of the tokens that stop generation; answers may run on to max_new_tokens"
+            "the chat template ends an answer with none of the tokens that stop generation; answers may run on to max_new_tokens: name "
+            "the template's own end in generation_config.json's eos_token_id"
         )
     return warnings
 
