@@ -25,7 +25,7 @@ from windvane.backends.streaming import Streamer, open_streamer
 from windvane.data.taxonomy import read_taxonomy
 from windvane.errors import UserError
 from windvane.evaluate.speech_score import DEFAULT
-from windvane.serve import composer_routes, speaking_routes
+from windvane.serve import composer_routes, runs, speaking_routes
 from windvane.serve.batches import Batches
 from windvane.serve.compose import Composer
 from windvane.serve.composer_routes import Writing
@@ -79,6 +79,7 @@ def create_app(site: Site) -> Guard:
     taxonomy = world_taxonomy() if world else read_taxonomy(site.taxonomy)
     app.include_router(composer_routes.router(composer, taxonomy, _writing(site, world), pages))
     app.include_router(speaking_routes.router(speaking, batches, pages, site.batch_bytes))
+    app.include_router(runs.router(site.runs, pages))
     _doors(app, site, pages, people)
     return Guard(app, site, people)
 
