@@ -1,11 +1,11 @@
 """Files of predicted against reference scores -> rows and systems.
 
-In: JSONL, JSON, CSV, TSV or Parquet. A row has an id, a part, a candidate (whose rows are resampled together; the split_group, else the id, where absent), a
-model (where one file holds several), reference and predicted scores, perhaps a second rater's, the candidate's number of words or the
-transcript itself. Scores stand as tables ({"reference": {"GV": 3}, "predicted": {"GV": 4}}), as columns (GV, predicted_GV,
-GV_pred, second_GV), or predicted as a model's own words; CEFR levels (level, predicted_level) are a scale of their own, A1 = 1 to C2 = 6.
-With `references` the predictions' file needs ids and scores alone. Out: `ScoredFile`. A row without a usable reference is left out and
-counted; a prediction that is none is invalid, counted, and inaccurate.
+In: JSONL, JSON, CSV, TSV or Parquet. A row has an id, a part, a candidate (whose rows are resampled together; the split_group, else
+the id, where absent), a model (where one file holds several), reference and predicted scores, perhaps a second rater's, the candidate's
+number of words or the transcript itself. Scores stand as tables ({"reference": {"GV": 3}, "predicted": {"GV": 4}}), as columns (GV,
+predicted_GV, GV_pred, second_GV), or predicted as a model's own words; CEFR levels (level, predicted_level) are a scale of their own, A1 =
+1 to C2 = 6. With `references` the predictions' file needs ids and scores alone. Out: `ScoredFile`. A row without a usable reference is left
+out and counted; a prediction that is none is invalid, counted, and inaccurate.
 """
 
 from __future__ import annotations

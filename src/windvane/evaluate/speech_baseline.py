@@ -5,7 +5,8 @@
 
 In: scored transcripts. Out: the weight-free scorers (ridge, ordinal) on folds that keep near-duplicate conversations together and the
 package's default scorer ("shipped", trained on none of them), beside constants, majority and length alone (each fitted on the training
-folds), with intervals over those clusters. --save fits on everything and writes the scorer. Departure from EvalYaks (arXiv 2408.12226): the paper has no such baseline and no split is published.
+folds), with intervals over those clusters. --save fits on everything and writes the scorer.
+Departure from EvalYaks (arXiv 2408.12226): the paper has no such baseline and no split is published.
 """
 
 from __future__ import annotations

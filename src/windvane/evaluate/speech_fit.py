@@ -25,8 +25,9 @@ INNER_FOLDS = 4
 Model = tuple[np.ndarray, np.ndarray]  # weights [features], intercepts
 
 
-def fit(records: Sequence[Transcript], kind: Kind, about: str) -> Scorer:
-    """Every part and criterion that `records` are scored on; the conversation of a record must be unique (see `unique`)."""
+def fit(records: Sequence[Transcript], kind: Kind, about: str, penalties: Sequence[float] = PENALTIES) -> Scorer:
+    """Every part and criterion that `records` are scored on; the conversation of a record must be unique (see `unique`). The penalty is
+    chosen from `penalties`."""
     if importlib.util.find_spec("sklearn") is None:
         raise UserError("fitting a scorer needs scikit-learn: pip install 'windvane[eval]'")
     ordered = sorted((r for r in records if r.scores), key=lambda r: (r.conversation, r.id))
@@ -39,12 +40,17 @@ def fit(records: Sequence[Transcript], kind: Kind, about: str) -> Scorer:
         for criterion in CRITERIA:
             use = [r for r in own if criterion in r.scores]
             if use:
-                lines.append(fit_line(use, [table[r.id] for r in use], part, criterion, kind))
+                lines.append(fit_line(use, [table[r.id] for r in use], part, criterion, kind, penalties))
     return Scorer(about, tuple(lines))
 
 
 def fit_line(
-    records: Sequence[Transcript], rows: Sequence[dict[str, float]], part: str, criterion: str, kind: Kind
+    records: Sequence[Transcript],
+    rows: Sequence[dict[str, float]],
+    part: str,
+    criterion: str,
+    kind: Kind,
+    penalties: Sequence[float] = PENALTIES,
 ) -> Line:
     """One part's and criterion's model on the features counted in `rows`."""
     y = np.array([r.scores[criterion] for r in records], dtype=float)
@@ -54,7 +60,7 @@ def fit_line(
     x = np.stack([(raw[f] - raw[f].mean()) / raw[f].std() for f in names], axis=1) if names else np.zeros((len(y), 0))
     levels = np.unique(y)
     groups = [r.split_group for r in records]
-    penalty, errors = _penalty(x, y, levels, groups, kind)
+    penalty, errors = _penalty(x, y, groups, kind, penalties)
     weights, intercepts = FITS[kind](x, y, levels, penalty)
     return Line(
         kind,
@@ -72,14 +78,14 @@ def fit_line(
 
 
 def _penalty(
-    x: np.ndarray, y: np.ndarray, levels: np.ndarray, groups: Sequence[str], kind: Kind
+    x: np.ndarray, y: np.ndarray, groups: Sequence[str], kind: Kind, penalties: Sequence[float]
 ) -> tuple[float, float]:
     """(the penalty with the least squared error on held-out groups, the root of that error)."""
     names = sorted(set(groups), key=lambda g: seed_of("inner folds", g))
     fold = {g: i % INNER_FOLDS for i, g in enumerate(names)}
     which = np.array([fold[g] for g in groups])
-    best = (float("inf"), PENALTIES[-1])
-    for penalty in PENALTIES:
+    best = (float("inf"), penalties[-1])
+    for penalty in penalties:
         wrong = []
         for k in sorted(set(which.tolist())):
             train, held = which != k, which == k
