@@ -133,7 +133,7 @@ def test_lora_and_a_loss_of_ones_own(base, tmp_path):
     # and on from there: the adapter is trained on
     assert main(arguments("dpo", run / "model", data, tmp_path / "more", "--train.lora-rank", "4")) == 0
     page = (run / "report.html").read_text()
-    assert "held-out rows" in page and "tell me about rain" in page
+    assert "on 1 held-out rows the loss went from" in page.lower() and "tell me about rain" in page
 
 
 def test_plain_text_through_no_template(base, tmp_path):

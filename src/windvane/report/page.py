@@ -19,13 +19,17 @@ import jinja2
 from markupsafe import Markup
 
 from windvane.arguments import Parser
+from windvane.errors import UserError
 from windvane.report.answer import answer
+from windvane.report.beside import write_beside
 from windvane.report.browse import browse
 from windvane.report.evaluations import evaluations
 from windvane.report.gather import gather, iteration_numbers
 from windvane.report.long_browse import long_browse
 from windvane.report.long_panels import long_answer, long_panels, long_tables
 from windvane.report.long_run import long_run
+from windvane.report.own_run import SECTIONS as OWN_SECTIONS
+from windvane.report.own_run import is_own, own_answer, own_tables
 from windvane.report.panels import panels
 from windvane.report.tables import tables
 from windvane.schema import dumps
@@ -64,6 +68,7 @@ def render(run: Path) -> str:
     """The page's text."""
     found, numbers, measured = gather(run), iteration_numbers(run), evaluations(run)
     long = long_run(run, numbers)
+    own = is_own(found)
     sets = browse(run) if long is None else long_browse(run, numbers)
     room = files("windvane") / "report"
     script = (room / "page.js").read_text(encoding="utf-8")
@@ -77,9 +82,16 @@ def render(run: Path) -> str:
         script_hash=Markup("sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()),
         data=embedded({"sets": sets}),
         long=long,
-        sections=SECTIONS if long is None else LONG_SECTIONS,
+        own=own,
+        sections=OWN_SECTIONS if own else SECTIONS if long is None else LONG_SECTIONS,
         signs=SIGNS,
-        answer=answer(found) if long is None else long_answer(found, long, [one.name for one in measured]),
+        answer=(
+            own_answer(found, [one.name for one in measured])
+            if own
+            else answer(found)
+            if long is None
+            else long_answer(found, long, [one.name for one in measured])
+        ),
         notes=found.summary.get("notes", []),
         recipe=found.summary.get("recipe", "run" if long is None else "longpo"),
         model=found.summary.get("model", "model not named yet"),
@@ -93,7 +105,7 @@ def render(run: Path) -> str:
         judged=bool(found.judged),
         evaluated=bool(found.iterations),
         panels=panels(found) if long is None else long_panels(found, long),
-        tables=tables(found) if long is None else long_tables(long),
+        tables=own_tables(found) if own else tables(found) if long is None else long_tables(long),
         cycles=found.cycles.overall,
         evaluations=measured,
         settings=found.settings,
@@ -110,8 +122,19 @@ def embedded(value: Any) -> Markup:
 
 
 def main(argv: Sequence[str]) -> int:
-    """`windvane report RUN`."""
-    parser = Parser(prog="windvane report", description="Write RUN/report.html again from the run's files.")
+    """`windvane report RUN`, or `windvane report RUN_A RUN_B [--out FILE]`: two runs side by side."""
+    parser = Parser(
+        prog="windvane report",
+        description="Write RUN/report.html again from the run's files; of two runs, a page of both side by side.",
+    )
     parser.add_argument("run", type=Path, metavar="RUN", help="a run folder")
-    print(write_report(parser.parse_args(argv).run))
+    parser.add_argument("other", type=Path, metavar="RUN_B", nargs="?", help="another, to stand beside it")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="of two runs (default: beside.html, here)")
+    given = parser.parse_args(argv)
+    if given.other is None:
+        if given.out is not None:
+            raise UserError("--out: one run's page is RUN/report.html; it goes with two runs")
+        print(write_report(given.run))
+    else:
+        print(write_beside((given.run, given.other), given.out or Path("beside.html")))
     return 0
