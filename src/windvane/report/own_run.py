@@ -15,7 +15,7 @@ from windvane.report.tables import Table, number
 
 SECTIONS = (
     ("answer", "Answer"),
-    ("data", "Data"),
+    ("rows", "Data"),
     ("training", "Training"),
     ("evaluations", "Evaluations"),
     ("browse", "Rows"),
