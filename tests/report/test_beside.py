@@ -1,4 +1,4 @@
-"""Two runs side by side: the paired difference by hand, what is not comparable, settings that differ, hostile text, the page in Chromium."""
+"""Two runs side by side: the paired difference by hand, what is not comparable, what differs, hostile text, the page in Chromium."""
 
 import json
 import shutil
