@@ -33,6 +33,10 @@ VERBS = {
         "windvane.claims.evalyaks:main",
         "EvalYaks' claim re-run small: adapters against a recalibrated base and no weights",
     ),
+    "claim janus": (
+        "windvane.claims.janus:main",
+        "Janus' claims re-run small: many system messages against one, what is held out, DPO, ORPO, reward model",
+    ),
     "claim page": ("windvane.claims.page:main", "draw docs/claims.md from the kept claims"),
     "train": ("windvane.recipes.own:main", "any objective on your own pairs, scored groups, labelled answers or chats"),
     "train janus": (

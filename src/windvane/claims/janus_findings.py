@@ -1,0 +1,117 @@
+"""What else the Janus claim looks at beside its primary contrast, each with a rule that was fixed before the run.
+
+In: the runs of every arm. Out: findings. But where a statement says otherwise, it holds where the 95% interval over seeds lies on its
+side of 0, and does not where it lies on the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any
+
+from windvane.claims.record import FAILS, HOLDS, UNDECIDED, Contrast, Finding, over_seeds, verdict
+from windvane.claims.sppo_findings import shown
+
+MARGIN = 0.05  # share of good replies without a system message that may be lost and still be called kept
+
+Runs = dict[str, list[dict[str, Any]]]
+SPLITS = {
+    "seen": "trained combinations in trained wordings",
+    "recombined": "new phrases out of trained words",
+    "synonyms": "wordings whose telling words training never shows (the base knew them)",
+}
+
+
+def findings(runs: Runs) -> list[Finding]:
+    """Splits, the held-out values, what is kept, the shuffled control, what comes on top, the reward model, best-of-N."""
+    found = []
+    for split, words in SPLITS.items():
+        found.append(
+            _gap(
+                f"On {words}, many system messages are followed whole more often than a uniform one's training",
+                _pairs(runs, "janus", "uniform", lambda r, s=split: r["all"][s]),
+                "janus - uniform",
+            )
+        )
+    held: Callable[[dict[str, Any]], float] = lambda r: r["adherence"]["values"]  # noqa: E731
+    found += [
+        _gap(f"A value that training never shows is followed more often than by {other}", _pairs(runs, "janus", other, held),
+             f"janus - {other}")
+        for other in ("uniform", "start") if other in runs
+    ]  # fmt: skip
+    if "start" in runs:
+        loss = over_seeds([-v for v in _pairs(runs, "janus", "start", lambda r: r["plain"]["good"])])
+        kept = verdict_within(loss, MARGIN)
+        found.append(
+            Finding(
+                f"Without a system message, good replies (well-formed, on topic, no repeats) are kept to within {MARGIN} of the start's",
+                kept,
+                f"start - janus {shown(loss)}",
+            )
+        )
+    combos: Callable[[dict[str, Any]], float] = lambda r: r["all"]["combinations"]  # noqa: E731
+    for first, second, words in (
+        (
+            "janus",
+            "shuffled",
+            "Shuffled system messages kill the effect on unseen combinations: janus is above shuffled",
+        ),
+        ("janus", "star", "Three system messages an instruction are better than one (three times the rows)"),
+        ("dpo", "star", "DPO on top of Janus* raises what is followed whole, on unseen combinations"),
+        ("orpo", "star", "ORPO from the base follows more, on unseen combinations, than Janus*"),
+    ):
+        if first in runs and second in runs:
+            found.append(_gap(words, _pairs(runs, first, second, combos), f"{first} - {second}"))
+    if "shuffled" in runs:
+        found.append(
+            _gap(
+                "Shuffled messages leave something: shuffled is above uniform on unseen combinations",
+                _pairs(runs, "shuffled", "uniform", combos),
+                "shuffled - uniform",
+            )
+        )
+    return [*found, *(_reward(runs["reward"]) if "reward" in runs else [])]
+
+
+def _reward(runs: Sequence[dict[str, Any]]) -> list[Finding]:
+    found = [
+        _gap(
+            f"The reward model tells the right answer of two, {words}, better than chance",
+            [r["accuracy"][split] - 0.5 for r in runs],
+            "accuracy - 1/2",
+        )
+        for split, words in (
+            ("seen", "trained combinations"), ("combinations", "unseen combinations"), ("synonyms", "synonyms"),
+            ("values", "with a held-out value"),
+        )
+    ]  # fmt: skip
+    ns = list(runs[0]["best"])
+    steps = [over_seeds([r["best"][b]["adherence"] - r["best"][a]["adherence"] for r in runs]) for a, b in pairwise(ns)]
+    rises = all(step.mean > 0 for step in steps)
+    found.append(
+        Finding(
+            f"Best-of-N rises with N in the values truly shown, at every doubling to {ns[-1]} (means over seeds)",
+            HOLDS if rises else FAILS,
+            ", ".join(f"{b}: {step.mean:+.3f}" for b, step in zip(ns[1:], steps)),
+        )
+    )
+    gain = [r["best"][ns[-1]]["adherence"] - r["best"]["1"]["adherence"] for r in runs]
+    return [*found, _gap(f"Best-of-{ns[-1]} shows more of the values than one answer", gain, f"{ns[-1]} - 1")]
+
+
+def verdict_within(loss: Contrast, margin: float) -> str:
+    """Whether a loss stays within a margin: its interval below it, above it, or on both sides."""
+    if loss.low is None or loss.high is None:
+        return UNDECIDED
+    return HOLDS if loss.high <= margin else FAILS if loss.low > margin else UNDECIDED
+
+
+def _pairs(runs: Runs, first: str, second: str, of: Callable[[dict[str, Any]], float]) -> list[float]:
+    """first - second, a seed each; of the seeds that both ran on."""
+    return [of(a) - of(b) for a, b in zip(runs[first], runs[second])]
+
+
+def _gap(statement: str, found: Sequence[float], name: str) -> Finding:
+    gap = over_seeds(list(found))
+    return Finding(statement, verdict(gap), f"{name} {shown(gap)}")
