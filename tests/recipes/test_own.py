@@ -159,7 +159,7 @@ def test_refused_rows(base, tmp_path):
         line.startswith(f"{data}: row 13: ")
         and "tokens with its answer, and --max-length is 80; shorten or remove the row" in line
     )
-    assert not (tmp_path / "run/heldout.jsonl").exists()
+    assert not (tmp_path / "run/iter-1/held_out.jsonl").exists()
     assert main([*argv, "--refused", "leave-out"]) == 0
     (refused,) = rows(tmp_path / "run", "refused")
     assert refused["place"] == f"{data}: row 13" and summary(tmp_path / "run")["refused"] == 1

@@ -49,7 +49,7 @@ def own_summary(run: Path, s: Any) -> dict[str, Any]:
     measured = [r for r in metrics if r["split"] == "held-out"]
     trained = [r for r in metrics if r["split"] == "train"]
     groups = [row for _, row in read_jsonl(run / "iter-1/groups.jsonl")]
-    held_ids = {row["id"] for _, row in read_jsonl(run / "heldout.jsonl")}
+    held_ids = {row["id"] for _, row in read_jsonl(run / "iter-1/held_out.jsonl")}
     refused = [row for _, row in read_jsonl(run / "iter-1/refused.jsonl")]
     later = [r for r in measured if r["step"] > 0]
     held = None

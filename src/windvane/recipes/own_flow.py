@@ -1,7 +1,7 @@
 """The stages of `windvane train` on one run folder, each a call that does nothing where its files stand.
 
 In: `own.Own`. Out: RUN/iter-1/prompts.jsonl, responses.jsonl, groups.jsonl (the rows as they are trained on), spans.jsonl (where answers
-have several turns), refused.jsonl, reference.jsonl, train/metrics.jsonl, model; RUN/heldout.jsonl: the rows kept out of training.
+have several turns), refused.jsonl, reference.jsonl, train/metrics.jsonl, model; held_out.jsonl: the prompts of rows kept out of training.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class OwnFlow:
     def __enter__(self) -> OwnFlow:
         self.folder.__enter__()
         try:
-            if not self.folder.finished("heldout.jsonl"):  # nothing was made yet: a failed start binds nobody
+            if not self.folder.finished("iter-1/held_out.jsonl"):  # nothing was made yet: a failed start binds nobody
                 for name in ("recipe.toml", "data.toml"):
                     (self.folder / name).unlink(missing_ok=True)
             settle(self.folder / "recipe.toml", self.s)
@@ -97,7 +97,7 @@ class OwnFlow:
 
     def rows(self) -> None:
         """The data, rendered through the template, the refused with their reasons, some prompts held out."""
-        if self.folder.finished("heldout.jsonl"):
+        if self.folder.finished("iter-1/held_out.jsonl"):
             return
         s = self.s
         tokenizer, model = self.policy.tokenizer, self.policy.model(training=False)
@@ -124,7 +124,7 @@ class OwnFlow:
         ids = {e.id for e in held}
         # last: with it the rows stand
         text = "".join(dumps(p) + "\n" for p in sorted(made.prompts, key=lambda p: p.id) if p.id in ids)
-        write_atomic(self.folder / "heldout.jsonl", text)
+        write_atomic(self.folder / "iter-1/held_out.jsonl", text)
 
     def _write(self, name: str, rows: Sequence[Any]) -> None:
         ordered = sorted(rows, key=lambda r: r.id) if name != "refused" else rows
