@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from windvane.modeling.attention import no_mask, prepare
 from windvane.modeling.head import chunk_rows, token_logps
 from windvane.modeling.last_layer import keeping
-from windvane.modeling.mlp import lean_mlps
+from windvane.modeling.mlp import lean_mlps, tile_mlps
 from windvane.modeling.packing import Packing, pack
 from windvane.modeling.support import base_of, cap_logits, unsupported
 from windvane.modeling.tree import Tree
@@ -98,6 +98,7 @@ class Scorer:
     def hidden(self, packing: Packing) -> Tensor:
         """[R, H]: the decoder's output (normed) where it predicts a read token."""
         prepare(self.base)
+        tile_mlps(self.base.model)
         with lean_mlps(self.base.model), keeping(self.base.model, packing.plan, packing.runs) as kept:
             out = self.base.model(
                 input_ids=packing.input_ids,

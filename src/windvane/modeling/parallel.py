@@ -26,7 +26,7 @@ from windvane.errors import UserError
 from windvane.modeling.attention import attend, no_mask, prepare, tree_attention
 from windvane.modeling.head import token_logps
 from windvane.modeling.logprobs import Scorer, Values
-from windvane.modeling.mlp import lean_mlps
+from windvane.modeling.mlp import lean_mlps, tile_mlps
 from windvane.modeling.packing import Plan, pack
 from windvane.modeling.tree import Tree
 
@@ -184,6 +184,7 @@ def split_logps(scorer: Scorer, trees: Sequence[Tree], group: Any) -> Values:
         raise UserError(f"sequence parallelism needs trees, and this model is computed by rows: {scorer.reason}")
     base = scorer.base
     prepare(base)
+    tile_mlps(base.model)
     AttentionInterface.register(base.config._attn_implementation, _attention)
     packing = pack(trees, base.get_input_embeddings().weight.device)
     split = Split(packing.plan, group)

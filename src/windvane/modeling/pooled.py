@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM
 from windvane.modeling.attention import no_mask, prepare
 from windvane.modeling.last_layer import keeping
 from windvane.modeling.logprobs import NOT_AS_LISTED, TOLERANCE, _evaluating, _probe
-from windvane.modeling.mlp import lean_mlps
+from windvane.modeling.mlp import lean_mlps, tile_mlps
 from windvane.modeling.packing import pack
 from windvane.modeling.support import base_of, unsupported
 from windvane.modeling.tree import Tree
@@ -74,6 +74,7 @@ class Pooler:
         needed[memory] = True
         packing = packing.reading(needed)
         prepare(self.decoder)
+        tile_mlps(self.decoder)
         with lean_mlps(self.decoder), keeping(self.decoder, packing.plan, packing.runs) as kept:
             out = self.decoder(
                 input_ids=packing.input_ids,

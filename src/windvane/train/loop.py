@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from windvane.errors import UserError
 from windvane.modeling.logprobs import Scorer, Values
+from windvane.modeling.offload import offloaded
 from windvane.modeling.tree import Tree
 from windvane.objectives.batch import Batch, Objective
 from windvane.records import seed_of
@@ -54,10 +55,14 @@ class Train:
     evaluate_every: int = 0  # steps between held-out evaluations (a checkpoint each); 0: ten times a stage
     keep: Literal["best", "last"] = "best"
     precision: Literal["float32", "bfloat16"] = "float32"  # bfloat16: autocast over float32 weights
-    gradient_checkpointing: bool = False
+    gradient_checkpointing: bool = (
+        False  # keep each layer's input alone and compute the layer again: less memory, a third more work
+    )
+    offload: bool = False  # and keep those inputs in the CPU's memory, of a model on a GPU: for very long rows
     lora_rank: int = 0  # 0: full fine-tuning
     lora_alpha: int = 16
     lora_dropout: float = 0.0
+    quantize: Literal["nf4"] | None = None  # QLoRA: the frozen base in 4 bits; CUDA and bitsandbytes
 
     def __post_init__(self) -> None:
         for name, least in (("epochs", 1), ("batch", 1), ("micro_tokens", 1), ("evaluate_every", 0), ("lora_rank", 0)):
@@ -69,6 +74,10 @@ class Train:
         for name in ("lr", "clip", "weight_decay"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise UserError(f"train.{name}: {getattr(self, name)}; must be a finite number, 0 or more")
+        if self.offload and not self.gradient_checkpointing:
+            raise UserError("train.offload: what is offloaded is what gradient_checkpointing keeps; switch that on too")
+        if self.quantize and not self.lora_rank:
+            raise UserError("train.quantize: 4-bit weights cannot be trained, an adapter on them can: give --train.lora-rank 16, say")
         if self.schedule_epochs is not None and self.schedule_epochs < self.epochs:
             raise UserError(
                 f"train.schedule_epochs: {self.schedule_epochs}; the schedule cannot end before epoch {self.epochs}"
@@ -189,7 +198,8 @@ class Trainer:
                 raise UserError(f"objective {self.objective.name}: example {example.id} lacks {what}")
 
     def _scored(self, trees: Sequence[Tree]) -> Values:
-        with torch.autocast(self.device, torch.bfloat16, enabled=self.settings.precision == "bfloat16"):
+        bf16, away = self.settings.precision == "bfloat16", self.settings.offload and torch.is_grad_enabled()
+        with torch.autocast(self.device, torch.bfloat16, enabled=bf16), offloaded(away):
             return self.score(trees)
 
     def _forward(self, found: Sequence[Example], whole: Whole) -> Batch:
