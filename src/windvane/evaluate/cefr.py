@@ -2,28 +2,35 @@
 
     windvane eval cefr scores.csv --json
     windvane eval cefr predicted.jsonl --reference Part1_Introduction.csv --out RUN/evaluations/cefr
+    windvane eval cefr Part1_Introduction.csv --model A --model B --guess-settings --out RUN/evaluations/cefr
 
-In: a file with both (cefr_rows.py says how it may look), or predictions and the transcripts that have the references. Out: for every
-model, and for the constant, majority, length-only and second-rater lines beside it: the paper's outcomes and degree of variation, and
-agreement per part and criterion, each with a 95% interval over candidates, with confusion matrices (--json, --out).
+With --model (cefr_live.py) the files are transcripts with reference scores, and the models are asked. In: a file with both (cefr_rows.py
+says how it may look), or predictions and the transcripts that have the references. Out: for every model, and for the constant, majority,
+length-only and second-rater lines beside it: the paper's outcomes and degree of variation, and agreement per part and criterion, each
+with a 95% interval over candidates, with confusion matrices (--json, --out).
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from windvane.arguments import Parser
+from windvane.backends.server_flags import add_server_flags
 from windvane.errors import UserError
 from windvane.evaluate.cefr_lines import lines
 from windvane.evaluate.cefr_measures import OUTCOMES, Scale
 from windvane.evaluate.cefr_rows import read_scored
 from windvane.evaluate.cefr_systems import Scored, System, compare
 from windvane.evaluate.interval_plot import Point, interval_plot
-from windvane.evaluate.result_files import keep_result
+from windvane.evaluate.result_files import default_folder, keep_result, kept_result
+from windvane.prompts.cefr import FORMS as PROMPT_FORMS
+from windvane.store import RunFolder
 
+METHODS = ("auto", "likelihood", "json")
 AGREEMENT = ("qwk", "exact", "adjacent", "rmse", "within_half", "within_one", "pearson", "spearman", "bias")
 
 
@@ -38,16 +45,57 @@ def main(argv: Sequence[str]) -> int:
     add("--seed", type=int, default=0)
     add("--out", type=Path, metavar="DIR", help="keep result.json there")
     add("--json", action="store_true", help="print one JSON object")
+    live = parser.add_argument_group("models to ask")
+    add = live.add_argument
+    add(
+        "--model", action="append", metavar="M", help="a folder or hub id, world:grades, http://HOST:PORT/v1#MODEL, ..."
+    )
+    add("--name", action="append", metavar="NAME", help="what the models are called (their specs)")
+    add(
+        "--form",
+        nargs="+",
+        choices=PROMPT_FORMS,
+        help="of the prompt (steps and descriptors; compact for the embedded world)",
+    )
+    add(
+        "--method", default="auto", choices=METHODS, help="likelihood of every valid answer, or a checked answer (auto)"
+    )
+    add("--guess-settings", action="store_true", help="tell global and Indian content apart by names and places")
+    add("--part", type=int, choices=(1, 2, 3, 4), help="of rows that do not say theirs")
+    add("--limit", type=int, metavar="N", help="N of the conversations, drawn by their content (all)")
+    add("--batch", type=int, default=8, metavar="N", help="answers kept at a time (8)")
+    add("--device", default="auto")
+    add("--dtype", default="float32", choices=("float32", "bfloat16"))
+    add("--quiet", action="store_true", help="no progress bars")
+    add_server_flags(parser, "a model behind a server")
     options = parser.parse_args(list(argv))
-    if options.resamples < 1:
-        raise UserError(f"--resamples {options.resamples}: must be at least 1")
-    read = read_scored(options.files, options.reference, parse_scale(options.scale))
+    if options.resamples < 1 or options.batch < 1 or (options.limit or 1) < 1:
+        raise UserError("--resamples, --batch, --limit: must be at least 1")
+    scale = parse_scale(options.scale)
+    if options.model:
+        return _asked(options, scale)
+    read = read_scored(options.files, options.reference, scale)
     result = evaluate(read.rows, read.systems, read.scale, options.resamples, options.seed)
     result |= {"left_out": read.left_out, "invalid": read.invalid}
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)
         keep_result(options.out, result, plot(result))
     print(json.dumps(result, allow_nan=False) if options.json else table(result))
+    return 0
+
+
+def _asked(options: argparse.Namespace, scale: Scale) -> int:
+    from windvane.evaluate.cefr_live import zero_shot
+
+    if options.reference:
+        raise UserError("--reference: with --model the files themselves are the references; leave it out")
+    folder = options.out or default_folder("cefr", "-".join(options.name or options.model))
+    kept_result(folder, "cefr")
+    with RunFolder(folder) as run:
+        result = zero_shot(run, options, scale)
+        keep_result(run.path, result, plot(result))
+        run.write_manifest()
+    print(json.dumps(result, allow_nan=False) if options.json else f"{table(result)}\n{folder}")
     return 0
 
 
