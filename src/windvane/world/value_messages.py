@@ -116,7 +116,7 @@ answer toddlers; expect the very small
 informativeness/brief | amount | one sentence
 One sentence and no more, for a reader in a hurry.
 keep it brief; say one thing; save time; stop after one sentence
-say one brief thing; stop to save time
+say one brief thing; stop after one thing
 answer in a nutshell; waste nothing
 
 informativeness/balanced | amount | two sentences
