@@ -9,10 +9,12 @@ import torch
 from tests.recipes.long_modules import LIBRARY
 from tests.tiny import folder
 from windvane.errors import UserError
+from windvane.evaluate.perplexity import text_ids
 from windvane.modeling.load import load_model, load_tokenizer
 from windvane.prompts.chat import render
 from windvane.recipes.long_documents import Held, Texts, read_cuts
 from windvane.recipes.long_questions import Question
+from windvane.recipes.long_retention import ShortText
 from windvane.recipes.long_theta import stretch
 from windvane.recipes.long_turns import Turns
 from windvane.recipes.longpo import main
@@ -112,6 +114,29 @@ def test_every_document_and_question_is_accounted_for(world):
         assert row["pairs"] == sum(len(r.turns) for r in turns)
         assert row["kl_before"]["questions"] == row["kl_after"]["questions"] >= 1
     assert all((out / "documents" / f"{h.id}.txt").exists() == (h.status == "kept") for h in held)
+
+
+@pytest.mark.slow
+@torch.no_grad()
+def test_short_texts_are_measured_at_the_start_and_after(world):
+    """Each line of retention.jsonl by the plain forwards of both models; the table says it."""
+    model, _, out = world
+    models = [load_model(str(path), "float32", "cpu") for path in (model, out / "iter-2" / "model")]
+    tokenizer, texts = load_tokenizer(str(model)), Texts(out / "documents")
+    found = of(out, 2, "retention", ShortText)
+    places = {c.id: (cut.id, c) for cut in read_cuts(out / "iter-2" / "documents.jsonl") for c in cut.chunks}
+    assert found and not any(row.aside for row in found), "nothing is held aside here"
+    for row in found:
+        document, chunk = places[row.id]
+        ids = text_ids(tokenizer, texts.read(document)[chunk.start : chunk.stop])
+        nats = [-logps(net, tuple(ids[:1]), tuple(ids[1:])) for net in models]
+        assert (row.document, row.tokens) == (document, len(ids) - 1)
+        assert [row.start, row.after] == pytest.approx(nats, rel=1e-4) and row.start != row.after
+    told = summary(out)["rounds"][1]["retention"]
+    tokens = sum(r.tokens for r in found)
+    assert told["difference"]["mean"] == pytest.approx(sum(r.after - r.start for r in found) / tokens)
+    assert (told["chunks"], told["tokens"], told["aside"]) == (len(found), tokens, False)
+    assert "round 2, short texts" in (out / "model" / "README.md").read_text()
 
 
 @pytest.mark.slow

@@ -22,6 +22,7 @@ KILLS = [
     ],
     ["iter-1/kl-start", 0],
     ["iter-1/kl", 0],
+    ["iter-1/retention", 0],
     ["iter-2/rejected", 0],
     ["report", 0],
 ]

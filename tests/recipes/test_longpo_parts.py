@@ -17,9 +17,11 @@ from windvane.recipes.long_cost import Rate, Shape, hours, measure_rate, shape_o
 from windvane.recipes.long_decode import TrunkReader, common_prefix
 from windvane.recipes.long_documents import Chunk, Cut, Held, choose_documents, gather_documents
 from windvane.recipes.long_filters import drop_reason, repeats, repetition
+from windvane.recipes.long_finish import kept_told
 from windvane.recipes.long_flow import LongFlow
 from windvane.recipes.long_kl import short_to_long
 from windvane.recipes.long_questions import about, ask_about, chosen_question, grounding_of, led_in
+from windvane.recipes.long_retention import ShortText, retention_figures
 from windvane.recipes.long_settings import Answer, Ask, Chunks, Filters, LongPO
 from windvane.recipes.long_theta import stretch
 from windvane.recipes.long_turns import next_turn
@@ -271,6 +273,23 @@ def test_short_to_long_kl_by_the_plain_forward(scale):
             s._fall_back("a test")
     rows = short_to_long("doc", *scorers, long_ids, short_ids, answers)
     assert [r.kl for r in rows] == pytest.approx(expected, rel=1e-4)
+
+
+def test_retention_by_hand():
+    """a: 4 and 6 more nats over 10 tokens each, b: none over 20: +10/40 a token; the documents' residuals are
+    10 - 20/4 = 5 and -5 and the error sqrt(2 * 50)/40."""
+    rows = [ShortText("1", "a", 10, 20.0, 24.0, True), ShortText("2", "a", 10, 20.0, 26.0, True)]
+    found = retention_figures([*rows, ShortText("3", "b", 20, 40.0, 40.0, True)])
+    assert (found["start"], found["after"], found["chunks"], found["aside"]) == (2.0, 2.25, 3, True)
+    gap = found["difference"]
+    assert gap["mean"] == 0.25 and gap["standard_error"] == pytest.approx(0.25) and gap["documents"] == 2
+    assert (gap["low"], gap["high"]) == (0.0, 0.5)
+    assert kept_told(found).startswith(
+        "short texts (3 chunks of documents held aside): 2.0000 nats a token at the start, 2.2500 after"
+    )
+    one = retention_figures(rows)
+    assert one["difference"]["mde"] is None and kept_told(one).endswith("2.5000 after (+0.5000)")
+    assert retention_figures([]) == {"chunks": 0} and "none fits" in kept_told({"chunks": 0})
 
 
 def test_a_policy_is_no_way_from_itself():

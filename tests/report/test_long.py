@@ -81,6 +81,11 @@ def long(tmp_path, write_lines):
             folder / f"{name}.jsonl",
             [{"id": f"c{i}", "document": "d1", "kl": v, "tokens": 2} for i, v in enumerate(values)],
         )
+    texts = [
+        {"id": f"c{i}", "document": "d1", "tokens": 10, "start": 20.0, "after": v, "aside": True}
+        for i, v in enumerate((22.0, 21.0))
+    ]
+    write_lines(folder / "retention.jsonl", texts)
     row = {
         "loss": 2.0,
         "accuracy": 0.5,
@@ -113,7 +118,8 @@ def test_every_number_of_a_round_by_hand(long):
     assert (first.same, first.cut) == (1, (0, 1)), "of the kept pairs alone"
     assert first.tokens_rejected[2] == 2.5
     assert first.kl["before"][:2] == (3.0, 1.5) and first.kl["after"][:2] == (0.75, 0.375)
-    assert (second.asked, second.pairs, second.kl) == (None, None, {})
+    assert (second.asked, second.pairs, second.kl, second.short) == (None, None, {}, None)
+    assert first.short == (2.0, 2.15, 2, True)
 
 
 def test_the_page_says_that_nothing_was_evaluated(long):
@@ -128,11 +134,13 @@ def test_the_page_says_that_nothing_was_evaluated(long):
         "good",
         "Round 1: the KL from the long side to the short model on the chunk fell from 3.00 to 0.75 nats a sequence.",
     ) in told.remarks
+    assert ("unsure", "Round 1: short texts (2 chunks) rose from 2.000 to 2.150 nats a token.") in told.remarks
     assert any(text == "Round 1: 50% of the rejected answers were cut at their longest." for text in texts)
     assert "alpaca" in long_answer(found, run, ["alpaca"]).sentence
     tables = long_tables(run)
     assert ["too long, refused", "1"] in tables["documents"].rows
     assert ["1", "question dropped", "chosen empty", "1 (33%)"] in tables["dropped"].rows
+    assert tables["retention"].rows == [["1", "2 of documents held aside", "2.0000", "2.1500", "0.1500"]]
     assert tables["rounds"].rows[0][6:9] == ["3 (75%)", "2 (67%)", "1"] and tables["rounds"].rows[1][6:9] == [
         "–",
         "–",

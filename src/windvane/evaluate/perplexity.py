@@ -130,6 +130,14 @@ def read_nats(folder: Path) -> list[DocumentNats]:
     return [DocumentNats(**row) for _, row in read_jsonl(path)]
 
 
+def text_ids(tokenizer: Any, text: str) -> list[int]:
+    """A plain text's tokens after BOS, where the tokenizer has one."""
+    ids = list(tokenizer(text, verbose=False)["input_ids"])
+    if tokenizer.bos_token_id is not None and (not ids or ids[0] != tokenizer.bos_token_id):
+        ids = [tokenizer.bos_token_id, *ids]
+    return ids
+
+
 def drawn(texts: Iterable[tuple[str, str]], limit: int | None) -> list[tuple[str, str]]:
     """(id, text), each text once; `limit` of them drawn by their content."""
     unique = dict(texts)
@@ -158,9 +166,7 @@ def main(argv: Sequence[str]) -> int:
     most = options.tokens or window(model)
     rows, left_out = [], {"too long": 0, "fewer than two tokens": 0}
     for id, text in texts:
-        ids = tokenizer(text, verbose=False)["input_ids"]
-        if tokenizer.bos_token_id is not None and (not ids or ids[0] != tokenizer.bos_token_id):
-            ids = [tokenizer.bos_token_id, *ids]
+        ids = text_ids(tokenizer, text)
         if most is not None and len(ids) > most:
             left_out["too long"] += 1
         elif len(ids) < 2:

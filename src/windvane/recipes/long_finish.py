@@ -16,6 +16,7 @@ from typing import Any
 from windvane.recipes.long_documents import Held, read_cuts
 from windvane.recipes.long_kl import ShortToLong
 from windvane.recipes.long_questions import Question
+from windvane.recipes.long_retention import ShortText, retention_figures
 from windvane.recipes.long_settings import LongPO
 from windvane.recipes.long_turns import Turns
 from windvane.records import Response
@@ -57,7 +58,7 @@ def summary(run: RunFolder, s: LongPO) -> dict[str, Any]:
 
 
 def one_round(folder: Path, s: LongPO, t: int) -> dict[str, Any]:
-    """One round: what was asked, dropped and trained on, the KL before and after, and training's last figures."""
+    """One round: what was asked, dropped and trained on, the KL before and after, short texts, and training's last figures."""
     entry: dict[str, Any] = {
         "round": t,
         "length": s.targets[t - 1],
@@ -91,6 +92,8 @@ def one_round(folder: Path, s: LongPO, t: int) -> dict[str, Any]:
     for name, stage in (("kl_before", "kl-start"), ("kl_after", "kl")):
         if (folder / f"{stage}.jsonl").exists():
             entry[name] = kl_figures(read_records(folder / f"{stage}.jsonl", ShortToLong))
+    if (folder / "retention.jsonl").exists():
+        entry["retention"] = retention_figures(read_records(folder / "retention.jsonl", ShortText))
     metrics = folder / "train" / "metrics.jsonl"
     if metrics.exists():
         rows = [row for _, row in read_jsonl(metrics)]
@@ -149,11 +152,25 @@ def table(found: dict[str, Any]) -> str:
             f"{_kl(r.get('kl_before')):>16} {_kl(r.get('kl_after')):>16}"
         )
     lines.append("KL of the long side to the short model on the chunk, nats a sequence (a token)")
+    lines += [f"round {r['round']}, {kept_told(r['retention'])}" for r in found["rounds"] if r.get("retention")]
     for r in found["rounds"]:
         for name, key in (("replies not used", "replies_not_used"), ("questions dropped", "dropped")):
             if r.get(key):
                 lines.append(f"round {r['round']}, {name}: " + ", ".join(f"{k} {v}" for k, v in r[key].items()))
     return "\n".join(lines)
+
+
+def kept_told(row: dict[str, Any]) -> str:
+    """How short texts fared, in words."""
+    if not row["chunks"]:
+        return "short texts: none fits the start's window"
+    gap, whose = row["difference"], "held aside" if row["aside"] else "trained on"
+    span = "" if gap["low"] is None else f" [{gap['low']:+.4f}, {gap['high']:+.4f}]"
+    seen = "" if gap["mde"] is None else f", under {gap['mde']:.4f} would probably go unseen"
+    return (
+        f"short texts ({row['chunks']} chunks of documents {whose}): {row['start']:.4f} nats a token at the start, {row['after']:.4f} "
+        f"after ({gap['mean']:+.4f}{span}{seen})"
+    )
 
 
 def _kl(row: dict[str, Any] | None) -> str:

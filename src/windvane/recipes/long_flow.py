@@ -1,7 +1,7 @@
 """The verbs of a LongPO run on one run folder, each a call that does nothing where its files stand.
 
 In: settings. Out: RUN/documents.jsonl and documents/, and a round: iter-t/documents, questions, chosen, rejected, turns, reference,
-kl-start, train, model, kl. Policies are read back from disk, one in memory at a time (two where they are compared).
+kl-start, train, model, kl, retention. Policies are read back from disk, one in memory at a time (two where they are compared).
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ from windvane.recipes.long_finish import finish
 from windvane.recipes.long_kl import run_kl
 from windvane.recipes.long_policies import Policies
 from windvane.recipes.long_questions import Question, grounding_of, run_questions
+from windvane.recipes.long_retention import run_retention
 from windvane.recipes.long_settings import LongPO
 from windvane.recipes.long_turns import DocumentExamples, Turns, TurnsOf, example_of, on_the_long_input, run_turns
 from windvane.records import Reference, Response, seed_of
@@ -261,9 +262,7 @@ class LongFlow:
             return
         for stage, index in (("kl-start", BEFORE), ("kl", AFTER)):
             if self.missing(t, stage):
-                training, held = self._split(t)
-                rows = sorted(held or training, key=lambda r: seed_of(self.s.seed, "kl", r.id))[: self.s.kl_documents]
-                cuts = [self.prompts(t).cuts[r.id] for r in rows]
+                cuts, _ = self._measured_on(t)
                 policy = self.policies.long(t) if index == BEFORE else self.policies.of(t, t)
                 generator = policy.generator(Sampling(1, 1.0, 1.0, self.s.answer.max_new_tokens))
                 reader = TrunkReader(generator.model, generator.stops, generator.sampling)
@@ -272,6 +271,24 @@ class LongFlow:
                 run_kl(
                     self.runner, f"iter-{t}/{stage}", reader, *scorers, self.prompts(t), cuts, index, seed, target, self.s.batch_documents
                 )  # fmt: skip
+
+    def retain(self, t: int) -> None:
+        """Nats a token of short texts (chunks of the documents that `measure` takes), at the start and after the round."""
+        over = self.folder.finished("manifest.json")  # of an earlier version: left as it is
+        if not self.s.kl_documents or not self.missing(t, "retention") or over:
+            return
+        cuts, aside = self._measured_on(t)
+        start, after = self.policies.of(0, 0), self.policies.of(t, t, beside=True)
+        run_retention(
+            self.runner, f"iter-{t}/retention", start.scorer(training=False), after.scorer(training=False), start.tokenizer,
+            self.texts, cuts, start.window(), aside, self.s.batch_documents,
+        )  # fmt: skip
+
+    def _measured_on(self, t: int) -> tuple[list[Cut], bool]:
+        """(at most `kl_documents` documents, whether they were held aside from training)."""
+        training, held = self._split(t)
+        rows = sorted(held or training, key=lambda r: seed_of(self.s.seed, "kl", r.id))[: self.s.kl_documents]
+        return [self.prompts(t).cuts[r.id] for r in rows], bool(held)
 
     def report(self) -> None:
         """Summary, final model with its card, manifest; then the table on the terminal."""

@@ -39,6 +39,7 @@ def run(settings: LongPO, out: str, quiet: bool = False) -> None:
             flow.train(t)  # -lam log sigmoid(beta [...]) + NLL
             if made:
                 flow.measure(t)  # KL(pi(.|document, I) || pi_S(.|chunk, I))
+                flow.retain(t)  # -log pi(chunk), beside the start's
         flow.report()
 
 

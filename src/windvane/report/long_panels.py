@@ -71,6 +71,11 @@ def _remarks(one: Round) -> list[tuple[str, str]]:
         tone, went = ("good", "fell") if after < before else ("bad", "rose")
         told = f"{name}: the KL from the long side to the short model on the chunk {went} from {before:.2f} to {after:.2f} nats a sequence."
         found.append((tone, told))
+    if one.short is not None:
+        start, after, chunks, _ = one.short
+        went = "rose" if after > start else "fell" if after < start else "stayed"
+        told = f"{name}: short texts ({chunks:,} chunks) {went} from {start:.3f} to {after:.3f} nats a token."
+        found.append(("unsure" if after > start else "note", told))
     return found
 
 
@@ -142,7 +147,7 @@ def _spread(long: LongRun, key: str, name: str, kind: str, nudge: float) -> Seri
 
 
 def long_tables(long: LongRun) -> dict[str, Table]:
-    """The tables by name: documents, rounds, dropped, kl."""
+    """The tables by name: documents, rounds, dropped, kl, retention."""
     documents = [[STATUS.get(name, name), number(count, 0)] for name, count in long.status.items()]
     spread = ""
     if long.lengths:
@@ -158,7 +163,7 @@ def long_tables(long: LongRun) -> dict[str, Table]:
         "Pairs",
     ]
     head += ["Same answer twice", "Cut off, chosen", "Cut off, rejected", "Tokens, chosen", "Tokens, rejected"]
-    rounds, reasons, drift = [], [], []
+    rounds, reasons, drift, kept = [], [], [], []
     for one in long.rounds:
         cells = [str(one.number), number(one.length, 0), "its own" if not one.theta else f"{one.theta:g}"]
         cells += [
@@ -180,6 +185,10 @@ def long_tables(long: LongRun) -> dict[str, Table]:
             if name in one.kl:
                 mean, token, q = one.kl[name]
                 drift.append([str(one.number), label, number(mean, 3), number(q[2], 3), number(token, 4)])
+        if one.short is not None:
+            start, after, chunks, aside = one.short
+            what = f"{chunks:,} of documents {'held aside' if aside else 'trained on'}"
+            kept.append([str(one.number), what, number(start, 4), number(after, 4), number(after - start, 4)])
     where = "iter-*/documents.jsonl, questions.jsonl, turns.jsonl, chosen.jsonl, rejected.jsonl"
     return {
         "documents": Table(f"Documents{spread}", "documents.jsonl", ["What became of them", "Documents"], documents),
@@ -196,6 +205,13 @@ def long_tables(long: LongRun) -> dict[str, Table]:
             "iter-*/kl-start.jsonl, iter-*/kl.jsonl",
             ["Round", "When", "Mean per sequence", "Median", "Per token"],
             drift,
+            (1,),
+        ),
+        "retention": Table(
+            "Short texts: nats a token of chunks by themselves (lower is better)",
+            "iter-*/retention.jsonl",
+            ["Round", "Chunks", "At the start", "After the round", "Difference"],
+            kept,
             (1,),
         ),
     }

@@ -1,7 +1,7 @@
 """A LongPO run folder as plain data: documents by what became of them, and per round the yield, every drop by its reason, the KL.
 
-In: RUN/documents.jsonl and per round documents, questions, chosen, rejected, turns, kl-start and kl.jsonl, whichever are there yet. Out: a
-`LongRun`; None where the folder is another recipe's. Files are streamed: what is kept is a few numbers a question.
+In: RUN/documents.jsonl and per round documents, questions, chosen, rejected, turns, kl-start, kl and retention.jsonl, whichever are there
+yet. Out: a `LongRun`; None where the folder is another recipe's. Files are streamed: what is kept is a few numbers a question.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ class Round:
     kl: dict[str, tuple[float, float, Quantiles]] = field(
         default_factory=dict
     )  # nats a sequence, a token; over questions
+    short: tuple[float, float, int, bool] | None = None  # nats a token of short texts: start, after; chunks; held aside
 
 
 @dataclass(slots=True)
@@ -122,6 +123,11 @@ def _round(folder: Path, number: int, recipe: Row) -> Round:
         if measured:
             whole, count = sum(kl for kl, _ in measured), sum(n for _, n in measured)
             found.kl[name] = whole / len(measured), whole / count, quantiles([kl for kl, _ in measured])
+    texts = list(rows(folder / "retention.jsonl"))
+    if texts:
+        tokens = sum(row["tokens"] for row in texts)
+        start, after = (sum(row[key] for row in texts) / tokens for key in ("start", "after"))
+        found.short = start, after, len(texts), all(row["aside"] for row in texts)
     return found
 
 
