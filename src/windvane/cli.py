@@ -37,6 +37,10 @@ VERBS = {
         "windvane.claims.janus:main",
         "Janus' claims re-run small: many system messages against one, what is held out, DPO, ORPO, reward model",
     ),
+    "claim rubric-sppo": (
+        "windvane.claims.rubric_sppo:main",
+        "self-play under each user's rubric, small, on the embedded world's values",
+    ),
     "claim page": ("windvane.claims.page:main", "draw docs/claims.md from the kept claims"),
     "train": ("windvane.recipes.own:main", "any objective on your own pairs, scored groups, labelled answers or chats"),
     "train janus": (
@@ -88,6 +92,10 @@ VERBS = {
         "windvane.evaluate.speech_baseline:main",
         "the weight-free scorer of transcripts, cross-validated",
     ),
+    "eval cefr-levels": (
+        "windvane.recipes.level_tasks:main",
+        "levels of words and sentences: told, and written to order",
+    ),
     "eval multifaceted": ("windvane.evaluate.multifaceted:main", "answers graded by each user's rubrics; human votes"),
     "eval steerability": (
         "windvane.evaluate.steerability:main",
@@ -111,7 +119,15 @@ VERBS = {
         "bands for speaking transcripts, with probabilities, as a table",
     ),
     "data transcripts": ("windvane.data.transcripts_verb:main", "read, repair, count and split speaking transcripts"),
+    "data speech-instructions": (
+        "windvane.data.cefr_instruction_verb:main",
+        "instruction sets: marking parts, levels of words and sentences",
+    ),
     "data synthesize": ("windvane.recipes.synthesize:main", "write practice conversations for planned bands"),
+    "merge": (
+        "windvane.modeling.merge_adapter:main",
+        "an adapter, or a stack of them, added into its base: one plain model",
+    ),
     "export": ("windvane.data.export:main", "a run's preference pairs for other trainers"),
     "status": ("windvane.report.status:main", "what stands of a run, what is going on, how long it will take"),
     "report": ("windvane.report.page:main", "write a run's report again"),

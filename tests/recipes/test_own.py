@@ -187,12 +187,17 @@ def test_refusals(base, tmp_path):
     assert "objective nought: unknown" in refusal(arguments("nought", base, data, tmp_path / "run"))
     assert "it reads a slow reference's log-probs" in refusal(arguments("inpo", base, data, tmp_path / "run"))
     assert "no such file" in refusal(arguments("dpo", base, tmp_path / "none.jsonl", tmp_path / "run"))
+    few = pairs(tmp_path / "few.jsonl", 3)
+    line = refusal(arguments("dpo", base, few, tmp_path / "run"))
+    assert (
+        "3 rows are 1 step of 4 an epoch, and all of 1 epoch is warm-up from a rate of 0; lower --train.batch" in line
+    )
     endless = folder(tmp_path / "endless", seed=1)
     tokenizer = byte_tokenizer()
     tokenizer.chat_template = TEMPLATE.replace(" + eos_token", "")
     tokenizer.save_pretrained(endless)
     assert "would never learn to stop; give --append-eos" in refusal(arguments("sft", endless, data, tmp_path / "run"))
-    assert main(arguments("sft", endless, data, tmp_path / "run", "--append-eos")) == 0
+    assert main(arguments("sft", endless, data, tmp_path / "run", "--append-eos", "--train.warmup", "0")) == 0
     (answer,) = rows(tmp_path / "run", "responses")
     assert answer["token_ids"][-1] == tokenizer.eos_token_id
 

@@ -28,7 +28,8 @@ from transformers.utils import logging as hf_logging
 from transformers.utils.peft_utils import find_adapter_config_file
 
 from windvane.errors import UserError
-from windvane.modeling.lora import load_adapter
+from windvane.modeling.lora import load_adapter, merge
+from windvane.modeling.quantized import quantized
 
 WORLD_MODELS = {
     "styles": "windvane.world.styles:model_folder",
@@ -69,18 +70,26 @@ def locate(spec: str) -> str:
     return spec if _hub_answers() else _cached(spec)
 
 
-def load_model(spec: str, dtype: str = "float32", device: str = "auto", trainable: bool = False) -> Any:
-    """A decoder by `AutoModelForCausalLM`, in evaluation mode; a `PeftModel` where `spec` holds an adapter.
+def load_model(
+    spec: str, dtype: str = "float32", device: str = "auto", trainable: bool = False, quantize: str | None = None
+) -> Any:
+    """A decoder by `AutoModelForCausalLM`, in evaluation mode; a `PeftModel` where `spec` holds an adapter. Of adapters stacked on
+    adapters those below are added into the weights, and the topmost is the one that is left.
 
-    `trainable` leaves the adapter's weights open to training (those of a model without adapter always are).
+    `trainable` leaves the adapter's weights open to training (those of a model without adapter always are). `quantize` "nf4" stores the
+    base's linear layers in 4 bits (`quantized.py`).
     """
     where = locate(spec)
     config = _adapter_config(spec, where)
     if config is None:
-        return _load(AutoModelForCausalLM, spec, where, dtype, device)
-    base = load_model(_base_of(spec, where, config), dtype, device)
+        return _load(AutoModelForCausalLM, spec, where, dtype, device, quantize)
+    base = load_model(_base_of(spec, where, config), dtype, device, quantize=quantize)
     if isinstance(base, PeftModel):
-        raise UserError(f"model {spec}: its base holds an adapter itself; merge that one into its base first")
+        if quantize:
+            raise UserError(
+                f"model {spec}: adapters on an adapter cannot be added into {quantize} weights; windvane merge the lower one first"
+            )
+        base = merge(base)
     return load_adapter(base, where, trainable=trainable)
 
 
@@ -120,11 +129,22 @@ def save_model(model: Any, tokenizer: Any, folder: Path, base_spec: str) -> None
         model.save_pretrained(folder, **({"save_embedding_layers": False} if adapted else {}))
         tokenizer.save_pretrained(folder)
     if adapted:
-        base = _start_of(base_spec)
+        base = base_spec if getattr(model, "stacked", False) else _start_of(base_spec)
         if Path(base).expanduser().is_dir():
             base = Path(os.path.relpath(Path(base).expanduser().resolve(), folder.resolve())).as_posix()
         _rewrite(folder / ADAPTER_CONFIG, base_model_name_or_path=base)
         (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty card, which names the base's path
+
+
+def save_plain(model: Any, tokenizer: Any, folder: Path, max_shard_size: str) -> None:
+    """A model without adapter, in shards of at most `max_shard_size` ("5GB"), with its tokenizer."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with _quiet():
+        try:
+            model.save_pretrained(folder, max_shard_size=max_shard_size)
+        except ValueError as error:
+            raise UserError(f"--max-shard-size {max_shard_size}: {_condense(error)}; write it like 5GB") from None
+        tokenizer.save_pretrained(folder)
 
 
 def _start_of(base_spec: str) -> str:
@@ -137,7 +157,7 @@ def _start_of(base_spec: str) -> str:
     return _base_of(base_spec, str(folder), config) if config else base_spec
 
 
-def _load(auto: Any, spec: str, where: str, dtype: str, device: str) -> Any:
+def _load(auto: Any, spec: str, where: str, dtype: str, device: str, quantize: str | None = None) -> Any:
     if dtype not in DTYPES:
         raise UserError(f"dtype {dtype}: unknown; take {' or '.join(DTYPES)}")
     target = pick_device(device)
@@ -151,6 +171,7 @@ def _load(auto: Any, spec: str, where: str, dtype: str, device: str) -> Any:
                 trust_remote_code=False,
                 use_safetensors=True,
                 output_loading_info=True,
+                **(quantized(quantize, target) if quantize else {}),
             )
     except Exception as error:
         raise UserError(f"model {spec}: {_reason(error, where)}") from None
@@ -158,7 +179,7 @@ def _load(auto: Any, spec: str, where: str, dtype: str, device: str) -> Any:
     if missing:
         kind = "a causal language model" if auto is AutoModelForCausalLM else "a trained sequence classifier"
         raise UserError(f"model {spec}: its weights lack {missing[0]} ({len(missing)} missing): it is not {kind}")
-    return model.to(target).eval()
+    return model.eval() if quantize else model.to(target).eval()
 
 
 def _check_folder(spec: str, folder: Path) -> None:

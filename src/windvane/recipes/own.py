@@ -69,6 +69,7 @@ class Own:
     )
     score_scale: float | None = None  # None: by the order of scores, 1, 1/2 or 0; s: sigmoid((a - b)/s)
     max_length: int | None = None  # tokens of prompt and answer; None: the model's window
+    stack: bool = False  # the model's own adapter stays as it is, and a fresh one is trained on top (train.lora_rank)
     # rows that cannot be read or do not fit: stop, naming the first; or leave them out, each with its reason in refused.jsonl
     refused: Literal["stop", "leave-out"] = "stop"
     seed: int = 42
@@ -86,6 +87,8 @@ class Own:
         if self.score_scale is not None and not self.score_scale > 0:
             raise UserError(f"score_scale: {self.score_scale}; must be above 0")
         mapping(self.columns)
+        if self.stack and not self.train.lora_rank:
+            raise UserError("stack: what is stacked is a fresh adapter; give --train.lora-rank 16, say")
 
     @property
     def rendering(self) -> Rendering:

@@ -6,6 +6,7 @@ have several turns), refused.jsonl, reference.jsonl, train/metrics.jsonl, model;
 
 from __future__ import annotations
 
+import math
 import shutil
 import sys
 from collections.abc import Sequence
@@ -84,7 +85,7 @@ class OwnFlow:
 
     @cached_property
     def policy(self) -> Policy:
-        made = Policy(self.s.model, self.s.train, self.s.device, seed_of(self.s.seed, "adapter"))
+        made = Policy(self.s.model, self.s.train, self.s.device, seed_of(self.s.seed, "adapter"), self.s.stack)
         if self.s.thinking != "template":
             set_thinking(made.tokenizer, self.s.thinking == "on")
         return made
@@ -101,6 +102,8 @@ class OwnFlow:
             return
         s = self.s
         tokenizer, model = self.policy.tokenizer, self.policy.model(training=False)
+        if not s.stack:
+            self.policy.refuse_rank(model, training=True)
         stops = stop_ids(model, tokenizer)
         if s.text == "chat":
             found = findings(tokenizer, stops)
@@ -148,6 +151,14 @@ class OwnFlow:
                     f"model {self.s.model}: its tokenizer gives id {max(ids)} and its vocabulary ends at {size - 1}; they do "
                     "not belong together"
                 )
+        t = self.s.train
+        training, _ = hold_out(examples, t.held_out, self.s.seed)
+        steps = math.ceil(len(training) / t.batch)
+        if math.ceil(t.warmup * steps * (t.schedule_epochs or t.epochs)) >= steps * t.epochs:
+            raise UserError(
+                f"{self.s.data}: {len(training)} rows are {steps} step{'s' if steps > 1 else ''} of {t.batch} an epoch, and all of "
+                f"{t.epochs} epoch{'s' if t.epochs > 1 else ''} is warm-up from a rate of 0; lower --train.batch or --train.warmup"
+            )
         unused = len(made.groups) - len(examples)
         if unused:
             self.tell(

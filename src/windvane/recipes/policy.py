@@ -16,15 +16,16 @@ from windvane.backends.local import LocalGenerator, Sampling, window
 from windvane.errors import UserError
 from windvane.modeling.load import load_model, load_tokenizer
 from windvane.modeling.logprobs import Scorer
-from windvane.modeling.lora import add_lora
+from windvane.modeling.lora import add_lora, merge
 from windvane.train.loop import Train
 
 
 class Policy:
-    """`spec` as `load_model` takes it; `train` says precision and LoRA; `seed` draws a fresh adapter's weights."""
+    """`spec` as `load_model` takes it; `train` says precision and LoRA; `seed` draws a fresh adapter's weights. `stacked`: an adapter that
+    `spec` holds stays as it is, and a fresh one is trained on top."""
 
-    def __init__(self, spec: str, train: Train, device: str, seed: int) -> None:
-        self.spec, self.train, self.device, self.seed = spec, train, device, seed
+    def __init__(self, spec: str, train: Train, device: str, seed: int, stacked: bool = False) -> None:
+        self.spec, self.train, self.device, self.seed, self.stacked = spec, train, device, seed, stacked
         self._loaded: tuple[tuple[str, bool, bool], Any] | None = None
         self._tokenizer: Any = None
         self._scorer: Scorer | None = None
@@ -52,22 +53,28 @@ class Policy:
         key = (dtype, adapter, training and adapted)  # an adapter is opened for training when it is loaded
         if self._loaded is None or self._loaded[0] != key:
             self.release()
-            model = load_model(self.spec, dtype, self.device, trainable=training)
-            self._refuse_rank(model, training)
+            stacked = False
+            model = load_model(self.spec, dtype, self.device, training and not self.stacked, self.train.quantize)
+            if training and self.stacked and hasattr(model, "peft_config"):
+                model = merge(model)
+                stacked = True
+            self.refuse_rank(model, training)
             key = (dtype, adapter, training and hasattr(model, "peft_config"))
             if adapter and not hasattr(model, "peft_config"):
                 s = self.train
                 model = add_lora(model, s.lora_rank, s.lora_alpha, s.lora_dropout, seed=self.seed)
+                model.stacked = stacked  # type: ignore[assignment]  # its base is the adapter's folder (`save_model`)
             self._loaded = (key, model)
         return self._loaded[1]
 
-    def _refuse_rank(self, model: Any, training: bool) -> None:
+    def refuse_rank(self, model: Any, training: bool) -> None:
         """An adapter is trained on at its own rank; to train all weights it must be merged first."""
         held = getattr(model, "peft_config", None)
         rank = next(iter(held.values())).r if held else None
         if training and rank is not None and rank != self.train.lora_rank:
             raise UserError(
-                f"model {self.spec}: holds a LoRA adapter of rank {rank}; train it on with --train.lora-rank {rank}, or merge it first"
+                f"model {self.spec}: holds a LoRA adapter of rank {rank}; train it on with --train.lora-rank {rank}, or "
+                "merge it first (windvane merge)"
             )
 
     def generator(self, sampling: Sampling) -> LocalGenerator:

@@ -1,0 +1,152 @@
+"""`windvane inspect`: what it says of files that were written to be counted, of a template, of a run's row."""
+
+import json
+
+import pytest
+
+from tests.recipes.own_data import WORDS, chats, pairs, write
+from tests.tiny import folder
+from windvane.data.known_tests import _read as read_set
+from windvane.data.known_tests import known_sets, lines, overlap
+from windvane.errors import UserError
+from windvane.recipes.own_inspect import main
+
+
+def told(capsys, *argv):
+    assert main([*map(str, argv), "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    return folder(tmp_path_factory.mktemp("models") / "base", seed=1)
+
+
+def test_counts_by_hand(tmp_path, capsys):
+    rows = [
+        {
+            "prompt": f"say {w} to me now",
+            "chosen": "yes I do",
+            "rejected": "no",
+            "score_chosen": 2,
+            "score_rejected": 1,
+            "x": 0,
+        }
+        for w in WORDS[:4]
+    ]
+    rows += [rows[0], {**rows[0], "chosen": "other"}, {**rows[1], "chosen": "no"}, {**rows[2], "prompt": ""}]
+    found = told(capsys, write(tmp_path / "p.jsonl", rows))
+    assert (found["layout"], found["unread"]) == ("pairs", ["x"])
+    assert (found["rows"], found["usable"], found["prompts"]) == (8, 6, 4)
+    assert (found["repeated_prompts"], found["repeated_rows"]) == (2, 1)
+    assert (found["with_scores"], found["chosen_longer"], found["answers_a_prompt"]) == (6, 1.0, {"2": 6})
+    assert found["lengths"]["prompt"] == {"min": 5, "median": 5, "p95": 6, "max": 6, "sum": 32}, (
+        "words: 5 for rain and bread, 6 for the others"
+    )
+    assert [r["place"][-5:] for r in found["refused"]] == ["row 7", "row 8"]
+    assert "the same as chosen" in found["refused"][0]["reason"]
+
+
+def test_in_a_models_tokens_with_a_row_in_colour(base, tmp_path, capsys, monkeypatch):
+    data = chats(tmp_path / "c.jsonl")
+    found = told(capsys, data, "--model", base)
+    # <s>, then the bytes of '[INST] ', 'hi rain', ' [/INST]': 1 + 7 + 7 + 8
+    assert found["unit"] == "tokens" and found["lengths"]["prompt"]["min"] == 23
+    (answer,) = found["example"]["answers"]
+    assert [(p["text"], p["learnt"]) for p in answer["parts"]] == [
+        (" hello rain</s>", True), ("[INST] and? [/INST]", False), (" rain</s>", True),
+    ]  # fmt: skip
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert main([str(data), "--model", str(base), "--row", "2"]) == 0
+    page = capsys.readouterr().out
+    assert "\x1b[32m hello a cat</s>\x1b[0m\x1b[2m[INST] and? [/INST]\x1b[0m\x1b[32m a cat</s>\x1b[0m" in page
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert main([str(data), "--model", str(base), "--row", "2"]) == 0
+    page = capsys.readouterr().out
+    assert "\x1b" not in page and "⟦ hello a cat</s>⟧[INST] and? [/INST]⟦ a cat</s>⟧" in page
+    with pytest.raises(UserError, match="row 99: no such row; it cannot be shown"):
+        main([str(data), "--model", str(base), "--row", "99"])
+
+
+def test_control_characters_do_not_reach_the_terminal(base, tmp_path, capsys):
+    data = write(tmp_path / "p.jsonl", [{"prompt": "a\x1b[31mb", "chosen": "\x07c", "rejected": "d"}])
+    assert main([str(data), "--model", str(base)]) == 0
+    page = capsys.readouterr().out
+    assert "\x1b" not in page and "\x07" not in page and "a\\u001b[31mb" in page
+
+
+def test_what_does_not_fit_is_refused_in_tokens(base, tmp_path, capsys):
+    data = write(tmp_path / "p.jsonl", [{"prompt": "x" * n, "chosen": "yes", "rejected": "no"} for n in (3, 90)])
+    found = told(capsys, data, "--model", base, "--max-length", "60")
+    assert found["usable"] == 1 and "tokens with its answer, and --max-length is 60" in found["refused"][0]["reason"]
+
+
+def test_a_template(base, capsys):
+    assert main([str(base)]) == 0
+    page = capsys.readouterr().out
+    assert (
+        "answers stop at </s>; window 4,096 tokens" in page
+        and "✓ BOS: <s> once" in page
+        and "✓ system role: known" in page
+    )
+
+
+def test_a_row_of_a_run(base, tmp_path, capsys):
+    from windvane.recipes.own import main as train
+
+    run = tmp_path / "run"
+    argv = [
+        "--objective",
+        "orpo",
+        "--model",
+        base,
+        "--data",
+        pairs(tmp_path / "p.jsonl", 3),
+        "--out",
+        run,
+        "--quiet",
+        "--device",
+        "cpu",
+        "--train.batch",
+        "1",
+    ]
+    assert train([*map(str, argv)]) == 0
+    capsys.readouterr()
+    id = json.loads((run / "iter-1/prompts.jsonl").read_text().splitlines()[0])["id"]
+    found = told(capsys, run, "--id", id[:9])
+    assert {f["file"] for f in found} == {f"iter-1/{n}.jsonl" for n in ("prompts", "responses", "groups")}
+    assert {f["row"].get("prompt_id", f["row"]["id"]) for f in found} == {id}
+    assert main([str(run), "--id", id]) == 0
+    assert "user: tell me about" in capsys.readouterr().out
+    with pytest.raises(UserError, match="no row has the id nought"):
+        main([str(run), "--id", "nought"])
+    with pytest.raises(UserError, match="name a row: --id ID"):
+        main([str(run)])
+
+
+def test_test_prompts_by_fingerprint(tmp_path):
+    """A set of three prompts, of 20, 7 and 3 words: whole, inside other text, cut, and never."""
+    long = " ".join(f"w{i}" for i in range(20))
+    tests = read_set("# T: x\n" + "\n".join(lines([long, "Write a haiku about the grey sea.", "Who are you?"])) + "\n")
+    assert (tests.name, tests.prompts, sorted(tests.sizes)) == ("T", 3, [7, 13])
+    assert overlap(long.upper(), tests) == 1 and overlap(f"x {long} y", tests) == 1
+    assert overlap("Please write a haiku about the grey sea, friend", tests) == 2
+    assert overlap("who are you", tests) == 3 and overlap("Tell me who are you", tests) is None
+    assert overlap(" ".join(f"w{i}" for i in range(15)), tests) == 1, "the first 13 words are there"
+    assert overlap(" ".join(f"w{i}" for i in range(1, 13)), tests) is None
+    assert overlap("", tests) is None
+
+
+def test_alpaca_evals_prompts(tmp_path, capsys):
+    (tests,) = [t for t in known_sets() if t.name == "AlpacaEval"]
+    assert (tests.prompts, len(tests.whole)) == (805, 805)
+    prompt = "What are the names of some famous actors that started their careers on Broadway?"
+    data = write(
+        tmp_path / "p.jsonl", [{"prompt": prompt, "response": "x"}, {"prompt": "What is rain?", "response": "x"}]
+    )
+    (found,) = told(capsys, data)["test_prompts"]
+    assert (found["set"], found["rows"], found["places"]) == (
+        "AlpacaEval",
+        1,
+        [{"place": f"{data}: row 1", "test_row": 1}],
+    )
