@@ -92,7 +92,9 @@ class Training:
                 raise UserError(f"{_set(self.s, _data(name))}: no row to train {name} on")
             if objective.reference:
                 found, held = self._referred(name, policy, found, held)
-            train = replace(train, batch=batch_of_trees(train.batch, sharing), objective_args=objective.arguments)
+            if objective.branches == "single":  # a tree may hold several rows; a pair is one tree
+                train = replace(train, batch=batch_of_trees(train.batch, sharing))
+            train = replace(train, objective_args=objective.arguments)
             scorer, tokenizer = policy.scorer(training=True), policy.tokenizer
             if here().lead:
                 self._note(name, sharing)

@@ -48,7 +48,7 @@ class BestOf:
 
 @dataclass(frozen=True, slots=True)
 class TrainJanus:
-    """Settings. `batch` of every `Train` counts rows here, also where one tree holds several."""
+    """Settings. `batch` of SFT counts rows, also where one tree holds several; that of the others counts pairs."""
 
     data: str  # a finished `windvane run janus` folder
     models: tuple[Name, ...] = ("janus-star", "janus-dpo")
