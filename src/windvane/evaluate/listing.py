@@ -70,7 +70,16 @@ EVALUATIONS = {
         "a run; a judge that is a language model; the benchmarks' files",
         True,
     ),
-    "cefr": ("bands of speaking transcripts against reference bands", "predictions and references", True),
+    "cefr": (
+        "bands of speaking transcripts against reference bands; models asked for them",
+        "predictions and references; or transcripts with bands and models",
+        True,
+    ),
+    "cefr-levels": (
+        "levels of words and sentences: told, and written to order",
+        "a model; words or sentences with levels",
+        True,
+    ),
     "cefr-baseline": ("the weight-free scorer, cross-validated", "transcripts with scores, windvane[eval]", True),
     "harness": (
         "the papers' short-context suites, through lm-evaluation-harness",

@@ -93,13 +93,14 @@ def _penalty(
                 continue
             seen = np.unique(y[train])
             model = FITS[kind](x[train], y[train], seen, penalty)
-            wrong.append((_expected(x[held], seen, model, kind) - y[held]) ** 2)
+            wrong.append((expected_bands(x[held], seen, model, kind) - y[held]) ** 2)
         if wrong and (error := float(np.concatenate(wrong).mean())) < best[0]:
             best = (error, penalty)
     return best[1], float(np.sqrt(best[0])) if np.isfinite(best[0]) else float(y.std())
 
 
-def _expected(x: np.ndarray, levels: np.ndarray, model: Model, kind: Kind) -> np.ndarray:
+def expected_bands(x: np.ndarray, levels: np.ndarray, model: Model, kind: Kind) -> np.ndarray:
+    """[n] expected bands of standardised features `x` [n, features]."""
     weights, intercepts = model
     shift = x @ weights
     if kind == "ridge":
