@@ -73,9 +73,11 @@ class Side:
         self._read()
         return self
 
-    def step(self) -> None:
+    def start(self) -> None:
         self.process.stdin.write("step\n")
         self.process.stdin.flush()
+
+    def finish(self) -> None:
         self.steps.append(self._read())
 
     def close(self) -> dict[str, Any]:
@@ -97,7 +99,8 @@ def alternate(case: dict[str, Any], sides: list[str]) -> tuple[dict[str, dict[st
                 side.ready()
         for side in running.values():
             rates.append(gemm(case["bf16"]))
-            side.step()
+            side.start()
+            side.finish()
             if i + 1 < case["steps"]:
                 side.ready()
     return {name: side.close() for name, side in running.items()}, statistics.median(rates)
@@ -105,11 +108,12 @@ def alternate(case: dict[str, Any], sides: list[str]) -> tuple[dict[str, dict[st
 
 def live_memory(case: dict[str, Any], sides: list[str]) -> list[float]:
     """Peak over base with an allocator that gives back at once what is freed (glibc's threshold fixed at 1 MiB): what tensors
-    need, without what fragments of a small process's heap add on either side. Slow, hence a pass of its own, untimed."""
+    need, without what fragments of a small process's heap add on either side. Slow, hence a pass of its own, untimed, all at once."""
     running = [Side(side, case | {"steps": 2}, MALLOC_MMAP_THRESHOLD_=str(1 << 20)) for side in sides]
     for _ in range(2):
-        for side in running:
-            side.ready().step()
+        for part in (Side.ready, Side.start, Side.finish):
+            for side in running:
+                part(side)
     return [side.close()["memory"] for side in running]
 
 
@@ -211,7 +215,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     parser.add_argument("--quick", action="store_true", help="equality and the first three cases")
-    parser.add_argument("--steps", type=int, help="timed steps a side, after one to warm up (3; heavy cases 1)")
+    parser.add_argument(
+        "--steps", type=int, help="timed steps a side, after one to warm up (3, heavy cases 1; 2 with --quick)"
+    )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rows", type=int, default=1000, help="rows of the mixed-lengths case")
     parser.add_argument(
@@ -243,7 +249,7 @@ def main() -> int:
     for name, kind, size, trl, targets in chosen:
         if only and not name.startswith(only):
             continue
-        args.steps = steps or (1 if size[0] > 4096 else 3)
+        args.steps = steps or (1 if size[0] > 4096 else 2 if args.quick else 3)
         found["cells"].append(compare(name, kind, size, trl, targets, args))
         say(json.dumps(found["cells"][-1]))
     if not args.quick and only in (None, "mixed"):

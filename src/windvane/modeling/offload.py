@@ -2,8 +2,9 @@
 
 In: a forward under gradient checkpointing. Out: the same numbers to the bit; of activations the device holds one layer's at a time. A copy
 goes out as soon as a layer has read its input and comes back when that layer is computed again, each on the stream that computes,
-through pinned memory: nothing to wait for or to lose, and no overlap (at 128K tokens of Mistral-7B a copy is 1 GiB beside seconds of
-compute). Without gradient checkpointing there is nothing to gain: what layers keep inside is wanted at once. Unproven: on a GPU.
+through pinned memory: nothing to wait for or to lose, and no overlap (at 128K tokens of Mistral-7B a copy is 1 GiB in bfloat16, 2 in
+float32, beside 2e14 operations of the layer's forward: some 50 ms beside half a second, by arithmetic). Without gradient checkpointing
+there is nothing to gain: what layers keep inside is wanted at once. Unproven: on a GPU.
 """
 
 from __future__ import annotations
