@@ -30,7 +30,10 @@ from windvane.records import Message, Prompt, content_id, seed_of
 from windvane.runners.here import HereRunner
 
 ASKED = LEVELS[:4]  # the lists go to B2, the level of the exam
-LIST, PASSES = 4, 3  # words a list; how often each word is asked about, in other company
+LIST, PASSES = (
+    4,
+    3,
+)  # words a list (what is left over: a shorter one); how often each word is asked about, in other company
 WRITTEN = 10  # texts a level and adapter that are written for the evaluation
 BATCH = 16
 TELL, WRITE = "tell", "write"
@@ -54,9 +57,9 @@ def _items(adapter: str, split: str, listed: Listed, seed: int) -> list[Item]:
         own = list(listed.get(level, ()))
         if adapter == "vocabulary":
             texts = []
-            for _ in range(PASSES if len(own) >= LIST else 0):
+            for _ in range(PASSES):
                 rng.shuffle(own)
-                texts += [own[i : i + LIST] for i in range(0, len(own) - LIST + 1, LIST)]
+                texts += [own[i : i + LIST] for i in range(0, len(own), LIST)]
             asked = [
                 (cefr_compact.level_of_words(t), cefr_compact.words_of_level(level), ", ".join(t) + ".") for t in texts
             ]

@@ -25,6 +25,8 @@ from windvane.report.beside import write_beside
 from windvane.report.browse import browse
 from windvane.report.evaluations import evaluations
 from windvane.report.gather import gather, iteration_numbers
+from windvane.report.graded_run import SECTIONS as GRADED_SECTIONS
+from windvane.report.graded_run import graded_answer, graded_panels, graded_tables, is_graded
 from windvane.report.long_browse import long_browse
 from windvane.report.long_panels import long_answer, long_panels, long_tables
 from windvane.report.long_run import long_run
@@ -68,7 +70,7 @@ def render(run: Path) -> str:
     """The page's text."""
     found, numbers, measured = gather(run), iteration_numbers(run), evaluations(run)
     long = long_run(run, numbers)
-    own = is_own(found)
+    own, graded = is_own(found), is_graded(found)
     sets = browse(run) if long is None else long_browse(run, numbers)
     room = files("windvane") / "report"
     script = (room / "page.js").read_text(encoding="utf-8")
@@ -83,10 +85,13 @@ def render(run: Path) -> str:
         data=embedded({"sets": sets}),
         long=long,
         own=own,
-        sections=OWN_SECTIONS if own else SECTIONS if long is None else LONG_SECTIONS,
+        graded=graded,
+        sections=GRADED_SECTIONS if graded else OWN_SECTIONS if own else SECTIONS if long is None else LONG_SECTIONS,
         signs=SIGNS,
         answer=(
-            own_answer(found, [one.name for one in measured])
+            graded_answer(found, run)
+            if graded
+            else own_answer(found, [one.name for one in measured])
             if own
             else answer(found)
             if long is None
@@ -104,8 +109,14 @@ def render(run: Path) -> str:
         proxy_judge=found.summary.get("proxy_judge") or "not named",
         judged=bool(found.judged),
         evaluated=bool(found.iterations),
-        panels=panels(found) if long is None else long_panels(found, long),
-        tables=own_tables(found) if own else tables(found) if long is None else long_tables(long),
+        panels=graded_panels(found, run) if graded else panels(found) if long is None else long_panels(found, long),
+        tables=graded_tables(found)
+        if graded
+        else own_tables(found)
+        if own
+        else tables(found)
+        if long is None
+        else long_tables(long),
         cycles=found.cycles.overall,
         evaluations=measured,
         settings=found.settings,
