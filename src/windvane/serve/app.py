@@ -25,7 +25,7 @@ from windvane.backends.streaming import Streamer, open_streamer
 from windvane.data.taxonomy import read_taxonomy
 from windvane.errors import UserError
 from windvane.evaluate.speech_score import DEFAULT
-from windvane.serve import composer_routes, runs, speaking_routes
+from windvane.serve import composer_routes, runs, speaking_routes, validation_routes
 from windvane.serve.batches import Batches
 from windvane.serve.compose import Composer
 from windvane.serve.composer_routes import Writing
@@ -34,6 +34,7 @@ from windvane.serve.pages import ROOM, Pages
 from windvane.serve.people import HOURS, People
 from windvane.serve.site import Site
 from windvane.serve.speaking import Speaking
+from windvane.serve.validation import Validation
 from windvane.serve.wire import Refusal
 from windvane.serve.world_composer import ASK, MODEL, world_message, world_taxonomy
 
@@ -56,11 +57,13 @@ def create_app(site: Site) -> Guard:
     composer = Composer(site.data / "composer", [(spec, lambda spec=spec: opened(spec)) for spec in models])  # type: ignore[misc]
     speaking = Speaking(site.scorer, site.levels, **_model(site))
     batches = Batches(speaking)
+    validation = Validation(site.data / "validation", site.queue)
 
     @contextlib.asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
         yield
         batches.close()
+        validation.close()
         composer.close()
 
     app = FastAPI(
@@ -79,6 +82,7 @@ def create_app(site: Site) -> Guard:
     taxonomy = world_taxonomy() if world else read_taxonomy(site.taxonomy)
     app.include_router(composer_routes.router(composer, taxonomy, _writing(site, world), pages))
     app.include_router(speaking_routes.router(speaking, batches, pages, site.batch_bytes))
+    app.include_router(validation_routes.router(validation, pages))
     app.include_router(runs.router(site.runs, pages))
     _doors(app, site, pages, people)
     return Guard(app, site, people)
