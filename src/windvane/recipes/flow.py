@@ -146,7 +146,7 @@ class Flow:
             for warning in check_template(tokenizer, stop_ids(self.policy(0).model(training=False), tokenizer)):
                 self.tell(f"{s.model}: {warning}")
             held, parts = portions(s, self.pool, self.tell)
-            check_rubrics(self.judges, [*held, *(p for part in parts for p in part)])
+            check_rubrics(self.judges, [p for part in parts for p in part], held)
             for t, part in enumerate(parts, 1):
                 self._write_prompts(f"iter-{t}/prompts.jsonl", part, self.pool.told, s.sampling.max_new_tokens)
             # last: with it the run has begun, and its settings stand

@@ -63,11 +63,12 @@ def own_rubrics(s: Any, spec: str) -> dict[str, Any]:
     return {"rubrics": s.rubrics, "slope": s.rubric_slope} if spec.startswith("rubric:") else {}
 
 
-def check_rubrics(judges: Judges, prompts: Sequence[Prompt]) -> None:
-    """`UserError` where a judge of grades has nothing to grade a prompt's answers by."""
-    for judge in judges.values():
+def check_rubrics(judges: Judges, training: Sequence[Prompt], held: Sequence[Prompt]) -> None:
+    """`UserError` where a judge of grades has nothing to grade a prompt's answers by: training's, or the held-out ones that the others
+    judge (the proxy is the training judge, where no other is named)."""
+    for role, judge in judges.items():
         if isinstance(judge, RubricPairJudge):
-            judge.check(prompts)
+            judge.check(training if role == "train" else held)
 
 
 def open_sampler(s: Any, folder: Path) -> HttpGenerator | None:
