@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from tests.modeling import tiny
-from windvane.modeling import head, packing
+from windvane.modeling import head, packing, support
 from windvane.modeling.logprobs import Scorer, rows_logps
 from windvane.modeling.tree import Node, Tree
 
@@ -43,7 +43,7 @@ def both(model, trees, **kwargs):
     return mine, (tiny.flat(theirs).detach(), tiny.gradients(model, theirs))
 
 
-@pytest.mark.parametrize("name", tiny.MODELS)
+@pytest.mark.parametrize("name", [*tiny.MODELS, *tiny.MORE])
 def test_equal_to_rows(name):
     (mine, grads), (theirs, oracle) = both(tiny.model(name), batch())
     assert tiny.gap(mine, theirs) < 1e-6
@@ -201,6 +201,7 @@ PROMPT_TUNING = peft.PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_token
 @pytest.mark.parametrize(
     "make, reason",
     [
+        (lambda: hf.CohereForCausalLM(hf.CohereConfig(**tiny.SHAPE | tiny.TOKENS)), "CohereDecoderLayer"),
         (lambda: hf.MixtralForCausalLM(hf.MixtralConfig(**tiny.SHAPE, num_local_experts=2)), "MixtralDecoderLayer"),
         (lambda: tiny.model("llama-mha", rope_parameters=DYNAMIC), "RoPE of type dynamic"),
         (lambda: tiny.model("llama-mha", rope_parameters=LONG), "RoPE of type longrope"),
@@ -218,6 +219,15 @@ def test_others_fall_back_to_rows_with_a_line(make, reason):
         trees = batch()
         scorer.model.eval()
         assert tiny.gap(tiny.flat(scorer.logps(trees)), tiny.flat(rows_logps(scorer.model, trees))) == 0.0
+
+
+def test_a_head_that_scales_its_logits_is_found_by_the_self_check(monkeypatch):
+    """Cohere's layers are tree layers in all but their model's scaling after the head: listed by mistake, they would be caught."""
+    monkeypatch.setattr(support, "LAYERS", ("CohereDecoderLayer",))
+    model, trees = hf.CohereForCausalLM(hf.CohereConfig(**tiny.SHAPE | tiny.TOKENS)).eval(), batch()
+    with pytest.warns(UserWarning, match="trees and rows differ by"):
+        mine = Scorer(model).logps(trees)
+    assert tiny.gap(tiny.flat(mine), tiny.flat(rows_logps(model, trees))) == 0.0
 
 
 def test_listed_models_do_not_warn():

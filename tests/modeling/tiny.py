@@ -25,9 +25,17 @@ MODELS = {
     "gemma3": (hf.Gemma3TextConfig, hf.Gemma3ForCausalLM, GEMMA | {"final_logit_softcapping": 5.0}),
 }  # fmt: skip
 
+TOKENS = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+MORE = {  # trees, but with the last layer's whole work
+    "phi3": (hf.Phi3Config, hf.Phi3ForCausalLM, TOKENS),
+    "olmo2": (hf.Olmo2Config, hf.Olmo2ForCausalLM, TOKENS),
+    "olmo3-window": (hf.Olmo3Config, hf.Olmo3ForCausalLM, TOKENS | {"sliding_window": 9}),
+    "glm4": (hf.Glm4Config, hf.Glm4ForCausalLM, TOKENS),
+}
+
 
 def model(name, scale=6.0, **changes):
-    config, cls, kwargs = MODELS[name]
+    config, cls, kwargs = (MODELS | MORE)[name]
     torch.manual_seed(0)
     made = cls(config(**(SHAPE | kwargs | changes)))
     with torch.no_grad():
