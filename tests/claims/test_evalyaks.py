@@ -111,18 +111,18 @@ def result(acceptable, dov, held=0.2):
 
 def test_the_rate_is_the_best_of_the_sweep_and_untrained_arms_have_none():
     d = declared("evalyaks")
-    assert trained(d) == ["lora", "full", "merged"] and len(sweeps(d)) == 9
+    assert trained(d) == ["lora", "full"] and len(sweeps(d)) == 6
     results = {u.key: result(0.8, 0.5) for u in sweeps(d)}
     results[trained_unit(d, "lora", 6e-3, d.development_seed).key] = result(0.9, 0.6)
     results[trained_unit(d, "full", 3e-3, d.development_seed).key] = result(0.8, 0.4)
     chosen = choose(d, results)
-    assert [chosen[a]["learning_rate"] for a in ("lora", "full", "merged", "affine")] == [6e-3, 3e-3, 1e-3, 0.0]
+    assert [chosen[a]["learning_rate"] for a in ("lora", "full", "affine")] == [6e-3, 3e-3, 0.0]
     assert chosen["lora"]["sweep"] == {"0.001": 0.8, "0.003": 0.8, "0.006": 0.9} and not chosen["base"]["sweep"]
     units = fresh_units(d, d.seeds, chosen)
-    assert len(units) == 5 + 5 + 5 + 2 and all(u.settings["seed"] in d.seeds for u in units)
+    assert len(units) == 5 + 5 + 5 and all(u.settings["seed"] in d.seeds for u in units)
     plain = {plain_unit(d, s).key: {"arms": dict.fromkeys(UNTRAINED, s)} for s in d.seeds}
     runs = gather(d, d.seeds, chosen, {**plain, **{u.key: u.settings["seed"] for u in units if u.settings["arm"]}})
-    assert runs["affine"] == runs["lora"] == list(d.seeds) and runs["merged"] == list(d.seeds[:2])
+    assert runs["affine"] == runs["lora"] == runs["full"] == list(d.seeds)
     assert choose(reduced(d), {})["lora"] == {"learning_rate": 3e-3, "sweep": {}}
 
 
@@ -140,6 +140,6 @@ def test_rules_of_the_findings():
     assert verdicts["LoRA's degree of variation is lower than the weight-free baseline's"] == "does not hold"
     assert verdicts["LoRA's acceptable accuracy is above the weight-free baseline's"] == "undecided"
     assert verdicts["an affine recalibration alone raises the base's acceptable accuracy"] == "holds"
-    assert not any("merged" in s for s in verdicts), "arms that did not run are left out"
+    assert not any("all weights" in s for s in verdicts), "arms that did not run are left out"
     share = next(f for s, f in told.items() if s.startswith("how much"))
     assert share.numbers.startswith(f"{np.mean([0.3 / 0.4, 0.31 / 0.41, 0.32 / 0.42]):.2f} of")
