@@ -11,12 +11,13 @@ tried in this order, the first that gives turns wins:
    start) marks it as a key; what stands between two labels is what was said. This mends missing brackets, quotes, commas and braces,
    bare `Candidate":` keys, `"Candidate"."` and unescaped quotes (Parts 1 to 3). On well-formed rows it gives what rule 1 gives (tested).
 
-No word of a turn is altered. What no rule reads gives a reason.
+A code fence around the whole goes first. No word of a turn is altered. What no rule reads gives a reason.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -33,6 +34,7 @@ LABEL = re.compile(
     rf"(?P<open>[{QUOTES}]?)[ \t]*\b(?P<name>[A-Za-z][A-Za-z_]{{2,14}}(?:[ _][A-Za-z]{{4,9}})?(?:[ _]?[A-C1-3])?)\b[ \t]*"
     rf"(?P<close>[{QUOTES}]?)\s*(?P<sep>=>|[:=.])[ \t]*(?P<quote>[{QUOTES}]?)"
 )
+FENCE = re.compile(r"\s*```\w*\s*\n(?P<inside>.*?)\n?\s*```\s*", re.DOTALL)
 TASK = (
     "task",
     "topic",
@@ -61,6 +63,10 @@ class Parsed:
 
 def parse_conversation(text: str, speakers: Mapping[str, str] | None = None) -> Parsed:
     """Turns from the text of one conversation."""
+    fenced = FENCE.fullmatch(text)
+    if fenced:
+        inside = parse_conversation(fenced["inside"], speakers)
+        return inside if inside.reason else dataclasses.replace(inside, repairs=("code fence", *inside.repairs))
     reason = None
     for rule, repair in RULES:
         value = rule(text)
