@@ -17,6 +17,8 @@ from windvane.errors import UserError
 from windvane.store import write_atomic
 
 SECTIONS = {  # a claim's own part of the page
+    "janus": "windvane.claims.janus_section:section",
+    "rubric-sppo": "windvane.claims.rubric_section:section",
     "sppo": "windvane.claims.sppo_section:section",
     "longpo": "windvane.claims.longpo_section:section",
     "evalyaks": "windvane.claims.evalyaks_section:section",

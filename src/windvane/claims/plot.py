@@ -15,6 +15,8 @@ from html import escape
 from windvane.claims.record import Claim, over_seeds
 
 FIGURES = {  # a claim's own panels: {name: (title, panels)}
+    "janus": "windvane.claims.janus_section:panels",
+    "rubric-sppo": "windvane.claims.rubric_section:panels",
     "sppo": "windvane.claims.sppo_figures:panels",
     "longpo": "windvane.claims.longpo_figures:panels",
     "evalyaks": "windvane.claims.evalyaks_section:panels",
