@@ -60,7 +60,7 @@ def read_outputs(path: Path) -> list[Asked]:
             told = row[several]
             if not isinstance(told, list) or not told:
                 fail(place, several, "expected a list of answers; mend or remove the row")
-            texts = [t.get("text") if isinstance(t, Mapping) else t for t in told]
+            texts: list[Any] = [t.get("text") if isinstance(t, Mapping) else t for t in told]
             wrong = next((i for i, t in enumerate(texts) if not isinstance(t, str)), None)
             if wrong is not None:
                 fail(place, f"{several}[{wrong}]", "expected text; mend or remove the row")
