@@ -1,8 +1,8 @@
 """A run's preference pairs for other trainers.
 
 In: a finished run folder (or one finished iteration of it). Out: one file, a row a pair, JSONL or Parquet by the suffix: `prompt`,
-`chosen`, `rejected` as lists of turns (TRL's conversational preference format), and beside them the win probabilities, whether an answer
-was cut at max_new_tokens, the iteration and the prompt's id.
+`chosen`, `rejected` as lists of turns (TRL's conversational preference format), or the same pairs in another trainer's layout
+(`export_layouts`), and beside them the win probabilities, whether an answer was cut at max_new_tokens, the iteration and the prompt's id.
 
 Departure from training here: text is what other trainers read, and they tokenise it again. An answer cut at max_new_tokens then gets
 an EOS that was never sampled, and text may come back as other tokens than were sampled; both are counted, never left out.
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from windvane.arguments import Parser
+from windvane.data.export_layouts import LAYOUTS
 from windvane.errors import UserError
 from windvane.prompts.chat import answered, merged
 from windvane.records import Group, Message, Prompt, Response
@@ -36,8 +37,10 @@ class Exported:
     other_tokens: int | None
 
 
-def export_trl(run: Path, out: Path, iteration: int | None = None, tokenizer: Any = None) -> Exported:
-    """Write the pairs of `iteration` (None: of all, the run finished) to `out` (.jsonl or .parquet).
+def export_trl(
+    run: Path, out: Path, iteration: int | None = None, tokenizer: Any = None, layout: str = "trl"
+) -> Exported:
+    """Write the pairs of `iteration` (None: of all, the run finished) to `out` (.jsonl or .parquet) in a `layout` of `export_layouts`.
 
     `tokenizer` (the run's): compare what a text-based trainer will tokenise with the ids that were sampled. Raises `UserError` for a
     run or iteration that is not finished, an unknown suffix, an `out` inside the run, a run without a single pair.
@@ -72,7 +75,7 @@ def export_trl(run: Path, out: Path, iteration: int | None = None, tokenizer: An
     if not rows:
         counts = ", ".join(f"{n} {status}" for status, n in sorted(left_out.items())) or "no groups"
         raise UserError(f"{run}: not a single pair to export ({counts})")
-    _write(out, rows)
+    _write(out, [LAYOUTS[layout][0](row) for row in rows])
     return Exported(len(rows), dict(left_out), cut, None if tokenizer is None else other)
 
 
@@ -152,29 +155,31 @@ def _write(out: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def main(argv: Sequence[str]) -> int:
-    """`windvane export RUN [--format trl] [--out FILE] [--iteration N]`."""
+    """`windvane export RUN [--format trl|axolotl|llama-factory] [--out FILE] [--iteration N]`."""
     parser = Parser(prog="windvane export", description="Write a run's preference pairs for other trainers.")
     parser.add_argument("run", type=Path, metavar="RUN", help="a run folder")
-    parser.add_argument("--format", choices=["trl"], default="trl", help="trl: conversational prompt, chosen, rejected")
+    parser.add_argument("--format", choices=[*LAYOUTS], default="trl", help="the trainer that is to read it (trl)")
     parser.add_argument(
-        "--out", type=Path, metavar="FILE", help=".jsonl or .parquet (default: RUN's name -trl.jsonl, here)"
+        "--out", type=Path, metavar="FILE", help=".jsonl or .parquet (default: RUN's name -FORMAT.jsonl, here)"
     )
     parser.add_argument(
         "--iteration", type=int, metavar="N", help="one iteration's pairs (default: all of a finished run)"
     )
     given = parser.parse_args(list(argv))
-    out = given.out or Path(f"{given.run.resolve().name}-trl.jsonl")
+    out = given.out or Path(f"{given.run.resolve().name}-{given.format}.jsonl")
     tokenizer = None
     if (given.run / "model" / "tokenizer_config.json").exists():
         from transformers import AutoTokenizer
 
         tokenizer = AutoTokenizer.from_pretrained(given.run / "model")
-    done = export_trl(given.run, out, given.iteration, tokenizer)
-    print(f"{out}: {done.pairs} pairs")
+    done = export_trl(given.run, out, given.iteration, tokenizer, given.format)
+    print(f"{out}: {done.pairs} pairs; {LAYOUTS[given.format][2]}:\n{LAYOUTS[given.format][1](out.name)}")
     if done.left_out:
         print("groups without a pair: " + ", ".join(f"{n} {status}" for status, n in sorted(done.left_out.items())))
     if done.cut:
-        print(f"{done.cut} pairs hold an answer cut at max_new_tokens (*_finish = length): TRL will end it with an EOS")
+        print(
+            f"{done.cut} pairs hold an answer cut at max_new_tokens (*_finish = length): other trainers end it with an EOS"
+        )
     if done.other_tokens:
         print(f"{done.other_tokens} pairs come back from their text as other token ids than were sampled")
     return 0

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from windvane.arguments import Parser
 from windvane.errors import UserError
 from windvane.modeling.load import DTYPES, load_model, load_tokenizer, save_plain
 from windvane.modeling.lora import merge
+from windvane.modeling.push import check_push, push
 from windvane.store import publish_folder
 
 TOLERANCE = 1e-3  # nats, in float32: between adapter beside weights and adapter in weights
@@ -81,8 +83,11 @@ def main(argv: Sequence[str]) -> int:
     )
     add("--max-shard-size", default="5GB", metavar="SIZE", help="the largest safetensors file (5GB)")
     add("--device", default="cpu", help="where it is computed (cpu)")
+    add("--push", metavar="OWNER/NAME", help="then upload it to a private repository of the hub (never by default)")
     add("--json", action="store_true", help="print one JSON object")
     o = parser.parse_args(list(argv))
+    if o.push:
+        check_push(o.push)
     run = Path(o.model)
     told = merge_adapter(
         str(run / "model") if (run / "recipe.toml").exists() else o.model, o.out, o.dtype, o.max_shard_size, o.device
@@ -95,4 +100,6 @@ def main(argv: Sequence[str]) -> int:
             f"{o.out}: {what}; log-probs of a probe moved by {told['gap']:.1e} nats in float32, and by "
             f"{told['rounding']:.1e} when rounded to {o.dtype}"
         )
+    if o.push:
+        print(f"pushed: {push(o.out, o.push)} (private)", file=sys.stderr)
     return 0

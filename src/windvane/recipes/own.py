@@ -9,12 +9,14 @@ In: a file of pairs, scored groups, labelled answers or chats (docs/data_formats
 shows what would be understood), or the folder of `windvane pair`. Out: RUN/model, plain Hugging Face files (or a PEFT adapter),
 RUN/report.html, RUN/iter-1 with the rows as they were trained on, token ids included, and train/metrics.jsonl. The reference is the model
 at its start; its log-probs are computed once. The same command goes on where it was killed; on CPU it ends in the same bytes.
+--push OWNER/NAME, never by default, uploads RUN/model to a private repository of the Hugging Face hub.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 import tyro
@@ -121,6 +123,17 @@ def run(settings: Own, out: str, quiet: bool = False) -> None:
 
 def main(argv: Sequence[str]) -> int:
     """`windvane train --objective NAME --model M --data FILE --out RUN`."""
+    repo, argv = taken(argv, "--push")
     objective, _ = taken(argv, "--objective")
     start = Own(tyro.MISSING, tyro.MISSING, tyro.MISSING, train=usual_train(objective or "dpo"))
-    return launch(Own, run, argv, "windvane train", __doc__, default=start)
+    if repo is None:
+        return launch(Own, run, argv, "windvane train", __doc__, default=start)
+    from windvane.modeling.push import check_push, push
+
+    check_push(repo)
+
+    def run_and_push(settings: Own, out: str, quiet: bool) -> None:
+        run(settings, out, quiet)
+        print(f"pushed: {push(Path(out) / 'model', repo)} (private)")
+
+    return launch(Own, run_and_push, argv, "windvane train", __doc__, default=start)
