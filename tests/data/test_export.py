@@ -8,6 +8,7 @@ import pytest
 
 from tests.data.run_folder import answer, question, write_iteration, write_recipe, write_summary
 from windvane.data.export import export_trl, main
+from windvane.data.layouts import read_own
 from windvane.errors import UserError
 from windvane.prompts.chat import prepare
 
@@ -214,3 +215,29 @@ def test_trl_trains_on_the_sampled_token_ids(tmp_path, suffix):
     assert losses == [pytest.approx(0.693147, abs=1e-4)]  # log 2: policy equals reference at the first step
     assert not torch.equal(before, model.lm_head.weight)
     assert Path(out).exists()
+
+
+def test_other_trainers_layouts(tmp_path, capsys):
+    """The same pairs as axolotl and LLaMA-Factory read them; and read back here they are the same."""
+    write_run(tmp_path / "run")
+    for layout in ("axolotl", "llama-factory"):
+        out = tmp_path / f"{layout}.jsonl"
+        assert main([str(tmp_path / "run"), "--format", layout, "--out", str(out)]) == 0
+        rows = [json.loads(line) for line in out.read_text().splitlines()]
+        back = {(r.prompt.messages, r.answers, r.wins) for r in read_own(out).rows}
+        export_trl(tmp_path / "run", tmp_path / "trl.jsonl")
+        assert back == {(r.prompt.messages, r.answers, r.wins) for r in read_own(tmp_path / "trl.jsonl").rows}
+        told = capsys.readouterr().out
+        if layout == "axolotl":
+            assert rows[0]["messages"] == [{"role": "user", "content": "One?"}]
+            assert (rows[0]["chosen"], rows[0]["rejected"]["content"]) == (
+                {"role": "assistant", "content": "good"},
+                "bad",
+            )
+            assert "type: chat_template.default" in told and "path: axolotl.jsonl" in told
+        else:
+            second = next(r for r in rows if r["conversations"][0]["value"] == "Two?")
+            assert second["system"] == "Be brief." and rows[0]["system"] == ""
+            assert rows[0]["chosen"] == {"from": "gpt", "value": "good"}
+            entry = json.loads(told.split(":\n", 1)[1].split("\n}\n")[0] + "\n}")["windvane_pairs"]
+            assert entry["ranking"] and set(entry["columns"].values()) <= set(rows[0])

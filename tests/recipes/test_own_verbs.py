@@ -74,6 +74,10 @@ def test_a_chain_of_files(base, tmp_path, capsys):
         "--quiet",
         "--device",
         "cpu",
+        "--train.batch",
+        "1",
+        "--train.warmup",
+        "0",
     ]
     assert train(argv) == 0
     kept = {r.id: r for r in read_records(run / "iter-1/responses.jsonl", Response)}
