@@ -221,7 +221,8 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rows", type=int, default=1000, help="rows of the mixed-lengths case")
     parser.add_argument(
-        "--only", help="cases whose name begins with this; 'mixed', 'peaks' and 'growth' name the other parts"
+        "--only",
+        help="cases whose name begins with this; 'mixed', 'peaks' and 'growth' name the other parts; on a GPU trunk/branch, as 8192/1024",
     )
     parser.add_argument("--no-trl", dest="trl", action="store_false", help="our own sides alone")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
