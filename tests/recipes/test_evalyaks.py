@@ -11,18 +11,18 @@ from transformers import AutoModelForCausalLM
 
 from windvane.backends.adapted import open_adapted
 from windvane.cli import main as windvane
-from windvane.data.transcripts import PART_CRITERIA, Transcript
+from windvane.data.cefr_instruction import part_instructions
+from windvane.data.transcripts import Transcript
 from windvane.errors import UserError
 from windvane.modeling.load import load_model, load_tokenizer
 from windvane.modeling.logprobs import Scorer
 from windvane.modeling.lora import merge
 from windvane.objectives.batch import load_objective
-from windvane.prompts.cefr import FORMS
 from windvane.recipes import speech_flow
 from windvane.recipes.evalyaks import EvalYaks, run, world_recipe
 from windvane.recipes.speech_flow import examples
-from windvane.recipes.speech_items import HELD, TEST, TRAIN, grading_items, split_transcripts
-from windvane.recipes.speech_levels import level_items, looked_up
+from windvane.recipes.speech_items import HELD, TEST, TRAIN, split_transcripts
+from windvane.recipes.speech_levels import level_items
 from windvane.schema import dumps, encode
 from windvane.store import read_jsonl
 from windvane.train.loop import Trainer
@@ -86,17 +86,18 @@ def test_what_is_held_out_is_never_trained_on(done, settings):
         records[row["split"]].append(row["record"])
     groups = {k: {r["split_group"] for r in own} for k, own in records.items()}
     assert not groups[TRAIN] & (groups[HELD] | groups[TEST])
-    items = [row for _, row in read_jsonl(done / "items.jsonl")]
+    items = [{"split": row["split"], **row["instruction"]} for _, row in read_jsonl(done / "items.jsonl")]
     train = " ".join(i["messages"][0]["content"] + " " + i["answer"] for i in items if i["split"] == TRAIN)
     for record in records[HELD] + records[TEST]:
         said = next(t["text"] for t in record["turns"] if t["role"] == "candidate" and len(t["text"].split()) > 5)
         assert said not in train
-    held = [i for i in items if i["split"] == HELD and i["adapter"] == "vocabulary"]
-    words = {w for i in held for w in i["messages"][0]["content"].rpartition(": ")[2].rstrip(".").split(", ")}
-    own = [
-        i["answer"] + i["messages"][0]["content"] for i in items if i["split"] == TRAIN and i["adapter"] == "vocabulary"
-    ]
-    assert words and not any(w in text.replace(".", ",").replace(" ", "").split(",") for w in words for text in own)
+    listed = {split: set() for split in (TRAIN, HELD)}
+    for i in items:
+        if i["adapter"] == "vocabulary" and i["task"] == "level of words":
+            listed[i["split"]] |= set(i["messages"][0]["content"].rpartition(": ")[2].rstrip(".").split(", "))
+    assert len(listed[HELD]) == 8 and len(listed[TRAIN]) == 40 and not listed[HELD] & listed[TRAIN]
+    written = {w for i in items if i["task"] == "words of a level" for w in i["answer"].split(", ")}
+    assert written == listed[TRAIN], "held-out words are in no answer"
     scored = {row["id"] for _, row in read_jsonl(done / "scores-trained.jsonl")}
     assert scored == {r["id"] for r in records[HELD] + records[TEST]}
 
@@ -110,26 +111,17 @@ def test_a_cluster_that_is_tested_is_left_out_of_training(tmp_path):
         (write(tmp_path / "a.jsonl", [*train, copy, unmarked, test[1]]),), (write(tmp_path / "b.jsonl", test),), 0.2, 0
     )
     assert split.left_out["near-duplicates of test conversations"] == 1
+    assert split.left_out["conversations that are tested on"] == 1
     assert split.left_out["conversations without bands"] == 1
     assert [len(split.records[k]) for k in (TRAIN, HELD, TEST)] == [6, 2, 4]
     again = split_transcripts((str(tmp_path / "a.jsonl"),), (str(tmp_path / "b.jsonl"),), 0.2, 0)
     assert again == split
 
 
-def test_three_instruction_sets_a_conversation_and_no_answer_in_the_prompt():
-    record = grades.transcripts(45, 1)[2]
-    items = grading_items(record, TRAIN, FORMS[:3], 0)
-    assert [i.kind for i in items] == list(FORMS[:3]) and len({i.id for i in items}) == 3
-    assert {i.adapter for i in items} == {"part3"} and len({i.group for i in items}) == 1
-    told = [json.loads(i.answer) for i in items]
-    assert all(list(t.values()) == [record.scores[c] for c in PART_CRITERIA[3]] for t in told)
-    assert not any(i.answer in i.messages[0].content for i in items)
-
-
 def test_the_loss_is_the_answer_s_cross_entropy_alone_by_a_plain_forward(tmp_path):
     """Two rows; the first step's loss is summed -log p of the answers' tokens, closing token included, over their number."""
     model, tokenizer = load_model("world:grades", device="cpu"), load_tokenizer("world:grades")
-    items = [i for r in grades.transcripts(46, 1)[1:3] for i in grading_items(r, TRAIN, ("compact",), 0)]
+    items = [i for r in grades.transcripts(46, 1)[1:3] for i in part_instructions(r, ("compact",))]
     found = examples(tokenizer, items, 512)
     total, count = 0.0, 0
     for e, item in zip(found, items):
@@ -217,20 +209,18 @@ def test_the_other_arms_train_one_model_on_all_and_score_with_it(settings, tmp_p
     assert all(r["status"] == "scored" for r in rows["trained"]) and rows["base"] != rows["trained"]
 
 
-def test_lists_of_levels_are_read_strictly(tmp_path):
+def test_lists_of_levels_are_split_by_text_and_refused_where_they_contradict_themselves(tmp_path):
     path = tmp_path / "words.csv"
-    for text, said in (
-        ("word,level\ndog,A7\n", "row 2: field 'level': A7"),
-        ("word,level\n,A1\n", "row 2: field 'word': empty"),
-        ("word,level\ndog,A1\ndog,B1\n", "'dog' has two levels, A1 and B1"),
-        ("word,level\ndog,C1\n", "no word of the levels"),
-    ):
-        path.write_text(text)
-        with pytest.raises(UserError, match=said):
-            level_items(str(path), None, 0.1, 0)
+    path.write_text("word,level\ndog,A1\ndog,B1\n")
+    with pytest.raises(UserError, match="'dog' has two levels, A1 and B1"):
+        level_items(str(path), None, "full", 0.1, 0)
     with pytest.raises(UserError, match="no such lists"):
-        level_items("world:styles", None, 0.1, 0)
-    assert looked_up("dog, Heritage. nothing", {"A1": ["dog"], "B2": ["heritage"]}) == ["A1", "B2", None]
+        level_items("world:styles", None, "full", 0.1, 0)
+    path.write_text("sentence,level\n" + "".join(f"This is sentence {i}.,C1\n" for i in range(10)))
+    items = level_items(None, str(path), "full", 0.3, 0)
+    held = [i.instruction for i in items if i.split == HELD]
+    assert len(held) == 3 and {i.task for i in held} == {"level of a sentence"} and len(items) == 3 + 2 * 7
+    assert {i.instruction.adapter for i in items} == {"sentences"} and {i.answer for i in held} == {"C1"}
 
 
 def test_settings_that_mean_nothing_are_refused():

@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from windvane.data.transcripts import Transcript
+from windvane.data.transcripts import LEVELS, Transcript
 from windvane.evaluate.cefr import evaluate, plot
 from windvane.evaluate.cefr_measures import wilson
 from windvane.evaluate.cefr_rows import scored_of
@@ -21,7 +21,6 @@ from windvane.evaluate.result_files import keep_result
 from windvane.evaluate.speech_baseline import expected
 from windvane.evaluate.speech_fit import fit
 from windvane.evaluate.speech_score import LIMITS
-from windvane.recipes.speech_levels import ASKED, TELL
 from windvane.report.page import write_report
 from windvane.store import RunFolder, read_jsonl, write_atomic
 
@@ -69,11 +68,9 @@ def measure_levels(run: RunFolder) -> dict[str, Any] | None:
     found: dict[str, dict[str, Any]] = {}
     for which in WHICH:
         for _, row in read_jsonl(run / f"levels-{which}.jsonl"):
-            if row["kind"] == TELL:
-                gaps = found.setdefault(row["adapter"], {}).setdefault(which, [])
-                gaps.append(
-                    None if row["level"] is None else abs(ASKED.index(row["level"]) - ASKED.index(row["expected"]))
-                )
+            gaps = found.setdefault(row["adapter"], {}).setdefault(which, [])
+            told, right = row["level"], LEVELS.index(row["expected"])
+            gaps.append(None if told is None else abs(LEVELS.index(told) - right))
     if not found:
         return None
     rows, points = [], []

@@ -17,6 +17,7 @@ import torch
 
 from windvane.backends.closed_answers import answer_ids
 from windvane.backends.local import window
+from windvane.data.cefr_instruction import Instruction, part_instructions
 from windvane.data.transcripts import PART_CRITERIA, Transcript
 from windvane.errors import UserError
 from windvane.evaluate.speech_model import open_model
@@ -26,7 +27,7 @@ from windvane.objectives.batch import load_objective
 from windvane.prompts.chat import check_template, render
 from windvane.recipes.policy import Policy
 from windvane.recipes.speech_finish import finish, measure
-from windvane.recipes.speech_items import HELD, TEST, TRAIN, Item, grading_items, split_transcripts
+from windvane.recipes.speech_items import HELD, TEST, TRAIN, Item, split_transcripts
 from windvane.recipes.speech_levels import answer_levels, level_items
 from windvane.recipes.start import mend
 from windvane.records import content_id, seed_of
@@ -77,8 +78,10 @@ class SpeechFlow:
         items: list[Item] = []
         for name, records in split.records.items():
             forms = s.forms if name == TRAIN else (s.score_form,)
-            items += [item for r in records for item in grading_items(r, name, forms, s.seed)]
-        items += level_items(s.words, s.sentences, s.held_out, s.seed)
+            items += [Item(name, i) for r in records for i in part_instructions(r, forms, s.seed)]
+        items += level_items(
+            s.words, s.sentences, "compact" if s.score_form == "compact" else "full", s.held_out, s.seed
+        )
         tokenizer = Policy(s.model, s.train, s.device, s.seed).tokenizer
         for warning in check_template(tokenizer):
             self.folder.log("template", warning=warning)
@@ -87,7 +90,7 @@ class SpeechFlow:
         counts = {name: len(records) for name, records in split.records.items()}
         told = {"conversations": counts, "left_out": split.left_out}
         write_atomic(self.folder / "split.json", json.dumps(told, indent=1) + "\n")
-        _write(self.folder, "items.jsonl", [encode(i) for i in {i.id: i for i in items}.values()])
+        _write(self.folder, "items.jsonl", [encode(i) for i in items])
 
     @cached_property
     def items(self) -> list[Item]:
@@ -104,7 +107,7 @@ class SpeechFlow:
     @property
     def names(self) -> list[str]:
         """Adapters (or models) to train, in order."""
-        there = sorted({i.adapter for i in self.items if i.split == TRAIN})
+        there = sorted({i.instruction.adapter for i in self.items if i.split == TRAIN})
         return there if self.s.arm == "separate" else [self.s.arm]
 
     def model_of(self, adapter: str) -> str:
@@ -117,10 +120,12 @@ class SpeechFlow:
             if here().lead:
                 call("windvane.recipes.speech_flow:train_beside", settings=self.s, out=str(self.folder.path), name=name)
             policy = Policy(self.s.model, self.s.train, self.s.device, seed_of(self.s.seed, "adapter", name))
-            own = [i for i in self.items if self.s.arm != "separate" or i.adapter == name]
+            own = [i for i in self.items if self.s.arm != "separate" or i.instruction.adapter == name]
             scorer = policy.scorer(training=True)
             longest = window(scorer.model)
-            found, held = (examples(policy.tokenizer, [i for i in own if i.split == k], longest) for k in (TRAIN, HELD))
+            found, held = (
+                examples(policy.tokenizer, [i.instruction for i in own if i.split == k], longest) for k in (TRAIN, HELD)
+            )
             seed = seed_of(self.s.seed, "train", name)
             run_train(
                 self.folder, stage, scorer, policy.tokenizer, self.objective, self.s.train, found, held, seed, self.s.model,
@@ -134,8 +139,9 @@ class SpeechFlow:
         """Bands of the held-out and test conversations, levels of held-out words and sentences, by the `base` or what was `trained`."""
         if not self.folder.finished(f"scores-{which}.jsonl"):
             self._bands(which)
-        asked = [i for i in self.items if i.expected is not None and i.split != TRAIN]
-        spec = {a: self.s.model if which == "base" else self.model_of(a) for a in {i.adapter for i in asked}}
+        asked = [i for i in self.items if i.instruction.level is not None]
+        adapters = {i.instruction.adapter for i in asked}
+        spec = {a: self.s.model if which == "base" else self.model_of(a) for a in adapters}
         answer_levels(self.runner, f"levels-{which}", asked, spec, self._dtype, self.s.device)
 
     def _bands(self, which: str) -> None:
@@ -186,7 +192,7 @@ class SplitRecord:
     record: Transcript
 
 
-def examples(tokenizer: Any, items: Sequence[Item], longest: int | None) -> list[Example]:
+def examples(tokenizer: Any, items: Sequence[Instruction], longest: int | None) -> list[Example]:
     """A row an item: the rendered prompt, then the answer's own tokens and the closing one; the loss reads the answer. Long rows are
     refused by name, never cut."""
     found = []

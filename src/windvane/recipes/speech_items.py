@@ -1,40 +1,31 @@
-"""Graded transcripts and level lists -> what each EvalYaks adapter is trained and tested on.
+"""Graded transcripts -> those that an EvalYaks run trains on, holds out and tests on.
 
-In: transcripts with bands, word and sentence lists with levels. Out: `Item`s: a chat, its answer, what it belongs to, which split. Each
-conversation gives one item a form (the paper's instruction sets; the wording is drawn by its id). Splits are by near-duplicate cluster of
-conversations and by word or sentence: what is held out stands in no item that is trained on. Items of one adapter are shuffled by the
-training loop, not here.
+In: files of transcripts with bands. Out: a `Split`; an `Item` is an instruction (data/cefr_instruction.py) with its split. Splits are by
+near-duplicate cluster of conversations: what is held out stands in nothing that is trained on. What cannot be used is counted with its
+reason. Departure from the paper (arXiv 2408.12226), which does not say how its test was kept apart.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from windvane.data.cefr_instruction import Instruction
 from windvane.data.transcripts import PART_CRITERIA, Transcript, unique
 from windvane.data.transcripts_read import read_transcripts
 from windvane.data.transcripts_split import cluster
 from windvane.errors import UserError
-from windvane.prompts.cefr import WORDINGS, answer_text, grading_messages
-from windvane.records import Message, content_id, seed_of
+from windvane.records import seed_of
 
 TRAIN, HELD, TEST = "train", "held-out", "test"
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """`adapter`: part1 to part4, vocabulary, sentences. `kind`: the form of a grading prompt, or the task. `group`: what a split keeps
-    together. `expected`: the level that a level task is about."""
+    """An instruction and the split it is in."""
 
-    id: str
-    adapter: str
-    kind: str
     split: str
-    group: str
-    messages: tuple[Message, ...]
-    answer: str
-    expected: str | None = None
+    instruction: Instruction
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +43,11 @@ def split_transcripts(data: Sequence[str], test: Sequence[str], share: float, se
     test overlap, its conversations of `data` are left out."""
     left_out: dict[str, int] = {}
     usable = {name: _usable(files, left_out) for name, files in ((TRAIN, data), (TEST, test)) if files}
-    marked = cluster([r for own in usable.values() for r in own])
     tested = {r.conversation for r in usable.get(TEST, ())}
+    twice = sum(r.conversation in tested for r in usable[TRAIN])
+    if twice:
+        left_out["conversations that are tested on"] = twice
+    marked = cluster([*(r for r in usable[TRAIN] if r.conversation not in tested), *usable.get(TEST, ())])
     blocked = {r.split_group for r in marked if r.conversation in tested}
     records: dict[str, list[Transcript]] = {TRAIN: [], HELD: [], TEST: [r for r in marked if r.conversation in tested]}
     own = [r for r in marked if r.conversation not in tested]
@@ -99,22 +93,3 @@ def _unusable(record: Transcript) -> str | None:
     if any(b != int(b) or not 1 <= b <= 5 for b in record.scores.values()):
         return "conversations with half bands or bands outside 1 to 5"
     return None
-
-
-def grading_items(record: Transcript, split: str, forms: Sequence[str], seed: int) -> list[Item]:
-    """One item a form."""
-    part, turns = record.part or 0, [(t.role, t.text) for t in record.turns]
-    asked = {c: record.scores[c] for c in PART_CRITERIA[part]}
-    found = []
-    for form in forms:
-        wording = seed_of(seed, "wording", record.id, form) % WORDINGS
-        messages = grading_messages(form, part, turns, record.context, wording)
-        made = Item("", f"part{part}", form, split, record.split_group, messages, answer_text(form, asked))
-        found.append(identified(made))
-    return found
-
-
-def identified(item: Item) -> Item:
-    """The item with an id of its content."""
-    said = [[m.role, m.content] for m in item.messages]
-    return dataclasses.replace(item, id=content_id([item.adapter, item.kind, said, item.answer]))

@@ -1,181 +1,120 @@
-"""The vocabulary and sentence adapters of EvalYaks: lists with CEFR levels -> items in both directions; and how well they are answered.
+"""The vocabulary and sentence adapters of EvalYaks: lists with CEFR levels -> what is trained and tested on; and which levels are told.
 
-In: a list of words or sentences with levels (CSV, JSONL, JSON, Parquet with columns word or sentence, and level) or `world:grades`.
-Out: `Item`s (arXiv 2408.12226, section 4.2): the level of a list of words, words of a level; the level of a sentence, a sentence of a
-level. What is held out is a word or a sentence, so no held-out one stands in a list that is trained on.
+In: a user's list of words or sentences with levels (data/speech_levels.py), or `world:grades`. Out: `Item`s of the instruction sets
+(data/cefr_instruction.py; arXiv 2408.12226, section 4.2), in both directions to train on, the telling one to test on. What is held out is
+a word or a sentence, so no held-out one stands in a list that is trained on.
 
-A level is told as the likeliest of the four answers A1 to B2 (valid by construction). What is written the other way round is kept as text;
-words are looked up in the user's own list.
+A level is told as the likeliest of those that the lists hold (valid by construction). How well the adapters write to order is measured by
+`windvane eval cefr-levels`, whose graders are not the model.
 """
 
 from __future__ import annotations
 
-import random
-import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from windvane.backends.closed_answers import ClosedAnswers, distribution
-from windvane.backends.local import LocalGenerator, Sampling
-from windvane.data.transcripts import LEVELS
-from windvane.data.transcripts_read import read_rows
+from windvane.data.cefr_instruction import Instruction, sentence_instructions, vocabulary_instructions
+from windvane.data.speech_levels import Listed, read_levels
 from windvane.errors import UserError
 from windvane.modeling.load import load_model, load_tokenizer
-from windvane.prompts import cefr_compact
 from windvane.prompts.chat import render
-from windvane.recipes.speech_items import HELD, TRAIN, Item, identified
-from windvane.records import Message, Prompt, content_id, seed_of
+from windvane.recipes.speech_items import HELD, TRAIN, Item
+from windvane.records import content_id, seed_of
 from windvane.runners.here import HereRunner
 
-ASKED = LEVELS[:4]  # the lists go to B2, the level of the exam
-LIST, PASSES = (
-    4,
-    3,
-)  # words a list (what is left over: a shorter one); how often each word is asked about, in other company
-WRITTEN = 10  # texts a level and adapter that are written for the evaluation
+TELL = ("level of words", "level of a sentence")
+PASSES = 3  # how often each word is asked about, in other company
 BATCH = 16
-TELL, WRITE = "tell", "write"
-Listed = Mapping[str, list[str]]  # level -> words or sentences
+Splits = dict[str, list[Listed]]
 
 
-def level_items(words: str | None, sentences: str | None, share: float, seed: int) -> list[Item]:
-    """Items of both adapters; an adapter without a list has none."""
+def level_items(words: str | None, sentences: str | None, form: str, share: float, seed: int) -> list[Item]:
+    """Items of both adapters; one without a list has none. `form`: full or compact; `share` of each level is held out."""
     found: list[Item] = []
-    for adapter, source in (("vocabulary", words), ("sentences", sentences)):
-        if source:
-            for split, listed in _lists(source, adapter, share, seed).items():
-                found += _items(adapter, split, listed, seed)
-    return found
+    for source, held in (
+        (words, _words(words, share, seed) if words else {}),
+        (sentences, _sentences(sentences, share, seed) if sentences else {}),
+    ):
+        for split, listed in held.items():
+            made: list[Instruction] = []
+            if source is words:
+                for n in range(PASSES):
+                    made += vocabulary_instructions(listed, form, seed_of(seed, "pass", n))
+            else:
+                made = sentence_instructions(listed, form, seed)
+            found += [Item(split, i) for i in made if split == TRAIN or i.task in TELL]
+    return list({item.instruction.id: item for item in found}.values())
 
 
-def _items(adapter: str, split: str, listed: Listed, seed: int) -> list[Item]:
-    rng = random.Random(seed_of(seed, adapter, split))
-    found = []
-    for level in ASKED:
-        own = list(listed.get(level, ()))
-        if adapter == "vocabulary":
-            texts = []
-            for _ in range(PASSES):
-                rng.shuffle(own)
-                texts += [own[i : i + LIST] for i in range(0, len(own), LIST)]
-            asked = [
-                (cefr_compact.level_of_words(t), cefr_compact.words_of_level(level), ", ".join(t) + ".") for t in texts
-            ]
-        else:
-            asked = [(cefr_compact.level_of_sentence(t), cefr_compact.sentence_of_level(level), t) for t in own]
-        for tell, write, text in asked:
-            found.append(_item(adapter, TELL, split, tell, level, level))
-            if split == TRAIN:
-                found.append(_item(adapter, WRITE, split, write, text, level))
-    return found
+def _words(source: str, share: float, seed: int) -> Splits:
+    if not source.startswith("world:"):
+        return _split(source, share, seed)
+    grades = _world(source)
+    return {k: [Listed(w, level) for level, own in grades.words(k).items() for w in own] for k in (TRAIN, HELD)}
 
 
-def _item(adapter: str, kind: str, split: str, asked: str, answer: str, level: str) -> Item:
-    return identified(Item("", adapter, kind, split, content_id([asked]), (Message("user", asked),), answer, level))
+def _sentences(source: str, share: float, seed: int) -> Splits:
+    if not source.startswith("world:"):
+        return _split(source, share, seed)
+    of = {TRAIN: ("train", 400), HELD: ("test", 160)}
+    return {k: [Listed(*pair) for pair in _world(source).sentences(seed, n, family)] for k, (family, n) in of.items()}
 
 
-def _lists(source: str, adapter: str, share: float, seed: int) -> dict[str, Listed]:
-    """By split."""
-    if source.startswith("world:"):
-        return _world(source, adapter, seed)
-    column = {"vocabulary": "word", "sentences": "sentence"}[adapter]
-    found: dict[str, str] = {}
-    for line, _, value in read_rows(Path(source)):
-        place = f"{source}: row {line}"
-        if not isinstance(value, Mapping):
-            raise UserError(f"{place}: is no table; give columns {column} and level")
-        low = {str(k).strip().casefold(): str(v or "").strip() for k, v in value.items()}
-        text, level = low.get(column) or (low.get("text") if column == "sentence" else ""), low.get("level", "").upper()
-        if not text or level not in LEVELS:
-            raise UserError(
-                f"{place}: field '{'level' if text else column}': {level or 'empty'}; give a {column} and one of {', '.join(LEVELS)}"
-            )
-        if found.setdefault(text, level) != level:
-            raise UserError(f"{place}: {text[:40]!r} has two levels, {found[text]} and {level}; keep one")
-    splits: dict[str, dict[str, list[str]]] = {TRAIN: {}, HELD: {}}
-    for level in ASKED:
-        own = sorted((t for t, told in found.items() if told == level), key=lambda t: seed_of(seed, "held-out", t))
-        held = max(1, round(share * len(own))) if len(own) > 1 else 0
-        splits[HELD][level], splits[TRAIN][level] = own[:held], own[held:]
-    if not any(splits[TRAIN].values()):
-        raise UserError(f"{source}: no {column} of the levels {', '.join(ASKED)}")
-    return splits
-
-
-def _world(source: str, adapter: str, seed: int) -> dict[str, Listed]:
+def _world(source: str) -> Any:
     from windvane.world import grades
 
     if source.split(":")[1] != grades.NAME:
         raise UserError(f"{source}: the embedded world has no such lists; give world:{grades.NAME}")
-    if adapter == "vocabulary":
-        return {TRAIN: grades.words("train"), HELD: grades.words("held-out")}
+    return grades
+
+
+def _split(source: str, share: float, seed: int) -> Splits:
+    """`share` of each level, drawn by the text itself, at least one where there are two."""
     found: dict[str, Listed] = {}
-    for split, family, count in ((TRAIN, "train", 400), (HELD, "test", 160)):
-        own: dict[str, list[str]] = {level: [] for level in ASKED}
-        for text, level in grades.sentences(seed, count, family):
-            own[level].append(text)
-        found[split] = own
-    return found
+    for item in read_levels([source]):
+        before = found.setdefault(item.text, item)
+        if before.level != item.level:
+            raise UserError(
+                f"{source}: {item.text[:40]!r} has two levels, {before.level} and {item.level}; keep one of them"
+            )
+    splits: Splits = {TRAIN: [], HELD: []}
+    for level in sorted({item.level for item in found.values()}):
+        own = sorted((i for i in found.values() if i.level == level), key=lambda i: seed_of(seed, "held-out", i.text))
+        held = max(1, round(share * len(own))) if len(own) > 1 else 0
+        splits[HELD] += own[:held]
+        splits[TRAIN] += own[held:]
+    return splits
 
 
 def answer_levels(
     runner: HereRunner, stage: str, items: Sequence[Item], specs: Mapping[str, str], dtype: str, device: str
 ) -> None:
-    """RUN/`stage`.jsonl: of every held-out item the level told, and `WRITTEN` texts a level as written (temperature 1), by adapter."""
-    units: list[tuple[str, tuple[str, list[Any]]]] = []
+    """RUN/`stage`.jsonl: the level told for every held-out item, by adapter. `items`: those trained on too, for the levels there are."""
+    units: list[tuple[str, list[Instruction]]] = []
+    levels = {a: sorted({i.instruction.level or "" for i in items if i.instruction.adapter == a}) for a in specs}
     for adapter in sorted(specs):
-        own = sorted((i for i in items if i.adapter == adapter), key=lambda i: i.id)
+        held = (i.instruction for i in items if i.split == HELD and i.instruction.adapter == adapter)
+        own = sorted(held, key=lambda i: i.id)
         batches = [own[i : i + BATCH] for i in range(0, len(own), BATCH)]
-        units += [(content_id([i.id for i in b]), (adapter, b)) for b in batches]
-        units.append((f"{adapter}-written", (adapter, [])))
-    held: dict[str, tuple[Any, Any]] = {}
+        units += [(content_id([i.id for i in b]), b) for b in batches]
+    opened: dict[str, tuple[ClosedAnswers, Any]] = {}
 
-    def work(payload: tuple[str, list[Item]]) -> Iterable[dict[str, Any]]:
-        adapter, batch = payload
-        if adapter not in held:
-            held.clear()
-            held[adapter] = load_model(specs[adapter], dtype, device), load_tokenizer(specs[adapter])
-        return _told(batch, *held[adapter]) if batch else _written(adapter, *held[adapter])
+    def work(batch: list[Instruction]) -> Iterable[dict[str, Any]]:
+        adapter = batch[0].adapter
+        if adapter not in opened:
+            opened.clear()
+            tokenizer = load_tokenizer(specs[adapter])
+            opened[adapter] = ClosedAnswers(load_model(specs[adapter], dtype, device), tokenizer), tokenizer
+        return [_told(i, *opened[adapter], levels[adapter]) for i in batch]
 
     runner.run(stage, units, work)
 
 
-def _told(batch: Sequence[Item], model: Any, tokenizer: Any) -> list[dict[str, Any]]:
-    closed, rows = ClosedAnswers(model, tokenizer), []
-    for item in batch:
-        logps = closed.logps(render(tokenizer, item.messages), ASKED)
-        row = {"id": item.id, "adapter": item.adapter, "kind": TELL, "expected": item.expected}
-        if isinstance(logps, str):
-            rows.append({**row, "level": None, "reason": logps})
-            continue
-        chance = distribution(logps)
-        rows.append({**row, "level": ASKED[int(chance.argmax())], "probability": round(float(chance.max()), 6)})
-    return rows
-
-
-def _written(adapter: str, model: Any, tokenizer: Any) -> list[dict[str, Any]]:
-    asks = {"vocabulary": cefr_compact.words_of_level, "sentences": cefr_compact.sentence_of_level}[adapter]
-    generator = LocalGenerator(model, tokenizer, Sampling(WRITTEN, 1.0, 1.0, 48))
-    rows = []
-    for level in ASKED:
-        messages = (Message("user", asks(level)),)
-        prompt = replace(Prompt.of(messages), token_ids=render(tokenizer, messages))
-        for answer in generator.generate([prompt], range(WRITTEN), 0)[0]:
-            rows.append(
-                {
-                    "id": f"{adapter}-{level}-{answer.index}",
-                    "adapter": adapter,
-                    "kind": WRITE,
-                    "expected": level,
-                    "text": answer.text,
-                }
-            )
-    return rows
-
-
-def looked_up(text: str, listed: Listed) -> list[str | None]:
-    """The level of each written word by the user's own list; None for words that it does not hold."""
-    of = {w.casefold(): level for level, words in listed.items() for w in words}
-    return [of.get(w.strip().casefold()) for w in re.split(r"[,\n;.]+", text) if w.strip()]
+def _told(item: Instruction, closed: ClosedAnswers, tokenizer: Any, levels: Sequence[str]) -> dict[str, Any]:
+    row = {"id": item.id, "adapter": item.adapter, "expected": item.level}
+    logps = closed.logps(render(tokenizer, item.messages), levels)
+    if isinstance(logps, str):
+        return {**row, "level": None, "reason": logps}
+    chance = distribution(logps)
+    return {**row, "level": levels[int(chance.argmax())], "probability": round(float(chance.max()), 6)}
