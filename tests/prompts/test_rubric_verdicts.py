@@ -11,6 +11,7 @@ READ = [
     ("[RESULT] score of 1", 1),  # released: fails its own test
     ("score of 1", 1),  # released: fails its own test
     ("[3]", 3),  # released: fails its own test
+    ("Rating: [[4]]", 4),  # as MT-Bench's judges write
     ("Score 2 rubric asks for warmth, but here ... [RESULT] 5", 5),  # released: 2
     ("[RESULT] **4**", 4),  # released: none
     ("**[RESULT]** 4", 4),  # released: none
@@ -55,6 +56,7 @@ UNREAD = [
     "[RESULT] 10",  # released: 10
     "[RESULT] 3.5",  # released: 3
     "[RESULT] 6",
+    "Rating: [[10]]",
     "[RESULT] -4",
     "[RESULT] 45",
     "[RESULT] 3-4",

@@ -193,6 +193,16 @@ def test_instructions_that_cannot_be_used(tmp_path):
     assert len([r for r in rows(tmp_path / "run/rejected.jsonl") if r["stage"] == "instructions"]) == 4
 
 
+def test_an_instruction_beside_a_system_message_is_not_used(tmp_path):
+    """In a column of its own it would have been dropped without a word."""
+    asked = [{"system": "Be terse.", "prompt": "What now?"}, {"system": "", "prompt": "How do birds sleep?"}]
+    (tmp_path / "i.jsonl").write_text("".join(json.dumps(a) + "\n" for a in asked))
+    run(Janus(str(tmp_path / "i.jsonl"), WRITER, values="taxonomy", threads=1), str(tmp_path / "run"), True)
+    out = [(r["place"], r["reason"]) for r in rows(tmp_path / "run/instructions-rejected.jsonl")]
+    assert out == [("row 1", "has a system message of its own")]
+    assert [r["text"] for r in rows(tmp_path / "run/instructions.jsonl")] == ["How do birds sleep?"]
+
+
 def test_a_script_is_a_writer(tmp_path):
     """`scripted:FILE`: the first answer cannot be read, the second is taken; the same dimension's values at every step."""
     (tmp_path / "i.jsonl").write_text('{"prompt": "How do birds sleep?"}\n')

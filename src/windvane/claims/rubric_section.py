@@ -41,8 +41,8 @@ def section(claim: Claim) -> str:
     return "\n\n".join(
         [
             f"{size['iterations']} iterations of {size['prompts']} prompts and {size['k']} answers. Adherence by what is held out (means "
-            "over an arm's seeds; of unseen values the held-out one alone counts); the win rate against the start is the programme's judge of "
-            f"pairs on {size['watched']} of the run's own held-out prompts, KL in nats a reply:",
+            "over an arm's seeds; of unseen values the held-out one alone counts); the win rate against the start is the programme's judge "
+            f"of pairs on {size['watched']} of the run's own held-out prompts, KL in nats a reply:",
             table(head, rows),
             LIMITS,
         ]

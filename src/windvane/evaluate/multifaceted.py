@@ -59,7 +59,7 @@ TEXTS = ("response", "output", "answer", "text")
 
 @dataclass(frozen=True, slots=True)
 class MultifacetedRun:
-    """What must be the same when the command is given again. Files by their SHA-256."""
+    """What must be the same when the command is given again. Files (bench, answers) by their SHA-256."""
 
     judge: str
     name: str
@@ -149,12 +149,13 @@ def diversity(bench: Sequence[Instance], texts: Mapping[str, str], seed: int) ->
 
 
 def _settings(options: argparse.Namespace) -> MultifacetedRun:
-    files = [Path(f) for f in (options.bench, options.answers) if f is not None and Path(f).is_file()]
+    named = {"bench": options.bench, "answers": options.answers}
+    files = {role: Path(f) for role, f in named.items() if f is not None and Path(f).is_file()}
     return MultifacetedRun(
         options.judge,
         options.name,
         options.model,
-        {p.name: file_sha256(p) for p in files},
+        {role: file_sha256(p) for role, p in files.items()},
         not options.no_system,
         options.runs,
         options.limit,

@@ -2,7 +2,8 @@
 
 In: a prompts file or data set (as `windvane run sppo` takes it), perhaps with main_source and original_source beside the prompt; the
 benchmarks whose prompts must not be trained on. Out: RUN/instructions.jsonl and RUN/instructions-rejected.jsonl. An instruction is one
-user's turn: a chat with a system message of its own, or with several turns, is set aside, as in the paper (arXiv 2405.17977).
+user's turn: a chat with a system message of its own (in the chat, or in a column beside it), or with several turns, is set aside, as in the
+paper (arXiv 2405.17977).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from windvane.data.chats import messages_of
 from windvane.data.leakage import Leakage
 from windvane.data.multifaceted import instruction_id
 from windvane.data.readers import choose_column, read_prompts
-from windvane.data.tables import Column, Pick, read_dataset, read_file
+from windvane.data.tables import SYSTEM_COLUMNS, Column, Pick, read_dataset, read_file
 from windvane.errors import UserError
 from windvane.schema import dumps
 from windvane.store import RunFolder, read_records, write_atomic
@@ -68,8 +69,9 @@ def _screened(
         messages = messages_of(value, f"{source}: {place}", main.name or "")
         text = messages[-1].content
         key = instruction_id(text)
-        if len(messages) > 1:
-            own = messages[0].role == "system"
+        beside = any(str(columns[c].cells[i][1] or "").strip() for c in columns if c.lower() in SYSTEM_COLUMNS)
+        if len(messages) > 1 or beside:
+            own = beside or messages[0].role == "system"
             reason: str | None = "has a system message of its own" if own else "has more than one turn"
         elif key in kept:
             reason = "repeats another instruction"
@@ -99,7 +101,8 @@ def _columns(source: str, column: str | None, split: str | None) -> tuple[Column
         return choose_column(source, there, column)
 
     read = _read(source, split, main)
-    return read, {c: _read(source, split, lambda _, c=c: c) for c in SOURCES if c in names}  # type: ignore[misc]
+    wanted = [c for c in names if c in SOURCES or (c.lower() in SYSTEM_COLUMNS and c != read.name)]
+    return read, {c: _read(source, split, lambda _, c=c: c) for c in wanted}  # type: ignore[misc]
 
 
 def _read(source: str, split: str | None, pick: Pick) -> Column:
