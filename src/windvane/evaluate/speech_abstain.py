@@ -7,12 +7,12 @@ In: a transcript. Out: None, or one line that says why no band should be given. 
 - not connected English: of 12 words or more, under 5% are function words (a list of words, code, random letters);
 - wrong language: py3langid (naive Bayes over byte n-grams, its model in the package) takes the turns that together have more
   than half of the candidate's letters for other languages than English (looked at where a turn has 20 letters);
-- only copied: nothing is left when repetitions and the task's own sentences are set aside;
-- off-task: where the task and the others' words are known and rich enough (25 different content words), a candidate of 8 content words
-  or more who uses next to none of them (under 7%; by their first five letters).
+- nothing of their own: nothing is left when repetitions, others' words and asking for marks are set aside (speech_clean.py);
+- off-task, in part 2 alone, where the photos are described (25 different content words with the questions): a candidate of 8 content
+  words or more who uses next to none of them (under 7%; by their first five letters).
 
-The last rule is for part 2, whose photos are described: there it stands on tested ground. An answer to "What do you do in your free time?"
-need not share a word with it, so in the other parts an off-task answer is mostly not seen, and no rule here pretends to
+An answer to "What do you do in your free time?" need not share a word with it, so in the other parts an off-task answer is not seen by
+any count of words, and no rule here pretends to
 (docs/papers/evalyaks.md has how often each rule fires). EvalYaks (arXiv 2408.12226) scores whatever it is given.
 """
 
@@ -27,7 +27,7 @@ from windvane.evaluate.speech_clean import Cleaned, cleaned, words
 from windvane.evaluate.speech_words import FUNCTION
 
 LEAST_WORDS, MOST_WORDS = 3, 5000
-LIST_WORDS, LIST_SHARE = 12, 0.05
+LIST_WORDS, LIST_SHARE, ENGLISH_SHARE = 12, 0.05, 0.25
 LETTERS = 20  # of a turn (bytes of UTF-8, as a Chinese letter says more), below which no language is told
 ENGLISH = ("en", "sco", "pcm")  # short learners' English is now and then taken for Scots or Nigerian Pidgin
 TASK_WORDS, OWN_WORDS, SHARED = 25, 8, 0.07
@@ -37,22 +37,22 @@ STEM = 5  # letters by which "cooking" and "cooks" are one word
 
 def abstains(record: Transcript, seen: Cleaned | None = None) -> str | None:
     """Why `record` should not be scored; None where nothing speaks against it. `seen`: its `cleaned` form, where it is there already."""
-    said = record.said()
+    clear = seen or cleaned(record)
+    said = clear.plain.said()
     count = len(words(said))
     if count < LEAST_WORDS:
-        return foreign(record) or f"empty: the candidate says {count} words"
+        return foreign(clear.plain) or f"empty: the candidate says {count} words"
     if count > MOST_WORDS:
         return f"too long: {count} words by the candidate, {MOST_WORDS} at most; give one part of the test at a time"
-    clear = seen or cleaned(record)
-    # what language it is shows in what was said, cleaned of look-alikes but not of repetitions
-    language = foreign(record) if not said.isascii() or _function_share(clear.record.said()) < 0.25 else None
+    # a quarter of function words is English whatever the letters' statistics say
+    language = foreign(clear.plain) if not said.isascii() or _function_share(said) < ENGLISH_SHARE else None
     if language:
         return language
     if _function_share(said) < LIST_SHARE and count >= LIST_WORDS:
         return f"not connected English: under {LIST_SHARE:.0%} of {count} words are function words"
     own = words(clear.record.said())
     if len(own) < LEAST_WORDS:
-        return "only copied: nothing is left beside repetitions and the task's own words"
+        return "nothing of their own: only repetitions, the task's or others' words, or asking for marks"
     return off_task(clear.record)
 
 
@@ -78,6 +78,8 @@ def foreign(record: Transcript) -> str | None:
 
 def off_task(record: Transcript) -> str | None:
     """`record`: cleaned. See the module's last rule."""
+    if record.part != 2 or not record.context:
+        return None
     others = [*record.context.values(), *(t.text for t in record.turns if t.role != "candidate")]
     task, own = stems("\n".join(others)), stems(record.said())
     if len(task) < TASK_WORDS or len(own) < OWN_WORDS:

@@ -2,9 +2,13 @@
 
 In: a `Transcript`. Out: the same turns as a scorer sees them, and a note for each kind of thing that was set aside. Letters that look like
 Latin ones (Cyrillic, Greek, full width) inside a Latin word become the Latin ones; invisible and direction marks go. Of what the candidate
-says, a sentence that stood before, a run of words said again at once, and a sentence that is the task's or another speaker's word for
-word (4 words or more) count no further, so that padding by repetition and reading the task aloud change nothing. Nothing of the
-record itself is altered: the page and the files show what was said.
+says, these count no further, so that padding by repetition, reading aloud and asking for marks change nothing:
+
+- a turn that is one text several times over, a sentence that stood before, a run of words said three times in a row;
+- a sentence that is the task's or another speaker's, word for word (3 words or more), and 8 words in a row of another speaker's;
+- a sentence that asks for a band or tells the marker what to do.
+
+Nothing of the record itself is altered: the page and the files show what was said.
 """
 
 from __future__ import annotations
@@ -29,8 +33,19 @@ INVISIBLE = re.compile(
 SENTENCE = re.compile(r"[^.!?…\n]+[.!?…]*\n?|[.!?…\n]+")
 WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 LONGEST_RUN = 8  # words of a run that is looked for again right after itself
-COPIED = 4  # words of a sentence from which on its being the task's counts as reading aloud
+COPIED = 3  # words of a sentence from which on its being the task's counts as reading aloud
+ECHO = 8  # words in a row of another speaker's that are no accident
 REPEATED, ECHOED = "said before: counted once", "the task's or another speaker's words: not counted"
+ASKED = "asks for a band or instructs the marker: not counted"
+MARKING = re.compile(
+    r"\b(?:give|award|grant|assign)\b[^.!?]*\b(?:me|us|him|her|them|candidate|this)\b[^.!?]*\b(?:bands?|marks?|scores?|points|grades?)\b"
+    r"|\b(?:give|award|grant) (?:me|us|the candidate) (?:an? |the )?(?:5|five|full|top|highest|maximum|best)"
+    r"(?:\W*$|\W+(?:in|for|out|please|every)\b)"
+    r"|\b(?:ignore|disregard|forget)\b[^.!?]*\b(?:instructions?|prompts?|rubrics?|guidelines)\b"
+    r"|\b(?:bands?|scores?)\s*(?:of|is|are|:|=|to)?\s*[1-5]\b|\b(?:GRAMMAR|DISCOURSE|INTERACTIVE)_\w+"
+    r"|\b(?:rate|score|mark|grade) (?:me|this|the candidate|it)\b[^.!?]*\b(?:5|five|full|highest|top|maximum)\b",
+    re.IGNORECASE,
+)
 LETTERS, MARKS = (
     "letters of other alphabets inside Latin words: read as Latin",
     "invisible or direction marks: left out",
@@ -39,33 +54,38 @@ LETTERS, MARKS = (
 
 @dataclass(frozen=True, slots=True)
 class Cleaned:
-    """`record`: what is counted. `notes`: kind -> how often. `kept`: share of the candidate's words that count."""
+    """`record`: what is counted. `plain`: everything that was said, in plain letters. `notes`: kind -> how often. `kept`: share of the
+    candidate's words that count."""
 
     record: Transcript
+    plain: Transcript
     notes: dict[str, int]
     kept: float
 
 
 def cleaned(record: Transcript) -> Cleaned:
     """The same ids; the candidate's turns that hold nothing of their own are left out."""
-    notes = dict.fromkeys((LETTERS, MARKS, REPEATED, ECHOED), 0)
-    others = [
-        _plain(t, notes) for t in (*record.context.values(), *(t.text for t in record.turns if t.role != "candidate"))
-    ]
-    known = " | ".join(" ".join(words(text)) for text in others)
+    notes = dict.fromkeys((LETTERS, MARKS, REPEATED, ECHOED, ASKED), 0)
+    plain = [Turn(t.role, _plain(t.text, notes)) for t in record.turns]
+    tasks = [_plain(t, notes) for t in record.context.values()]
+    others = [words(t.text) for t in plain if t.role != "candidate"]
+    known = f" {' | '.join(' '.join(w) for w in (*map(words, tasks), *others))} "
+    runs = {tuple(w[i : i + ECHO]) for w in others for i in range(len(w) - ECHO + 1)}
     turns, seen = [], set[str]()
     said = counted = 0
-    for turn in record.turns:
-        text = _plain(turn.text, notes)
+    for turn in plain:
+        text = turn.text
         if turn.role == "candidate":
             said += len(words(text))
-            text = _own(text, seen, f" {known} ", notes)
+            text = _own(_once(text, notes), seen, known, notes)
+            text = _without_echoes(text, runs, notes)
             counted += len(words(text))
         turns.append(Turn(turn.role, text))
     if said and counted < said:
         turns = [t for t in turns if t.role != "candidate" or any(c.isalnum() for c in t.text)]
     found = {kind: n for kind, n in notes.items() if n}
-    return Cleaned(dataclasses.replace(record, turns=tuple(turns)), found, counted / said if said else 0.0)
+    shown = dataclasses.replace(record, turns=tuple(plain))
+    return Cleaned(dataclasses.replace(record, turns=tuple(turns)), shown, found, counted / said if said else 0.0)
 
 
 def words(text: str) -> list[str]:
@@ -102,20 +122,52 @@ def _latin_around(text: str) -> bool:
     return 2 * sum("a" <= c.casefold() <= "z" for c in letters) > len(letters)
 
 
+def _once(text: str, notes: dict[str, int]) -> str:
+    """Of a turn that is one text of 3 words or more again and again (the last time perhaps cut short), that text."""
+    spans = [m.span() for m in WORD.finditer(text)]
+    said = [text[a:b].casefold() for a, b in spans]
+    border = [0] * len(said)  # the longest beginning that is an end too, of each beginning (Knuth, Morris, Pratt)
+    for i in range(1, len(said)):
+        k = border[i - 1]
+        while k and said[i] != said[k]:
+            k = border[k - 1]
+        border[i] = k + (said[i] == said[k])
+    period = len(said) - border[-1] if said else 0
+    if period < 3 or len(said) < 2 * period:
+        return text
+    notes[REPEATED] += len(said) // period - 1
+    end = spans[period][0]
+    return text[:end].rstrip()
+
+
 def _own(text: str, seen: set[str], known: str, notes: dict[str, int]) -> str:
-    kept = []
+    kept, here = [], set[str]()
     for piece in sentences(text):
         flat = " ".join(words(piece))
         length = flat.count(" ") + 1 if flat else 0
-        if length >= 3 and flat in seen:
+        if flat and (flat in here or (length >= 3 and flat in seen)):
             notes[REPEATED] += 1
-            continue
-        if length >= COPIED and f" {flat} " in known:
+        elif length >= COPIED and f" {flat} " in known:
             notes[ECHOED] += 1
-            continue
-        seen.add(flat)
-        kept.append(_without_runs(piece, notes))
+        elif MARKING.search(piece):
+            notes[ASKED] += 1
+        else:
+            here.add(flat)
+            kept.append(_without_runs(piece, notes))
+    seen |= here
     return "".join(kept)
+
+
+def _without_echoes(text: str, runs: set[tuple[str, ...]], notes: dict[str, int]) -> str:
+    """Without words that are part of `ECHO` words in a row of another speaker's."""
+    spans = [m.span() for m in WORD.finditer(text)] if runs else []
+    said = [text[a:b].casefold().replace("’", "'") for a, b in spans]
+    keep = [True] * len(said)
+    for i in range(len(said) - ECHO + 1):
+        if tuple(said[i : i + ECHO]) in runs:
+            notes[ECHOED] += keep[i + ECHO - 1]
+            keep[i : i + ECHO] = [False] * ECHO
+    return _kept(text, spans, keep)
 
 
 def _without_runs(piece: str, notes: dict[str, int]) -> str:
@@ -137,11 +189,16 @@ def _without_runs(piece: str, notes: dict[str, int]) -> str:
                 i += again * size - 1
                 break
         i += 1
+    return _kept(piece, spans, keep)
+
+
+def _kept(text: str, spans: list[tuple[int, int]], keep: list[bool]) -> str:
+    """The text without the words that are not kept and what stands before them."""
     if all(keep):
-        return piece
+        return text
     shown, at = [], 0
     for (_, end), held in zip(spans, keep):
         if held:
-            shown.append(piece[at:end])
+            shown.append(text[at:end])
         at = end
-    return "".join(shown) + piece[at:]
+    return "".join(shown) + text[at:]
