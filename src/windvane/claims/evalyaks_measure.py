@@ -121,7 +121,7 @@ def _untrained(size: Size, files: Mapping[str, str], seed: int) -> dict[str, Any
 
 def affine(records: Sequence[Transcript], told: Sequence[Bands]) -> dict[tuple[int | None, str], tuple[float, float]]:
     """(part, criterion) -> (a, b) of least squares of the reference band on the told one."""
-    found = {}
+    found: dict[tuple[int | None, str], tuple[float, float]] = {}
     for part, criteria in PART_CRITERIA.items():
         for c in criteria:
             pairs = [(own[c], r.scores[c]) for r, own in zip(records, told) if r.part == part]

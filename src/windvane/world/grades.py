@@ -42,7 +42,7 @@ def plan(family: str, part: int, number: int, rng: random.Random) -> dict[str, f
     often at the same where the family's are tied."""
     first = number % 5 + 1
     tied = SPEAKERS[family].tied
-    bands = {}
+    bands: dict[str, float] = {}
     for criterion in PART_CRITERIA[part]:
         near = range(max(1, first - 2), min(5, first + 2) + 1)
         bands[criterion] = float(first if not bands or rng.random() < tied else rng.choice(near))
