@@ -1,6 +1,8 @@
 """Layouts of preference data: each row's turns written out by hand."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
@@ -261,3 +263,14 @@ def test_the_same_rows_in_every_kind_of_file(suffix, tmp_path):
     }[suffix]()
     (row,) = read_own(path).rows
     assert (row.prompt.text, row.answers, row.wins) == ("Why, so?", ((A("a\nb"),), (A("b"),)), (0.75, 0.25))
+
+
+def test_the_pages_rows_are_read_as_it_says(tmp_path):
+    """docs/data_formats.md: every row of every layout, under the heading of its kind."""
+    page = (Path(__file__).parents[2] / "docs" / "data_formats.md").read_text()
+    found = re.findall(r"\*\*(Pairs|Groups|Labelled|Single)\*\*.*?```json\n(.*?)```", page, re.S)
+    assert [name for name, _ in found] == ["Pairs", "Groups", "Labelled", "Single"]
+    for name, block in found:
+        for line in block.splitlines():
+            (tmp_path / "d.jsonl").write_text(line + "\n")
+            assert read_own(tmp_path / "d.jsonl").layout.kind == name.lower(), line
