@@ -124,10 +124,17 @@ def test_rows_of_the_release_and_broken_ones(tmp_path):
     with pytest.raises(UserError, match="rows of 2 models: a, b"):
         read_rows(tmp_path / "mixed.jsonl")
     whole = {"task": "vt", "length": 10, "tokens": 9, "pred": "", "outputs": ["a"]}
-    odd = ({"task": ["vt"]}, {"max_length": True}, {"depths": 5}, {"index": "x"}, {"index": None})
+    odd = (
+        {"task": ["vt"]},
+        {"max_length": True},
+        {"depths": 5},
+        {"index": "x", "depths": ["a"]},
+        {"index": None, "depths": [7.5]},
+    )
     (tmp_path / "odd.jsonl").write_text("\n".join(json.dumps(whole | part) for part in odd))
     rows, left_out, _ = read_rows(tmp_path / "odd.jsonl")
-    assert len(rows) == 3 and left_out == {"no known task": 1, "no length": 1} and rows[0].depths == (None,)
+    assert len(rows) == 3 and left_out == {"no known task": 1, "no length": 1}
+    assert all(r.depths == (None,) for r in rows) and "No row says where" in heat_map(rows, "odd")
     (tmp_path / "none.jsonl").write_text("{}\n")
     with pytest.raises(UserError, match=r"no row to score \(no known task: 1\)"):
         read_rows(tmp_path / "none.jsonl")

@@ -56,7 +56,7 @@ def _parse(value: Any, file: Path, number: int, length: int | None) -> Row | str
     target = given or length or (int(folder) if folder else value.get("length"))
     if not isinstance(target, int) or isinstance(target, bool):
         return "no length"
-    depths = value["depths"] if isinstance(value.get("depths"), list) else [None] * len(references)
+    depths = [_depth(d) for d in value["depths"]] if isinstance(value.get("depths"), list) else []
     index = value.get("index", number)
     row_id = str(value["id"]) if "id" in value else f"{task}-{target:08d}-{str(index).zfill(5)}"
     return Row(
@@ -70,3 +70,9 @@ def _parse(value: Any, file: Path, number: int, length: int | None) -> Row | str
         stand_in=bool(value.get("stand_in", False)),
         source=str(value.get("source", "")),
     )
+
+
+def _depth(value: Any) -> float | None:
+    """A place in the context, 0 to 1; what is none is nowhere in particular."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return float(value) if number and 0 <= value <= 1 else None
