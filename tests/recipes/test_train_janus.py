@@ -14,6 +14,7 @@ from windvane.backends.reward import open_judge
 from windvane.data.multifaceted import Preference, Sample
 from windvane.errors import UserError
 from windvane.modeling.load import load_model, load_tokenizer
+from windvane.prompts.system_role import system_mode
 from windvane.prompts.values import answer_prompt
 from windvane.recipes import janus, train_janus
 from windvane.recipes.value_best_of import counts, expected, pick
@@ -68,12 +69,14 @@ def trained(collection, tmp_path_factory):
     return out
 
 
-def hashes(out, skip=()):
-    return {k: v for k, v in json.loads((out / "manifest.json").read_text()).items() if k not in skip}
-
-
 # What names the run's own folder differs between two runs: the reward model's settings name the model that it starts from.
 OWN = {"reward/recipe.toml", "reward/manifest.json", "reward/summary.json", "recipe.toml"}
+
+
+def differing(out, other):
+    """The files that are not the same in two runs."""
+    one, two = (json.loads((folder / "manifest.json").read_text()) for folder in (out, other))
+    return sorted(name for name in one.keys() | two.keys() if one.get(name) != two.get(name) and name not in OWN)
 
 
 def test_from_instructions_to_models(trained, collection, capsys):
@@ -142,7 +145,7 @@ def test_a_run_that_was_stopped_ends_in_the_same_bytes(collection, trained, tmp_
             train_janus.run(settings(collection), str(out), quiet=True)
         except KeyboardInterrupt:
             stops += 1
-    assert stops >= 3 and hashes(out, OWN) == hashes(trained, OWN)
+    assert stops >= 3 and differing(out, trained) == []
 
 
 @pytest.mark.slow
@@ -168,7 +171,7 @@ def test_a_killed_run_goes_on(collection, trained, tmp_path):
     running.wait()
     assert not (out / "manifest.json").exists()
     subprocess.run([*command, "--quiet"], check=True, capture_output=True)
-    assert hashes(out, OWN) == hashes(trained, OWN)
+    assert differing(out, trained) == []
 
 
 def rows_of(longest=256, leave_out=False):
@@ -256,3 +259,47 @@ def test_settings_are_refused_in_one_line(collection, tmp_path):
         BestOf(model="reward")
     with pytest.raises(UserError, match=r"data: .*sets/sft.jsonl: not there; give the folder of a finished"):
         train_janus.run(replace(plain, data=str(tmp_path)), str(tmp_path / "out"), quiet=True)
+
+
+def test_a_template_without_a_system_role_gets_the_message_in_the_user_s_turn():
+    from tests.tiny import byte_tokenizer
+
+    tokenizer = byte_tokenizer()
+    tokenizer.chat_template = (
+        "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}{{ bos_token }}"
+        "{% for m in messages %}{{ '[INST] ' + m['content'] + ' [/INST]' if m['role'] == 'user' else m['content'] + eos_token }}"
+        "{% endfor %}"
+    )
+    mode = system_mode(tokenizer)[0]
+    rows = Rows(tokenizer, mode, {tokenizer.eos_token_id}, 256)
+    row, start = rows.ids(answer_prompt("Be kind.", "Hi?"), "Hello!", "x", Sharing())
+    assert mode == "merge" and tokenizer.decode(row) == "<s>[INST] Be kind.\n\nHi? [/INST]Hello!</s>"
+    assert tokenizer.decode(row[start:]) == "Hello!</s>"
+
+
+def test_an_answer_that_changes_the_prompt_s_rendering_is_tokenised_by_itself():
+    from tests.tiny import byte_tokenizer
+
+    tokenizer = byte_tokenizer()
+    tokenizer.chat_template = (
+        "{% for m in messages %}{% if m['role'] == 'assistant' %}{{ '<think></think>' + m['content'] + eos_token + '\\n' }}{% else %}"
+        "{{ m['role'] + ':' + m['content'] }}{% endif %}{% endfor %}{% if add_generation_prompt %}{{ ' now:' }}{% endif %}"
+    )
+    rows, sharing = Rows(tokenizer, "template", {tokenizer.eos_token_id}, 256), Sharing()
+    row, start = rows.ids(answer_prompt("Be kind.", "Hi?"), "Hello!", "x", sharing)
+    assert sharing.apart == 1 and tokenizer.decode(row) == "system:Be kind.user:Hi? now:Hello!</s>"
+    assert tokenizer.decode(row[start:]) == "Hello!</s>"
+
+
+def test_instructions_of_the_world_with_a_system_message_are_set_aside(tmp_path):
+    argv = [
+        "--instructions",
+        "world:values:seen",
+        "--writer",
+        "world:values:writer",
+        "--out",
+        str(tmp_path / "run"),
+        "--quiet",
+    ]
+    with pytest.raises(UserError, match="no instruction that can be used; the first: has a system message of its own"):
+        janus.main(argv)
