@@ -128,6 +128,7 @@ def test_best_of_n_by_hand():
     )
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_ends_in_the_same_bytes(collection, trained, tmp_path, monkeypatch):
     """Stopped after every few checkpoints, stages and published folders, until it is through."""
     left, saved = [0], checkpoint.save

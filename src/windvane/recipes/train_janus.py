@@ -83,8 +83,6 @@ class Training:
     def train(self, name: Name) -> None:
         """A model that answers: SFT, DPO or ORPO."""
         if not self.folder.finished(f"{name}/model"):
-            if here().lead:
-                call("windvane.recipes.train_janus:train_beside", settings=self.s, out=str(self.folder.path), name=name)
             train, policy = self.s.train_of(name), self._policy(name)
             objective = load_objective(train.objective, train.objective_args)
             found, held, sharing = self._examples(name, policy, objective.branches)
@@ -92,6 +90,8 @@ class Training:
                 raise UserError(f"{_set(self.s, _data(name))}: no row to train {name} on")
             if objective.reference:
                 found, held = self._referred(name, policy, found, held)
+            if here().lead:  # what the others read stands
+                call("windvane.recipes.train_janus:train_beside", settings=self.s, out=str(self.folder.path), name=name)
             if objective.branches == "single":  # a tree may hold several rows; a pair is one tree
                 train = replace(train, batch=batch_of_trees(train.batch, sharing))
             train = replace(train, objective_args=objective.arguments)
