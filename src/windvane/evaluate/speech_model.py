@@ -91,11 +91,12 @@ class ModelScorer:
         criteria = PART_CRITERIA[part]
         combinations = list(itertools.product(BANDS, repeat=len(criteria)))
         answers = [answer_text(self.form, dict(zip(criteria, bands))) for bands in combinations]
-        if part not in self._closed:
-            self._closed[part] = ClosedAnswers(asker.model, asker.tokenizer)
+        whose = id(asker.model)  # adapters share their base
+        if whose not in self._closed:
+            self._closed[whose] = ClosedAnswers(asker.model, asker.tokenizer)
         if isinstance(asker, AdaptedAsker):
             asker.activate()
-        logps = self._closed[part].logps(render(asker.tokenizer, self._messages(record)), answers)
+        logps = self._closed[whose].logps(render(asker.tokenizer, self._messages(record)), answers)
         if isinstance(logps, str):
             return without(record, "invalid", logps)
         chance = distribution(logps).reshape([len(BANDS)] * len(criteria))
