@@ -64,6 +64,7 @@ def done(settings, tmp_path_factory):
     return out
 
 
+@pytest.mark.slow
 def test_one_adapter_a_part_one_for_words_one_for_sentences(done):
     assert sorted(p.name for p in (done / "adapters").iterdir()) == ADAPTERS
     for name in ADAPTERS:
@@ -80,6 +81,7 @@ def test_one_adapter_a_part_one_for_words_one_for_sentences(done):
     assert "report.html" in json.loads((done / "manifest.json").read_text())
 
 
+@pytest.mark.slow
 def test_what_is_held_out_is_never_trained_on(done, settings):
     records = {k: [] for k in (TRAIN, HELD, TEST)}
     for _, row in read_jsonl(done / "transcripts.jsonl"):
@@ -139,6 +141,7 @@ def test_the_loss_is_the_answer_s_cross_entropy_alone_by_a_plain_forward(tmp_pat
         examples(tokenizer, items, 60)
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_bytes(done, settings, tmp_path, monkeypatch):
     """Killed in the third adapter's training and again while scoring."""
     out, calls = tmp_path / "run", []
@@ -172,6 +175,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(done, settings, tmp_path, monkey
         run(replace(settings, train=replace(settings.train, lr=1e-5)), str(out), quiet=True)
 
 
+@pytest.mark.slow
 def test_six_adapters_serve_over_one_base_and_each_answers_as_it_does_alone(done):
     folders = {name: str(done / "adapters" / name / "model") for name in ADAPTERS}
     askers = open_adapted("world:grades", folders, "cpu", "float32")
@@ -197,6 +201,7 @@ def test_six_adapters_serve_over_one_base_and_each_answers_as_it_does_alone(done
     assert torch.equal(seen[0], seen[-1]) and not torch.equal(seen[0], seen[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arm", "rank", "file"), [("merged", 16, "adapter_model.safetensors"), ("full", 0, "model.safetensors")]
 )
