@@ -167,12 +167,9 @@ def _value(v: Chosen) -> Value:
 
 
 def _stream(what: str) -> dict[int | str, dict[str, Any]]:
-    return {
-        200: {
-            "description": f"{what}: events of JSON",
-            "content": {"text/event-stream": {"schema": {"type": "string"}}},
-        }
-    }
+    """An event's `data` is JSON: `text` to add, or the `whole` text anew; the last has `done`, or `error` with its line."""
+    event = {"type": "object", "properties": {"data": {"type": "string"}}, "required": ["data"]}
+    return {200: {"description": f"{what}: server-sent events", "content": {"text/event-stream": {"schema": event}}}}
 
 
 def _lines() -> dict[int | str, dict[str, Any]]:

@@ -138,7 +138,7 @@ def _site(options: Any) -> Site:
         writer=options.writer,
         taxonomy=options.taxonomy,
         temperature=options.temperature,
-        max_new_tokens=options.max_new_tokens or (64 if world else 512),
+        max_new_tokens=(64 if world else 512) if options.max_new_tokens is None else options.max_new_tokens,
         runs=tuple(options.runs),
         queue=tuple(options.queue),
         device=options.device,

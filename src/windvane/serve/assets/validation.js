@@ -22,7 +22,7 @@
     const line = make("div", "choices");
     for (let band = 1; band <= 5; band++) {
       const input = make("input");
-      Object.assign(input, { type: "radio", name: criterion, value: String(band), checked: band === planned });
+      Object.assign(input, { type: "radio", name: criterion, value: String(band), checked: band === planned, id: criterion + (band === planned ? "-planned" : "-" + band) });
       const label = make("label", band === planned ? "planned" : "", input, make("span", "", String(band)));
       if (band === planned) label.append(make("span", "sr", " (planned)"));
       line.append(label);
@@ -44,8 +44,8 @@
     const part = document.querySelector('template[data-part="' + given.part + '"]');
     $("part-name").textContent = part ? part.dataset.name : "Part not known";
     $("part-about").textContent = part ? part.content.textContent : "";
-    draw(before && before.turns ? before.turns : given.turns);
     $("criteria").replaceChildren(...Object.entries(given.scores).map(([c, band]) => radios(c, band)));
+    draw(before && before.turns ? before.turns : given.turns);
     for (const [c, band] of Object.entries(before ? before.off : {})) $("review").elements[c].value = String(band);
     $("comment").value = before ? before.comment : "";
     $("back").hidden = !before;
@@ -132,10 +132,12 @@
         button.addEventListener("click", () => settle(one.record.id, review));
         box.append(make("div", "row", make("b", "", review.rater + ":"), make("span", "", word + (review.comment ? " (" + review.comment + ")" : "")), button));
       }
-      const button = make("button", "", "Agreed: as planned");
-      button.type = "button";
-      button.addEventListener("click", () => settle(one.record.id, { off: {}, turns: null }));
-      box.append(make("div", "row", button));
+      if (!one.reviews.some((review) => word_of(review) === "as planned")) {
+        const button = make("button", "", "Agreed: as planned");
+        button.type = "button";
+        button.addEventListener("click", () => settle(one.record.id, { off: {}, turns: null }));
+        box.append(make("div", "row", button));
+      }
       $("disputes").append(box);
     }
   }
