@@ -99,7 +99,8 @@ def test_from_instructions_to_models(trained, collection, capsys):
     assert model.num_parameters() == 117504 and tokenizer.chat_template
     assert "janus-dpo" in (trained / "model/README.md").read_text()
     page = (trained / "report.html").read_text()
-    assert "Loss on the collection" in page and "Accuracy" in page and str(trained) not in page
+    assert "4 models trained" in page and "log 2" not in page and "0.6931" in page and str(trained) not in page
+    assert page.count("<figure>") == 5 and "<script" not in page, "a loss each, and best-of-N"
     before = (trained / "manifest.json").read_text()
     train_janus.run(settings(collection), str(trained), quiet=True)
     assert (trained / "manifest.json").read_text() == before, "nothing is done again"

@@ -1,7 +1,7 @@
-"""The end of `windvane train janus`: what each model's training came to, its drawing, the report, RUN/model with a card, the manifest.
+"""The end of `windvane train janus`: what each model's training came to, the report, RUN/model with a card, the manifest.
 
-In: a run folder whose models stand. Out: summary.json, evaluations/NAME/ (result.json and plot.svg, which the report shows), report.html,
-model/, manifest.json. Everything is a function of the run's files alone.
+In: a run folder whose models stand. Out: summary.json, report.html, model/, manifest.json. Everything is a function of the run's files
+alone.
 """
 
 from __future__ import annotations
@@ -15,12 +15,10 @@ from typing import Any
 from windvane.recipes.finish import moved_adapter
 from windvane.recipes.value_best_of import BEST, counts
 from windvane.recipes.value_training import Name, TrainJanus, start_of
-from windvane.report.charts import Axis, Point, Series, chart
 from windvane.report.page import write_report
 from windvane.store import RunFolder, publish_folder, read_jsonl, write_atomic
 
 REWARDS = ("reward", "reward-general")
-SVG = '<svg xmlns="http://www.w3.org/2000/svg" '
 
 
 def finish(run: RunFolder, s: TrainJanus, notes: list[str]) -> None:
@@ -34,8 +32,6 @@ def finish(run: RunFolder, s: TrainJanus, notes: list[str]) -> None:
     }
     if s.best_of.model is not None:
         summary["best_of"] = _best_of(run, s)
-    for name in s.wanted:
-        _evaluation(run, name, found[name])
     write_atomic(run / "summary.json", json.dumps(summary, indent=1, allow_nan=False) + "\n")
     write_report(run.path)
     last = [name for name in s.wanted if name not in REWARDS]
@@ -77,40 +73,6 @@ def _best_of(run: RunFolder, s: TrainJanus) -> dict[str, Any]:
     rows = [row for _, row in read_jsonl(run / f"{BEST}.jsonl")]
     curve = {str(n): sum(row["curve"][str(n)] for row in rows) / len(rows) for n in counts(s.best_of.most)}
     return {"model": s.best_of.model, "prompts": len(rows), "reward": curve}
-
-
-def _evaluation(run: RunFolder, name: Name, figures: dict[str, Any]) -> None:
-    """evaluations/NAME, for the report."""
-    if name in REWARDS:
-        told = (
-            f"Accuracy {figures['accuracy']:.1%} on {figures['held_out_pairs']} held-out pairs."
-            if figures["accuracy"] is not None
-            else "No pairs were held out, so nothing was measured."
-        )
-    elif figures["test_loss"] is not None:
-        told = f"Loss on the collection's test instructions {figures['test_loss_start']:.4g} before, {figures['test_loss']:.4g} after."
-    else:
-        told = "The collection has no test instructions, so no held-out loss was measured."
-    folder = run / "evaluations" / name
-    plain = {k: v for k, v in figures.items() if v is not None}
-    write_atomic(folder / "result.json", json.dumps({"name": "training", "headline": told, **plain}, indent=1) + "\n")
-    write_atomic(folder / "plot.svg", _plot(run / name / "train" / "metrics.jsonl", name))
-
-
-def _plot(metrics: Path, name: str) -> str:
-    """Loss by step: every step's, and the held-out examples'."""
-    rows = [row for _, row in read_jsonl(metrics)]
-    series = []
-    for kind, split, label in (("train", "train", "training"), ("heldout", "held-out", "held out")):
-        points = tuple(
-            Point(r["step"], r["loss"], tip=f"step {r['step']}: {r['loss']:.4g}") for r in rows if r["split"] == split
-        )
-        series += [Series(label, kind, (points,))] if points else []
-    drawn = chart(
-        f"loss-{name}", f"{name}: loss", "Loss by optimizer step; dots are held-out examples.", series,
-        Axis("step", "whole"), Axis("loss"),
-    )  # fmt: skip
-    return str(drawn or "<svg viewBox='0 0 1 1'></svg>").replace("<svg ", SVG, 1) + "\n"
 
 
 def _publish(run: RunFolder, name: Name, figures: dict[str, Any], s: TrainJanus) -> None:

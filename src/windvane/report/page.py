@@ -30,6 +30,7 @@ from windvane.report.graded_run import graded_answer, graded_panels, graded_tabl
 from windvane.report.long_browse import long_browse
 from windvane.report.long_panels import long_answer, long_panels, long_tables
 from windvane.report.long_run import long_run
+from windvane.report.models_page import models_page
 from windvane.report.own_run import SECTIONS as OWN_SECTIONS
 from windvane.report.own_run import is_own, own_answer, own_tables
 from windvane.report.panels import panels
@@ -68,6 +69,8 @@ def write_report(run: Path) -> Path:
 
 def render(run: Path) -> str:
     """The page's text."""
+    if (models := models_page(run)) is not None:
+        return models
     found, numbers, measured = gather(run), iteration_numbers(run), evaluations(run)
     long = long_run(run, numbers)
     own, graded = is_own(found), is_graded(found)
