@@ -64,7 +64,7 @@ class Marked:
 
 def read_levels(files: Sequence[str | Path] = (OWN,)) -> list[Listed]:
     """Every row, in order; `UserError` names file, line and mend where one has no text or no level."""
-    found = []
+    found: list[Listed] = []
     for name in files:
         path = Path(name)
         before = len(found)
@@ -149,9 +149,9 @@ def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
                 text, _, level = line.rpartition("\t")
                 yield number, {"word": text, "level": level}
         return
-    for line, _, value in read_rows(path):
+    for row, _, value in read_rows(path):
         if isinstance(value, Problem) or not isinstance(value, Mapping):
             raise UserError(
-                f"{path}: line {line}: {value if isinstance(value, Problem) else 'no table'}; give columns word and level"
+                f"{path}: line {row}: {value if isinstance(value, Problem) else 'no table'}; give columns word and level"
             )
-        yield line, value
+        yield row, value

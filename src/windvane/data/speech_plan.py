@@ -140,7 +140,9 @@ def _plan(
     own = {kind: rng.choice(LISTS[setting][several]) for kind, several in OWN.items()}
     own["partner"] = rng.choice([n for n in LISTS[setting]["names"] if n != own["name"]])
     topic = rng.choice(TOPICS)
-    questions, photos, prompts = (), (), ()
+    questions: tuple[str, ...] = ()
+    photos: tuple[str, ...] = ()
+    prompts: tuple[str, ...] = ()
     name = topic.name
     if part == 1:
         more = rng.choice([t for t in TOPICS if t is not topic])

@@ -173,13 +173,13 @@ def _together(plan: Plan, speaker: Speaker, rng: random.Random) -> list[Turn]:
             before = prompt
     turns.append(Turn("examiner", plan.questions[1]))
     for role, who in (("candidate", speaker), ("partner", partner)):
-        said = who.filled(
+        choice = who.filled(
             rng.choice(FRAMES["decide"][min(2, max(0, round((who.ic - 1) / 2)))]),
             topic,
             prompt=rng.choice(plan.prompts),
             other=rng.choice(plan.prompts),
         )
-        turns.append(Turn(role, said))
+        turns.append(Turn(role, choice))
     return turns
 
 
