@@ -1,7 +1,9 @@
 """The SPPO claim end to end at a reduced size, and its rules on planted numbers."""
 
 import json
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -144,3 +146,14 @@ def test_rules_of_the_judge_that_goes_round():
     found = of_cycle({"sppo": [near, near], "dpo": [far, far], "ipo": [far, {"gap_average": [0.3, 0.05]}]})
     assert [f.verdict for f in found] == ["holds", "holds", "undecided"]
     assert of_cycle({"sppo": [back, back]})[0].verdict == "does not hold"
+
+
+def test_our_half_of_the_papers_table_is_the_kept_claim():
+    """docs/papers/sppo.md: the last four cells of each arm's row, percent."""
+    docs = Path(__file__).parents[2] / "docs"
+    styles = json.loads((docs / "claims" / "sppo.json").read_text())["figures"]["styles"]
+    page = (docs / "papers" / "sppo.md").read_text(encoding="utf-8")
+    for name, arm in (("SPPO", "sppo"), ("iterative DPO", "dpo"), ("iterative IPO", "ipo")):
+        (row,) = re.findall(rf"^\| {name} \|(.*)\|$", page, re.M)
+        ours = [float(cell) for cell in row.split("|")[-4:]]
+        assert ours == [round(100 * x, 1) for x in np.mean(styles[arm]["win_rate"], axis=0)], arm
