@@ -87,7 +87,7 @@ def read_own(
                 raise
             refused.append(Unread(place, str(error)))
     if layout is None:
-        raise UserError(f"{name}: no rows; write at least one")
+        raise UserError(refused[0].reason if refused else f"{name}: no rows; write at least one")
     return OwnData(name, layout, rows, refused)
 
 

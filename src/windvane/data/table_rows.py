@@ -11,9 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from windvane.data.tables import Pick, read_dataset, read_file
+from windvane.data.tables import Pick, json_lines, read_dataset, read_file
 from windvane.errors import UserError
-from windvane.store import read_jsonl
 
 
 def rows_of(source: str | Path, split: str | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -30,8 +29,8 @@ def _rows(name: str, path: Path, split: str | None) -> Iterator[tuple[str, Any]]
         raise UserError(f"{name}: a file has no splits; leave the split '{split}' out")
     kind = path.suffix.lower()
     if path.is_file() and kind in (".jsonl", ".ndjson"):
-        for number, row in read_jsonl(path):
-            yield f"{name}: row {number}", row
+        for place, row in json_lines(path):
+            yield f"{name}: {place}", row
     elif path.is_file() and kind == ".json":
         for number, row in enumerate(_listed(path), 1):
             yield f"{name}: row {number}", row

@@ -110,6 +110,11 @@ def _json_lines(path: Path, text: str) -> Iterator[tuple[str, Any]]:
                 raise UserError(f"{path}: row {number}: not valid JSON ({error}); mend or remove the line") from None
 
 
+def json_lines(path: Path) -> Iterator[tuple[str, Any]]:
+    """(place, value) of each line that is not blank."""
+    return _json_lines(path, _decoded(path))
+
+
 def _json(path: Path, pick: Pick) -> Column:
     text = _decoded(path)
     if not text.lstrip().startswith("["):

@@ -111,7 +111,8 @@ def check_template(tokenizer: Any, stop_ids: Collection[int] | None = None) -> l
             else ""
         )
         warnings.append(
-            f"the chat template {what}; Windvane trains on the sampled ids, but a trainer that tokenises exported text will see others{mend}"
+            f"the chat template {what}; Windvane trains on the sampled ids, but a trainer that tokenises exported text will see others"
+            f"{mend}"
         )
     if not stops & set(whole[-3:]):
         warnings.append(
@@ -161,7 +162,7 @@ def screen(
     for prompt in prompts:
         name = f"prompt {prompt.id} ({_head(prompt)!r})"
         if drops and prompt.messages[0].role == "system":
-            raise UserError(f"{name}: {_SYSTEM_MEND.format('leaves the system message out in silence')}")
+            raise UserError(f"{name}: {SYSTEM_MEND.format('leaves the system message out in silence')}")
         try:
             ids = render(tokenizer, prompt.messages, system)
         except UserError as error:
@@ -178,9 +179,7 @@ def screen(
     return ready, refused
 
 
-_SYSTEM_MEND = (
-    "the chat template {}; merge it into the user turn (system = 'merge') or take a model that knows the role"
-)
+SYSTEM_MEND = "the chat template {}; merge it into the user turn (system = 'merge') or take a model that knows the role"
 
 
 def _apply(tokenizer: Any, messages: Sequence[Message], tokenize: bool = False, generation_prompt: bool = True) -> Any:
@@ -199,7 +198,7 @@ def _apply(tokenizer: Any, messages: Sequence[Message], tokenize: bool = False, 
         return tokenizer.apply_chat_template(chat, tokenize=True, return_dict=True, **options)["input_ids"]
     except (jinja2.TemplateError, TypeError) as error:
         if messages[0].role == "system" and _accepts(tokenizer, messages[1:]):
-            raise UserError(_SYSTEM_MEND.format(f"refuses the system message ({error})")) from None
+            raise UserError(SYSTEM_MEND.format(f"refuses the system message ({error})")) from None
         raise UserError(f"the chat template refuses this chat ({error}); mend the chat or the template") from None
 
 

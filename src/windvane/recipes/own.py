@@ -62,13 +62,11 @@ class Own:
     system: System = "template"  # merge: the system message goes into the first user turn
     thinking: Literal["template", "on", "off"] = "template"  # sets the template's enable_thinking
     learn: Literal["all", "last"] = "all"  # of a chat's assistant turns; the user's are never learnt
-    closing: Closing = (
-        "stop"  # an answer ends with its stop token; template: what the template writes behind it is learnt too (TRL)
-    )
+    # an answer ends with its stop token; template: what the template writes behind it is learnt too, as by TRL
+    closing: Closing = "stop"
     append_eos: bool = False  # where the template ends an answer without one
-    answers: Literal["best-worst", "all"] = (
-        "best-worst"  # of scored groups, for a loss that reads groups or single answers
-    )
+    # of scored groups, for a loss that reads groups or labelled answers
+    answers: Literal["best-worst", "all"] = "best-worst"
     score_scale: float | None = None  # None: by the order of scores, 1, 1/2 or 0; s: sigmoid((a - b)/s)
     max_length: int | None = None  # tokens of prompt and answer; None: the model's window
     stack: bool = False  # the model's own adapter stays as it is, and a fresh one is trained on top (train.lora_rank)

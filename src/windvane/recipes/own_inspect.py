@@ -19,11 +19,12 @@ from typing import Any
 
 from windvane.arguments import Parser
 from windvane.data.layout_columns import KINDS
-from windvane.data.layouts import OwnData, read_own
+from windvane.data.layouts import OwnData
 from windvane.recipes.own import mapping
 from windvane.recipes.own_inspect_counts import counts, reasons
 from windvane.recipes.own_inspect_run import inspect_row
 from windvane.recipes.own_inspect_show import Paint, example, table
+from windvane.recipes.own_records import read_anywhere
 from windvane.recipes.own_rows import Made, Rendering, make_records
 
 SHOWN = 10  # refused rows named on the terminal; --json has all
@@ -38,7 +39,7 @@ def main(argv: Sequence[str]) -> int:
     if (path.is_dir() and (path / "tokenizer_config.json").exists()) or (o.what.startswith("world:") and not o.model):
         return _template(o.what, o)
     kind = None if o.layout == "auto" else o.layout
-    data = read_own(o.what, mapping(o.columns), kind, o.split, collect=True)
+    data = read_anywhere(o.what, mapping(o.columns), kind, o.split, collect=True)
     made, notes, rendered = None, list[Any](), None
     if o.model:
         made, notes, rendered = _rendered(data, o)

@@ -55,6 +55,9 @@ def counts(data: OwnData, made: Made | None, near: str = "auto") -> dict[str, An
             for row in rows
             if row.chosen == 0 and row.rejected == 1
         ]
+        found["chosen_not_above"] = sum(
+            row.scores is not None and row.chosen == 0 and row.scores[0] <= row.scores[1] for row in rows
+        )
         if longer:
             found["chosen_longer"] = sum(x > 0 for x in longer) / len(longer)
     if made is not None:

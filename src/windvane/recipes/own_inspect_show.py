@@ -124,6 +124,13 @@ def table(told: Mapping[str, Any]) -> list[str]:
                 f"{each}; {told['with_scores']:,} with scores, {told['with_probabilities']:,} with probabilities",
             )
         )
+    if told.get("chosen_not_above"):
+        rows.append(
+            (
+                "scores",
+                f"in {told['chosen_not_above']:,} rows the chosen answer's score is not above the rejected one's",
+            )
+        )
     if "chosen_longer" in told:
         rows.append(
             ("length", f"the chosen answer is the longer one in {100 * told['chosen_longer']:.1f}% of the rows")

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from windvane.data.layouts import read_own
 from windvane.errors import UserError
+from windvane.recipes.own_records import read_anywhere
 from windvane.recipes.own_rows import told
 from windvane.recipes.own_source import Source, source_files
 from windvane.records import Prompt, Response
@@ -26,7 +26,7 @@ def answers_from(source: Path, folder: RunFolder) -> None:
     settle(folder / "data.toml", Source(source_files(source)))
     if folder.finished("iter-1/responses.jsonl"):
         return
-    data = read_own(source)
+    data = read_anywhere(str(source))
     prompts: dict[str, Prompt] = {}
     answers: dict[str, list[str]] = {}
     for row in data.rows:

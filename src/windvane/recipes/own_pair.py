@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any, get_args
 
 from windvane.arguments import Parser
-from windvane.data.layouts import read_own
 from windvane.errors import UserError
 from windvane.pair import Choice, Estimate, Pairing, run_pair
 from windvane.recipes.own import mapping
+from windvane.recipes.own_records import read_anywhere
 from windvane.recipes.own_rows import grouped, told
 from windvane.recipes.own_source import Source, source_files
 from windvane.records import Group, Prompt, Response, Verdict, seed_of
@@ -117,7 +117,7 @@ def iteration_with(source: Path, name: str, wanted: int | None) -> Path:
 
 
 def _of_scores(o: Any, folder: RunFolder) -> None:
-    data = read_own(o.source, mapping(o.columns), split=None)
+    data = read_anywhere(o.source, mapping(o.columns))
     if data.layout.kind not in ("pairs", "groups"):
         raise UserError(
             f"{o.source}: neither a folder with verdicts nor answers with scores or probabilities (read: "

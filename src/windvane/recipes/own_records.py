@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from windvane.data.layout_columns import Kind
-from windvane.data.layouts import read_own
+from windvane.data.layouts import OwnData, read_own
 from windvane.errors import UserError
 from windvane.prompts.chat import render
 from windvane.prompts.chat_answers import refuse_endless, render_answer
 from windvane.recipes.own_rows import Made, Rendering, make_records
+from windvane.recipes.portions import from_hub, on_hub
 from windvane.records import Group, Message, Prompt, Response
 from windvane.store import read_records
 
@@ -28,6 +29,19 @@ def records_folder(source: str | Path, name: str) -> Path | None:
         if (folder / f"{name}.jsonl").exists() and (folder / "prompts.jsonl").exists():
             return folder
     return None
+
+
+def read_anywhere(
+    source: str,
+    columns: Mapping[str, str] | None = None,
+    kind: Kind | None = None,
+    split: str | None = None,
+    collect: bool = False,
+) -> OwnData:
+    """`read_own`, which waits for no hub that does not answer."""
+    if on_hub(source):
+        return from_hub(source, lambda: read_own(source, columns, kind, split, collect))  # type: ignore[no-any-return]
+    return read_own(source, columns, kind, split, collect)
 
 
 def made_from(
@@ -49,7 +63,7 @@ def made_from(
         raise UserError(
             f"{source}: a run folder without iter-1/groups.jsonl; `windvane pair {source}` makes them from its verdicts"
         )
-    data = read_own(source, columns, kind, split, collect)
+    data = read_anywhere(source, columns, kind, split, collect)
     if data.layout.kind in ("answers", "prompts"):
         what = "answers without a preference" if data.layout.kind == "answers" else "prompts alone"
         raise UserError(

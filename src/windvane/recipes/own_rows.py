@@ -17,7 +17,7 @@ from windvane.data.layout_turns import Turns
 from windvane.data.layouts import OwnData, OwnRow, Unread
 from windvane.errors import UserError
 from windvane.pair import TIE, inclusive
-from windvane.prompts.chat import System
+from windvane.prompts.chat import SYSTEM_MEND, System, drops_system
 from windvane.prompts.chat_answers import Closing, Rendered, Rewritten, render_answer, render_text
 from windvane.records import Group, Member, Message, Prompt, Response
 
@@ -55,8 +55,12 @@ def make_records(
     made = Made(refused=list(data.refused))
     seen: Counter[str] = Counter()
     exact: set[tuple[str, tuple[Turns, ...]]] = set()
+    systems = how.text == "chat" and how.system == "template" and any(_has_system(row) for row in data.rows)
+    drops = systems and drops_system(tokenizer)
     for row in data.rows:
         try:
+            if drops and _has_system(row):
+                raise UserError(SYSTEM_MEND.format("leaves the system message out in silence"))
             found = list(_rows(row, tokenizer, stops, window, how, made.counts))
         except UserError as error:
             reason = str(error) if str(error).startswith(row.place) else f"{row.place}: {error}"
@@ -105,6 +109,10 @@ def _rows(
             raise UserError(f"{tokens} tokens with its answer, and {what} is {limit}; shorten or remove the row")
     counts["border"] += any(one.border for one in rendered)
     yield row, rendered
+
+
+def _has_system(row: OwnRow) -> bool:
+    return row.prompt.messages[0].role == "system"
 
 
 def _rendered(

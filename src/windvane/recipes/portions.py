@@ -74,23 +74,28 @@ def on_hub(name: str) -> bool:
 
 
 def read_hub(name: str, column: str | None, split: str | None) -> Any:
-    """`read_prompts` of a data set on the hub. A hub that does not answer is not waited for: libraries retry for half a minute."""
+    """`read_prompts` of a data set on the hub."""
+    return from_hub(name, lambda: read_prompts(name, column, split))
+
+
+def from_hub(name: str, read: Callable[[], Any]) -> Any:
+    """`read()` a data set on the hub. A hub that does not answer is not waited for: libraries retry for half a minute."""
     import datasets
     import huggingface_hub
 
     place = urlsplit(huggingface_hub.constants.ENDPOINT)
     if huggingface_hub.constants.HF_HUB_OFFLINE or answers(place.hostname or "", place.port or 443):
-        return read_prompts(name, column, split)
+        return read()
     held = datasets.config.HF_HUB_OFFLINE, huggingface_hub.constants.HF_HUB_OFFLINE
     datasets.config.HF_HUB_OFFLINE = huggingface_hub.constants.HF_HUB_OFFLINE = True  # what the cache has, at once
     try:
-        return read_prompts(name, column, split)
+        return read()
     except UserError as error:
         if "ConnectionError" not in str(error):
             raise
         raise UserError(
             f"{name}: no such file, {place.hostname} does not answer, and the cache of data sets holds no copy; connect, or give a file or "
-            "a folder with these prompts"
+            "a folder with these rows"
         ) from None
     finally:
         datasets.config.HF_HUB_OFFLINE, huggingface_hub.constants.HF_HUB_OFFLINE = held
