@@ -4,9 +4,10 @@
     python benchmarks/serve.py --clients 10 --seconds 5 --json
 
 In: nothing. Out: requests, errors (any status but 200, any broken connection), requests a second, median and 95th percentile of the
-time to the whole answer, for one client and for many. The service runs in a process of its own on a free port of this machine, without
-a rate limit, with the shipped scorer; each client sends one of four transcripts at once after the answer to its last. Scoring is Python
-in one process, so many clients wait for each other: the figure to look at is errors, and whether requests a second hold.
+time to the whole answer, CPU time a request and the service's share of a core (far below 1: other work had the machine), for one client
+and for many. The service runs in a process of its own on a free port of this machine, without a rate limit, with the shipped scorer;
+each client sends one of four transcripts at once after the answer to its last. Scoring is Python in one process, so many clients wait
+for each other: the figure to look at is errors, and whether requests a second hold.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import time
 from pathlib import Path
 
 import httpx2
+import psutil
 
 from windvane.serve.speaking_routes import EXAMPLES
 
@@ -46,13 +48,19 @@ async def client(base: str, number: int, until: float, explain: bool, times: lis
             times.append(time.perf_counter() - start)
 
 
-async def load(base: str, clients: int, seconds: float, explain: bool = True) -> dict[str, object]:
-    """Figures of `clients` at once for `seconds`."""
+async def load(
+    base: str, clients: int, seconds: float, explain: bool = True, process: int | None = None
+) -> dict[str, object]:
+    """Figures of `clients` at once for `seconds`. `process`: the service's, whose CPU time is read."""
+    watched = psutil.Process(process) if process else None
+    before = watched.cpu_times() if watched else None
     times: list[float] = []
     errors: list[str] = []
     start = time.perf_counter()
     await asyncio.gather(*(client(base, n, start + seconds, explain, times, errors) for n in range(clients)))
     took = time.perf_counter() - start
+    after = watched.cpu_times() if watched else None
+    spent = after.user + after.system - before.user - before.system if after and before else float("nan")
     cuts = statistics.quantiles(times, n=20) if len(times) > 1 else [float("nan")] * 19
     return {
         "clients": clients,
@@ -63,6 +71,8 @@ async def load(base: str, clients: int, seconds: float, explain: bool = True) ->
         "per_second": round(len(times) / took, 1),
         "median_ms": round(1000 * cuts[9], 1),
         "p95_ms": round(1000 * cuts[18], 1),
+        "cpu_ms": round(1000 * spent / max(1, len(times)), 1),
+        "cpu_share": round(spent / took, 2),
     }
 
 
@@ -92,8 +102,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         process, base = served(Path(folder))
         try:
-            one = asyncio.run(load(base, 1, min(10.0, options.seconds), not options.plain))
-            many = asyncio.run(load(base, options.clients, options.seconds, not options.plain))
+            one = asyncio.run(load(base, 1, min(10.0, options.seconds), not options.plain, process.pid))
+            many = asyncio.run(load(base, options.clients, options.seconds, not options.plain, process.pid))
         finally:
             process.terminate()
             process.wait(30)

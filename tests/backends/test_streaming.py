@@ -46,7 +46,7 @@ def test_bytes_that_make_one_letter_come_together(tmp_path, monkeypatch):
     spec = str(folder(tmp_path / "model"))
     monkeypatch.setattr("windvane.backends.streaming.EVERY", 20)  # beyond it only each 8th token is decoded
     sampling = Sampling(k=1, max_new_tokens=45)
-    streamer = LocalStreamer(spec, sampling)
+    streamer = open_streamer(spec, sampling)
     for seed in range(2):
         pieces = list(streamer.stream(CHAT, seed))
         assert joined(pieces) == whole(spec, sampling, seed)

@@ -9,6 +9,10 @@ from windvane.serve.site import Site
 schemathesis = pytest.importorskip("schemathesis", reason="schemathesis is not installed (pip install schemathesis)")
 from hypothesis import HealthCheck, given, settings  # noqa: E402
 
+# Not asked for: that whatever fits the schema is accepted. That turns alternate, that a rater has a name where nobody signs in and that a
+# record is in the queue are refused with 422 and their line, and no schema can say them.
+from schemathesis.specs.openapi.checks import positive_data_acceptance  # noqa: E402
+
 BOUNDED = settings(
     max_examples=6, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
 )
@@ -39,7 +43,7 @@ def test_every_operation(api):
         @BOUNDED
         @given(case=operation.as_strategy())
         def asked(case):
-            case.call_and_validate()
+            case.call_and_validate(excluded_checks=[positive_data_acceptance])
 
         asked()
         seen.append(operation.label)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -140,10 +141,13 @@ class WholeStreamer:
 def open_streamer(
     spec: str, sampling: Sampling, device: str = "auto", dtype: str = "float32", server: Server | None = None
 ) -> Streamer:
-    """The generator that `spec` names, as a streamer."""
+    """The generator that `spec` names, as a streamer: `world:FAMILY`, `local:MODEL` or just MODEL (a folder or hub id),
+    `http://HOST:PORT/v1#MODEL`, `scripted:FILE`, `py:module:object`."""
     kind, _, rest = spec.partition(":")
     if kind in SERVERS:
         return ServerStreamer(spec, sampling, server or Server())
     if kind in ("world", "local") and rest:
         return LocalStreamer(spec if kind == "world" else rest, sampling, device, dtype)
+    if ":" not in spec or Path(spec).is_dir():
+        return LocalStreamer(spec, sampling, device, dtype)
     return WholeStreamer(spec, sampling, device, dtype)

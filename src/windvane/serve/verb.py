@@ -185,6 +185,7 @@ def _run(app: Any, site: Site, listening: socket.socket, options: Any) -> None:
         ssl_certfile=options.certificate,
         ssl_keyfile=options.key,
         timeout_graceful_shutdown=5,
+        timeout_keep_alive=75,  # at the usual 5 s a busy client's next request meets a connection that is just being closed
     )
     server = uvicorn.Server(config)
     listening.listen(2048)
