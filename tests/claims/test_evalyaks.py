@@ -111,7 +111,7 @@ def result(acceptable, dov, held=0.2):
 
 def test_the_rate_is_the_best_of_the_sweep_and_untrained_arms_have_none():
     d = declared("evalyaks")
-    assert trained(d) == ["lora", "full"] and len(sweeps(d)) == 6
+    assert trained(d) == ["lora", "full", "merged"] and len(sweeps(d)) == 9
     results = {u.key: result(0.8, 0.5) for u in sweeps(d)}
     results[trained_unit(d, "lora", 6e-3, d.development_seed).key] = result(0.9, 0.6)
     results[trained_unit(d, "full", 3e-3, d.development_seed).key] = result(0.8, 0.4)
@@ -119,7 +119,7 @@ def test_the_rate_is_the_best_of_the_sweep_and_untrained_arms_have_none():
     assert [chosen[a]["learning_rate"] for a in ("lora", "full", "affine")] == [6e-3, 3e-3, 0.0]
     assert chosen["lora"]["sweep"] == {"0.001": 0.8, "0.003": 0.8, "0.006": 0.9} and not chosen["base"]["sweep"]
     units = fresh_units(d, d.seeds, chosen)
-    assert len(units) == 5 + 5 + 5 and all(u.settings["seed"] in d.seeds for u in units)
+    assert len(units) == 5 + 3 * 5 and all(u.settings["seed"] in d.seeds for u in units)
     plain = {plain_unit(d, s).key: {"arms": dict.fromkeys(UNTRAINED, s)} for s in d.seeds}
     runs = gather(d, d.seeds, chosen, {**plain, **{u.key: u.settings["seed"] for u in units if u.settings["arm"]}})
     assert runs["affine"] == runs["lora"] == runs["full"] == list(d.seeds)

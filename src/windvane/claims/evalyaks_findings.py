@@ -38,6 +38,28 @@ COMPARED = (
         -1,
         "LoRA a part is better than training all weights on all parts together (degree of variation)",
     ),
+    (
+        "lora",
+        "merged",
+        "acceptable",
+        1,
+        "an adapter a part is better than one on merged data (acceptable accuracy; the paper says so)",
+    ),
+    ("lora", "merged", "dov", -1, "an adapter a part is better than one on merged data (degree of variation)"),
+    (
+        "full",
+        "merged",
+        "acceptable",
+        1,
+        "training all weights is better than one adapter on the same data (acceptable accuracy)",
+    ),
+    (
+        "full",
+        "merged",
+        "dov",
+        -1,
+        "training all weights is better than one adapter on the same data (degree of variation)",
+    ),
     ("lora", "constant", "acceptable", 1, "LoRA's acceptable accuracy is above a constant's"),
 )
 
