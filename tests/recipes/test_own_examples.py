@@ -22,7 +22,12 @@ def built(rows, branches, answers="best-worst", spans=None):
     return own_examples(prompts, responses, [g for *_, g in rows], spans or {}, branches, answers)
 
 
-ROWS = [made("a", [0.2, 0.9, 0.5], 1, 0), made("b", [1.0], 0, None, "single"), made("c", [0.5, 0.5], None, None, "tie"), made("d", [0.0], None, 0, "single")]  # fmt: skip
+ROWS = [
+    made("a", [0.2, 0.9, 0.5], 1, 0),
+    made("b", [1.0], 0, None, "single"),
+    made("c", [0.5, 0.5], None, None, "tie"),
+    made("d", [0.0], None, 0, "single"),
+]
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.recipes.own_data import WORDS, chats, pairs, write
-from tests.tiny import folder
+from tests.tiny import TEMPLATE, byte_tokenizer, folder
 from windvane.data.known_tests import _read as read_set
 from windvane.data.known_tests import known_sets, lines, overlap
 from windvane.errors import UserError
@@ -150,3 +150,25 @@ def test_alpaca_evals_prompts(tmp_path, capsys):
         1,
         [{"place": f"{data}: row 1", "test_row": 1}],
     )
+
+
+def test_against_a_test_set_at_hand(tmp_path, capsys):
+    tests = write(tmp_path / "t.jsonl", [{"prompt": "Name a colour of the sky today."}, {"prompt": "Who?"}])
+    rows = [{"prompt": p, "response": "x"} for p in ("Please: name a colour of the sky, today!", "Why?")]
+    data = write(tmp_path / "p.jsonl", rows)
+    found = told(capsys, data, "--against", tests)["test_prompts"][-1]
+    assert (found["rows"], found["places"]) == (1, [{"place": f"{data}: row 1", "test_row": 1}])
+
+
+def test_a_system_message_that_the_template_would_lose_is_refused(base, tmp_path, capsys):
+    silent = folder(tmp_path / "silent")
+    tokenizer = byte_tokenizer()
+    tokenizer.chat_template = TEMPLATE.replace("{{ '[SYS] ' + m['content'] + ' [/SYS] ' }}", "")
+    tokenizer.save_pretrained(silent)
+    rows = [{"system": s, "prompt": "a", "response": "b"} for s in ("Be brief.", "")]
+    data = write(tmp_path / "p.jsonl", rows)
+    found = told(capsys, data, "--model", silent)
+    (refused,) = found["refused"]
+    assert refused["place"] == f"{data}: row 1" and "leaves the system message out in silence" in refused["reason"]
+    assert told(capsys, data, "--model", silent, "--system", "merge")["usable"] == 2
+    assert told(capsys, data, "--model", base)["usable"] == 2

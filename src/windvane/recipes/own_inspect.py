@@ -43,7 +43,7 @@ def main(argv: Sequence[str]) -> int:
     made, notes, rendered = None, list[Any](), None
     if o.model:
         made, notes, rendered = _rendered(data, o)
-    told = counts(data, made, o.near)
+    told = counts(data, made, o.near, o.against)
     told["template"] = [n.line for n in notes if n.level != "ok"]
     if o.json:
         print(json.dumps(told | {"example": rendered}, ensure_ascii=False))
@@ -150,6 +150,11 @@ def _parser() -> Parser:
     )
     add("--append-eos", action="store_true", help="where the template ends an answer without one")
     add("--max-length", type=int, metavar="N", help="tokens of prompt and answer (the model's window)")
+    add(
+        "--against",
+        metavar="FILE",
+        help="a test set of your own: which rows hold one of its prompts, or 13 words in a row",
+    )
     add(
         "--near",
         choices=["auto", "yes", "no"],

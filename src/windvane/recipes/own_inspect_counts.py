@@ -12,13 +12,15 @@ from typing import Any
 
 from windvane.data.known_tests import known_sets, overlap
 from windvane.data.layouts import OwnData, OwnRow, Unread
+from windvane.data.leakage import Leakage
 from windvane.data.near_duplicates import near_duplicates
+from windvane.data.readers import read_prompts
 from windvane.recipes.own_rows import Made, told
 
 NEAR_LIMIT = 20_000
 
 
-def counts(data: OwnData, made: Made | None, near: str = "auto") -> dict[str, Any]:
+def counts(data: OwnData, made: Made | None, near: str = "auto", against: str | None = None) -> dict[str, Any]:
     """Everything that is told; lengths are in tokens where there is a model, else in words."""
     refused: Sequence[Unread] = made.refused if made is not None else data.refused
     rows = data.rows
@@ -40,7 +42,7 @@ def counts(data: OwnData, made: Made | None, near: str = "auto") -> dict[str, An
         "unit": "words" if made is None else "tokens",
         "lengths": _lengths(rows, made),
         "near_duplicates": _near(list(texts.values()), near),
-        "test_prompts": _tests(rows),
+        "test_prompts": _tests(rows) + ([_against(rows, against)] if against else []),
         "refused": [{"place": r.place, "reason": r.reason} for r in refused],
     }
     labels = [row.desirable for row in rows if row.desirable is not None]
@@ -118,6 +120,19 @@ def _tests(rows: Sequence[OwnRow]) -> list[dict[str, Any]]:
                         break
         found.append({"set": tests.name, "prompts": tests.prompts, "rows": len(places), "places": places[:100]})
     return found
+
+
+def _against(rows: Sequence[OwnRow], source: str) -> dict[str, Any]:
+    """The same of a test set at hand, by its words (`data.leakage`)."""
+    tests = read_prompts(source).prompts
+    texts = [m.content for p in tests for m in p.messages if m.role == "user"]
+    known = Leakage(texts, [f"{n}" for n in range(1, len(texts) + 1)])
+    places = []
+    for row in rows:
+        told = next((r for m in row.prompt.messages if m.role == "user" and (r := known.reason(m.content))), None)
+        if told is not None:
+            places.append({"place": row.place, "test_row": int(told.rpartition(" ")[2])})
+    return {"set": source, "prompts": len(tests), "rows": len(places), "places": places[:100]}
 
 
 def reasons(refused: Sequence[dict[str, str]]) -> list[tuple[str, int]]:
