@@ -221,6 +221,14 @@ def test_lists_of_levels_are_split_by_text_and_refused_where_they_contradict_the
         level_items(str(path), None, "full", 0.1, 0)
     with pytest.raises(UserError, match="no such lists"):
         level_items("world:styles", None, "full", 0.1, 0)
+    both = level_items("world:grades", "world:grades", "compact", 0.1, 0)
+    counts = {
+        (a, k): sum(i.split == k and i.instruction.adapter == a for i in both)
+        for a in ("vocabulary", "sentences")
+        for k in (TRAIN, HELD)
+    }
+    assert counts["sentences", TRAIN] == 800 and counts["sentences", HELD] == 160
+    assert 60 < counts["vocabulary", TRAIN] <= 96 and 20 < counts["vocabulary", HELD] <= 24
     path.write_text("sentence,level\n" + "".join(f"This is sentence {i}.,C1\n" for i in range(10)))
     items = level_items(None, str(path), "full", 0.3, 0)
     held = [i.instruction for i in items if i.split == HELD]

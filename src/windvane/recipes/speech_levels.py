@@ -32,19 +32,17 @@ Splits = dict[str, list[Listed]]
 def level_items(words: str | None, sentences: str | None, form: str, share: float, seed: int) -> list[Item]:
     """Items of both adapters; one without a list has none. `form`: full or compact; `share` of each level is held out."""
     found: list[Item] = []
-    for source, held in (
-        (words, _words(words, share, seed) if words else {}),
-        (sentences, _sentences(sentences, share, seed) if sentences else {}),
-    ):
-        for split, listed in held.items():
-            made: list[Instruction] = []
-            if source is words:
-                for n in range(PASSES):
-                    made += vocabulary_instructions(listed, form, seed_of(seed, "pass", n))
-            else:
-                made = sentence_instructions(listed, form, seed)
-            found += [Item(split, i) for i in made if split == TRAIN or i.task in TELL]
+    for split, listed in (_words(words, share, seed) if words else {}).items():
+        for n in range(PASSES):
+            found += _kept(split, vocabulary_instructions(listed, form, seed_of(seed, "pass", n)))
+    for split, listed in (_sentences(sentences, share, seed) if sentences else {}).items():
+        found += _kept(split, sentence_instructions(listed, form, seed))
     return list({item.instruction.id: item for item in found}.values())
+
+
+def _kept(split: str, made: Sequence[Instruction]) -> list[Item]:
+    """Both directions to train on, the telling one to test on."""
+    return [Item(split, i) for i in made if split == TRAIN or i.task in TELL]
 
 
 def _words(source: str, share: float, seed: int) -> Splits:
