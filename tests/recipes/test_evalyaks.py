@@ -9,6 +9,7 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
+from tests import tiny
 from windvane.backends.adapted import open_adapted
 from windvane.cli import main as windvane
 from windvane.data.cefr_instruction import part_instructions
@@ -212,6 +213,26 @@ def test_the_other_arms_train_one_model_on_all_and_score_with_it(settings, tmp_p
     assert (tmp_path / "run" / "adapters" / arm / "model" / file).exists()
     rows = {name: [r for _, r in read_jsonl(tmp_path / "run" / f"scores-{name}.jsonl")] for name in ("base", "trained")}
     assert all(r["status"] == "scored" for r in rows["trained"]) and rows["base"] != rows["trained"]
+
+
+@pytest.mark.slow
+def test_the_paper_s_settings_on_another_model_with_the_full_prompts(tmp_path):
+    """Rank 256, bfloat16, three prompts a conversation, JSON answers; a random byte-level Llama that has no world."""
+    base = tiny.folder(tmp_path / "base", "llama", window=8192)
+    data = write(tmp_path / "part1.jsonl", grades.transcripts(51, 5, parts=(1,)))
+    made = EvalYaks(model=str(base), data=(data,), held_out=0.2, resamples=10, device="cpu", threads=1)
+    run(replace(made, train=replace(made.train, batch=3)), str(tmp_path / "run"), quiet=True)
+    rows = [row for _, row in read_jsonl(tmp_path / "run" / "adapters" / "part1" / "train" / "metrics.jsonl")]
+    trained = [row["loss"] for row in rows if row["split"] == "train"]
+    assert len(trained) == 4 * 5 and trained[-1] < trained[0], "4 conversations, 3 prompts each, 3 a step, 5 epochs"
+    items = [row for _, row in read_jsonl(tmp_path / "run" / "items.jsonl")]
+    kinds = [row["instruction"]["task"] for row in items if row["split"] == TRAIN]
+    assert sorted(kinds) == sorted(["steps", "descriptors", "example"] * 4)
+    config = json.loads((tmp_path / "run" / "adapters" / "part1" / "model" / "adapter_config.json").read_text())
+    assert (config["r"], config["base_model_name_or_path"]) == (256, "../../../../base")
+    scored = [row for _, row in read_jsonl(tmp_path / "run" / "scores-trained.jsonl")]
+    assert [row["status"] for row in scored] == ["scored"]
+    assert sum(scored[0]["bands"][0]["probabilities"].values()) == pytest.approx(1)
 
 
 def test_lists_of_levels_are_split_by_text_and_refused_where_they_contradict_themselves(tmp_path):
