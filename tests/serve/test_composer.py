@@ -132,6 +132,15 @@ def test_a_model_that_fails_says_so_in_its_stream_and_may_be_asked_again(scripte
         assert "no voice" in event["error"]
 
 
+def test_many_answers_at_once_are_refused_and_counted_down(scripted, monkeypatch):
+    monkeypatch.setattr("windvane.serve.composer_routes.MOST_STREAMS", 0)
+    turn = begin(scripted)
+    assert scripted.post(f"{API}/turns/{turn}/left/answer").status_code == 503
+    monkeypatch.setattr("windvane.serve.composer_routes.MOST_STREAMS", 1)  # one after the other is let through
+    answers(scripted, turn)
+    assert vote(scripted, turn, "left").status_code == 200
+
+
 def test_a_full_disk_keeps_nothing_and_says_so(scripted, monkeypatch):
     import errno
     import os

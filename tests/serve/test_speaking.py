@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import threading
 import time
 
 import pytest
@@ -11,6 +12,7 @@ from tests.serve.conftest import SPOKEN, bearer
 from windvane.data.transcripts_text import read_text
 from windvane.evaluate.speech_leave_out import leave_one_out
 from windvane.evaluate.speech_score import LIMITS, open_scorer
+from windvane.serve.speaking import Busy, Speaking
 from windvane.serve.speaking_routes import EXAMPLES
 
 
@@ -94,6 +96,16 @@ def test_hostile_text_is_scored_or_refused(client, name):
     )
     assert reply.status_code in (200, 422), reply.text
     assert time.perf_counter() - start < 10
+
+
+def test_a_model_that_scores_one_at_a_time_says_when_it_is_busy(monkeypatch):
+    """The second request waits its turn and is then refused; when the first is done, a third is scored."""
+    monkeypatch.setattr("windvane.serve.speaking.WAIT", 0.05)
+    speaking = Speaking("default")
+    monkeypatch.setattr(speaking, "_alone", threading.Lock())
+    with speaking._turn(), pytest.raises(Busy, match="busy"):
+        speaking.score_text(SPOKEN, 1, {}, explain=False)
+    assert speaking.score_text(SPOKEN, 1, {}, explain=False)["sheets"][0]["status"] == "scored"
 
 
 def test_a_megabyte_is_refused_by_its_length(client):

@@ -21,7 +21,7 @@ from windvane.data.transcripts import ReadTranscripts
 from windvane.data.transcripts_read import read_transcripts
 from windvane.errors import UserError
 from windvane.evaluate.speech_score import Assessment
-from windvane.serve.speaking import Speaking
+from windvane.serve.speaking import Busy, Speaking
 
 KINDS = (".csv", ".tsv", ".jsonl", ".json", ".txt", ".md")  # no Parquet: a small file may unfold to any size
 AT_ONCE = 4  # a person's batches that are not finished
@@ -78,12 +78,12 @@ class Batches:
         self._pool = ThreadPoolExecutor(1, "batches")
 
     def add(self, owner: str | None, name: str, data: bytes, part: int | None) -> Batch:
-        """Read the file and queue it. `UserError` where it cannot be read; `LookupError` where too many wait."""
+        """Read the file and queue it. `UserError` where it cannot be read; `Busy` where too many wait."""
         with self._lock:
             self._forget()
             open_ = [b for b in self._found.values() if b.owner == owner and b.state in ("waiting", "scoring")]
             if len(open_) >= AT_ONCE:
-                raise LookupError
+                raise Busy("several of your batches are not finished yet; wait for one, or delete it")
         batch = Batch(secrets.token_urlsafe(16), owner, Path(name).name[:200] or "file", _read(name, data, part))
         with self._lock:
             self._found[batch.key] = batch

@@ -28,6 +28,7 @@ SIDES = ("left", "right")
 CHOICES = ("left", "both good", "both bad", "right")
 LEAST, MOST = 60, 200  # words asked of a writer model
 KEPT_TURNS, KEPT_SECONDS = 500, 3600
+MOST_STREAMS = 16  # answers at a time: each holds a thread while it waits for its model, and the other rooms need some
 
 
 def template_message(values: Sequence[Value]) -> str:
@@ -78,7 +79,7 @@ class Turn:
 
 
 class Composer:
-    """`models`: two names and how each is opened, at first use. May be called from several threads."""
+    """`models`: two names and how each is opened, at first use. `streaming`: answers at the moment. May be called from several threads."""
 
     def __init__(self, folder: Path, models: Sequence[tuple[str, Callable[[], Streamer]]]) -> None:
         self.names = [name for name, _ in models]
@@ -86,6 +87,7 @@ class Composer:
         self._streamers: dict[int, Streamer] = {}
         self._lock, self._opening = threading.Lock(), threading.Lock()
         self._turns: dict[str, Turn] = {}
+        self.streaming = 0
         self.votes = Ledger(folder / "votes.jsonl")
         self.pairs = Ledger(folder / "pairs.jsonl")
         there = {row.get("vote_id") for row in self.pairs.rows}
@@ -125,6 +127,7 @@ class Composer:
             if side in turn.begun:
                 raise UserError("this side is being answered already")
             turn.begun.add(side)
+            self.streaming += 1
         try:
             text = ""
             seed = secrets.randbits(63)
@@ -136,6 +139,7 @@ class Composer:
                     yield {"done": True, "finish": piece.finish, "empty": not text.strip()}
         finally:
             with self._lock:
+                self.streaming -= 1
                 if model not in turn.texts:
                     turn.begun.discard(side)
 

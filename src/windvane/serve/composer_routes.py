@@ -21,7 +21,7 @@ from windvane.errors import UserError
 from windvane.prompts.values import Value
 from windvane.records import Message
 from windvane.schema import dumps, encode
-from windvane.serve.compose import SIDES, Composer, template_message, written
+from windvane.serve.compose import MOST_STREAMS, SIDES, Composer, template_message, written
 from windvane.serve.pages import Pages
 from windvane.serve.wire import Body, Refusal, events, problems
 
@@ -118,7 +118,7 @@ def router(composer: Composer, taxonomy: Taxonomy, writing: Writing, pages: Page
         return {"turn": key, "sides": list(SIDES)}
 
     @made.post(
-        "/api/v1/composer/turns/{turn}/{side}/answer", responses=problems(404, 409) | _stream("one side's answer")
+        "/api/v1/composer/turns/{turn}/{side}/answer", responses=problems(404, 409, 503) | _stream("one side's answer")
     )
     def answer(turn: str, side: Literal["left", "right"]) -> StreamingResponse:
         """One side's answer, as it is written."""
@@ -126,6 +126,8 @@ def router(composer: Composer, taxonomy: Taxonomy, writing: Writing, pages: Page
         place = SIDES.index(side)
         if place in found.begun:
             raise Refusal(409, f"the {side} side is answered, or being answered, already")
+        if composer.streaming >= MOST_STREAMS:
+            raise Refusal(503, "many people are talking to the models; try again in a moment")
         return events(composer.answer(found, place))
 
     @made.post("/api/v1/composer/turns/{turn}/vote", responses=problems(404, 409, 507))

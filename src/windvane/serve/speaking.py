@@ -24,9 +24,14 @@ from windvane.schema import encode
 
 NAMES = {c: name.replace("_", " ").capitalize() for c, name in CRITERIA.items()}
 MOST_LETTERS = 100_000  # of one pasted text; a whole real test has some 15,000
+WAIT = 60.0  # seconds that a request waits for a model's turn
 MOST_PARTS = 12  # transcripts in one pasted text
 
 Row = dict[str, Any]
+
+
+class Busy(Exception):
+    """Not now; the line says when."""
 
 
 class Speaking:
@@ -37,7 +42,7 @@ class Speaking:
         self.levels = Levels(read_levels(levels or (OWN,)))
         self.levels_about = f"words of {', '.join(p.name for p in levels)}" if levels else ABOUT_OWN
         self.scorer: TranscriptScorer = open_scorer(spec, **options)
-        self._alone = contextlib.nullcontext() if isinstance(self.scorer, FeatureScorer) else threading.Lock()
+        self._alone = None if isinstance(self.scorer, FeatureScorer) else threading.Lock()
 
     @property
     def about(self) -> dict[str, Any]:
@@ -63,7 +68,7 @@ class Speaking:
         if len(found) > MOST_PARTS:
             raise UserError(f"text: {len(found)} transcripts; {MOST_PARTS} at most in one text; send a file as a batch")
         records = [r for _, r in found if isinstance(r, Transcript)]
-        with self._alone:
+        with self._turn(WAIT):
             given = self.scorer.assess(records, rationale=explain)
             sheets = [self._sheet(r, a, explain) for r, a in zip(records, given, strict=True)]
         unread = [{"line": line, "reason": reason} for line, reason in found if isinstance(reason, str)]
@@ -73,8 +78,21 @@ class Speaking:
 
     def assess(self, records: Sequence[Transcript]) -> list[Assessment]:
         """For a batch."""
-        with self._alone:
+        with self._turn():
             return self.scorer.assess(records, rationale=False)
+
+    @contextlib.contextmanager
+    def _turn(self, seconds: float = -1) -> Iterator[None]:
+        """A model's one turn; `Busy` where it does not come within `seconds` (-1: wait)."""
+        if self._alone is None:
+            yield
+            return
+        if not self._alone.acquire(timeout=seconds):
+            raise Busy("the scorer is busy; try again in a minute")
+        try:
+            yield
+        finally:
+            self._alone.release()
 
     def _sheet(self, record: Transcript, a: Assessment, explain: bool) -> Row:
         bands = [{**encode(b), "name": NAMES[b.criterion], "because": list(b.because[:8])} for b in a.bands]

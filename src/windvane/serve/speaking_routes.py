@@ -17,7 +17,7 @@ from windvane.evaluate.speech_score_verb import candidates_table, table
 from windvane.evaluate.speech_whole_test import whole_tests
 from windvane.serve.batches import Batch, Batches
 from windvane.serve.pages import ROOM, Pages
-from windvane.serve.speaking import MOST_LETTERS, Speaking, rows_of
+from windvane.serve.speaking import MOST_LETTERS, Busy, Speaking, rows_of
 from windvane.serve.wire import Body, Refusal, problems
 
 # Four transcripts to try the page with, written for it: nobody said them, and they are no model answers.
@@ -150,10 +150,14 @@ def router(speaking: Speaking, batches: Batches, pages: Pages, batch_bytes: int)
         """What gives the bands, what it was trained on, and its limits."""
         return speaking.about
 
-    @made.post("/api/v1/score", responses=problems())
+    @made.post("/api/v1/score", responses=problems(503))
     def score(pasted: Pasted) -> ScoresOut:
         """Bands for every transcript of a text."""
-        return ScoresOut(**speaking.score_text(pasted.text, pasted.part, pasted.speakers, pasted.explain))
+        try:
+            found = speaking.score_text(pasted.text, pasted.part, pasted.speakers, pasted.explain)
+        except Busy as error:
+            raise Refusal(503, str(error)) from None
+        return ScoresOut(**found)
 
     @made.post("/api/v1/batches", status_code=202, responses=problems(503), max_body_size=batch_bytes + 10_000)
     def send(
@@ -165,8 +169,8 @@ def router(speaking: Speaking, batches: Batches, pages: Pages, batch_bytes: int)
             raise Refusal(413, f"{len(data)} bytes; the most that a batch may have is {batch_bytes}")
         try:
             batch = batches.add(request.state.person, file.filename or "", data, part)
-        except LookupError:
-            raise Refusal(503, "several of your batches are not finished yet; wait for one, or delete it") from None
+        except Busy as error:
+            raise Refusal(503, str(error)) from None
         return BatchOut(**batch.told)
 
     @made.get("/api/v1/batches/{batch}", responses=problems(404))

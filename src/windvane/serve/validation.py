@@ -40,6 +40,10 @@ PRACTICE = 2  # records a part of the practice queue
 PRACTICE_ABOUT = "a practice queue: a programme wrote these conversations; name your own with --queue FILE"
 
 
+class Late(Exception):
+    """Not in this order; the line says why."""
+
+
 class Validation:
     """May be called from several threads."""
 
@@ -83,7 +87,7 @@ class Validation:
             return [{**encode(r), "final": len(_raters(told[r.record])) >= RATERS} for r in newest]
 
     def add(self, review: Review) -> None:
-        """Keep it. `UserError` where it says nothing usable; `LookupError` (with its reason) where it comes too late."""
+        """Keep it. `UserError` where it says nothing usable; `Late` (with its reason) where it comes too late."""
         with self._lock:
             record = self._record(review.record)
             if review.rater == CONSENSUS:
@@ -96,7 +100,7 @@ class Validation:
                     if review.rater in seen
                     else "two others reviewed it"
                 )
-                raise LookupError(mine)
+                raise Late(mine)
             self._keep(review)
             if self._hands.get(review.rater, ("",))[0] == record.id:
                 self._hands.pop(review.rater)
@@ -108,17 +112,17 @@ class Validation:
             check_review(review, record)
             [found] = settle([record], self.reviews)
             if found.outcome != "disputed":
-                raise LookupError(f"this record is {found.outcome}, not disputed")
+                raise Late(f"this record is {found.outcome}, not disputed")
             if rater not in {r.rater for r in found.reviews}:
-                raise LookupError("one of the two who reviewed the record tells what they agreed on")
+                raise Late("one of the two who reviewed the record tells what they agreed on")
             self._keep(review)
 
     def disputes(self, rater: str) -> list[dict[str, Any]]:
-        """Disputed records with both reviews. `LookupError` while this rater has records left."""
+        """Disputed records with both reviews. `Late` while this rater has records left."""
         with self._lock:
             left = len(self._open(rater))
             if left:
-                raise LookupError(f"review the {left} records that are left first; then disputes are shown")
+                raise Late(f"review the {left} records that are left first; then disputes are shown")
             found = [s for s in settle(self.records, self.reviews) if s.outcome == "disputed"]
             return [{"record": _shown(s.record), "reviews": [encode(r) for r in s.reviews]} for s in found]
 

@@ -16,7 +16,7 @@ from windvane.prompts.cefr_bands import MEANING, PART_NAMES, PARTS
 from windvane.schema import dumps
 from windvane.serve.pages import Pages
 from windvane.serve.speaking import NAMES
-from windvane.serve.validation import Validation, review_of
+from windvane.serve.validation import Late, Validation, review_of
 from windvane.serve.wire import Body, Refusal, problems
 
 Name = Annotated[str, Field(min_length=1, max_length=80, pattern=r"\S")]
@@ -82,8 +82,8 @@ def router(validation: Validation, pages: Pages) -> APIRouter:
         rater = _rater(request, given.rater)
         try:
             validation.add(_review(given, rater))
-        except LookupError as error:
-            raise Refusal(409, str(error.args[0])) from None
+        except Late as error:
+            raise Refusal(409, str(error)) from None
         return validation.progress(rater)
 
     @made.get("/api/v1/validation/reviews", responses=problems())
@@ -101,8 +101,8 @@ def router(validation: Validation, pages: Pages) -> APIRouter:
         """What two raters saw otherwise, with both reviews; not before this rater has nothing left to review."""
         try:
             return {"disputes": validation.disputes(_rater(request, rater))}
-        except LookupError as error:
-            raise Refusal(409, str(error.args[0])) from None
+        except Late as error:
+            raise Refusal(409, str(error)) from None
 
     @made.post("/api/v1/validation/consensus", status_code=201, responses=problems(409, 507))
     def consensus(given: ReviewIn, request: Request) -> dict[str, Any]:
@@ -111,8 +111,8 @@ def router(validation: Validation, pages: Pages) -> APIRouter:
         word = _review(given, "consensus")
         try:
             validation.settle(rater, word)
-        except LookupError as error:
-            raise Refusal(409, str(error.args[0])) from None
+        except Late as error:
+            raise Refusal(409, str(error)) from None
         return validation.progress(rater)
 
     @made.get("/api/v1/validation/settled.jsonl", responses=problems() | _lines())
