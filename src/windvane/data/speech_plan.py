@@ -102,7 +102,9 @@ def exactly(count: int, shares: Mapping[int, float] | Mapping[str, float], rng: 
     total = sum(shares.values())
     exact = {k: count * s / total for k, s in shares.items()}
     counts = {k: int(v) for k, v in exact.items()}
-    for k in sorted(exact, key=lambda k: (counts[k] - exact[k], str(k)))[: count - sum(counts.values())]:
+    # among equal remainders the order is drawn by the count, not by the key, or small numbers would all be low bands
+    order = {k: (round(counts[k] - v, 9), seed_of("remainder", count, k)) for k, v in exact.items()}
+    for k in sorted(exact, key=order.__getitem__)[: count - sum(counts.values())]:
         counts[k] += 1
     keys: list[int | str] = [k for k, n in counts.items() for _ in range(n)]
     rng.shuffle(keys)
