@@ -108,14 +108,14 @@ def test_rates_are_chosen_in_their_order(tmp_path, monkeypatch, capsys):
     assert chosen["janus"]["learning_rate"] == 4e-3 and chosen["star"]["learning_rate"] == 5e-4
     assert chosen["orpo"]["learning_rate"] == 5e-4, "the lowest of equals"
     every = {u.key: u for wave in waves for u in wave}
-    assert len(every) == 7 * 3 + 3 * 5 + 5 * 3
+    assert len(every) == 9 * 3 + 3 * 5 + 7 * 3
     dpo, reward = every["dpo-0.0005-701"], every["reward-0.0005-701"]
     assert dpo.settings["rates"] == {"janus-dpo": 5e-4, "janus-star": 5e-4}
     assert reward.settings["rates"] == {"reward": 5e-4, "janus-1-epoch": 4e-3}
     assert "start-0-701" in every and not any(u.settings["seed"] == 300 and u.settings["whole"] for u in every.values())
     first = waves[0]
     assert {u.key.split("-")[0] for u in first} == {"janus", "uniform", "shuffled", "star", "orpo"}
-    assert {u.key.split("-")[0] for u in waves[1]} == {"dpo", "reward"}, "after the arms that they start from"
+    assert {u.key.rsplit("-", 3)[0] for u in waves[1]} == {"dpo", "dpo-low", "reward", "reward-900"}, "after the arms before"
 
 
 def run(all_four, held=0.0, good=1.0, **more):

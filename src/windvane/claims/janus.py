@@ -30,7 +30,12 @@ from windvane.store import RunFolder
 
 Results = dict[str, dict[str, Any]]
 # an arm whose first model is trained at the rate chosen for another arm: (that model, that arm)
-BEFORE = {"dpo": ("janus-star", "star"), "reward": ("janus-1-epoch", "janus")}
+BEFORE = {
+    "dpo": ("janus-star", "star"),
+    "dpo-low": ("janus-star", "star"),
+    "reward": ("janus-1-epoch", "janus"),
+    "reward-900": ("janus-1-epoch", "janus"),
+}
 
 
 def work(unit: Unit, folder: Path) -> dict[str, Any]:
@@ -50,12 +55,14 @@ def reduced(d: Declaration) -> Declaration:
 
 
 def unit_of(d: Declaration, arm: str, lr: float, seed: int, chosen: dict[str, Any], whole: bool) -> Unit:
+    """`times` of an arm: its rates are so many times the declared ones; `size`: what of the size is its own."""
     held = d.arms[arm].settings
-    rates = {held["models"][-1]: lr} if held["models"] else {}
+    rates = {held["models"][-1]: lr * held.get("times", 1.0)} if held["models"] else {}
     if arm in BEFORE:
         model, other = BEFORE[arm]
         rates[model] = chosen[other]["learning_rate"]
-    settings = {"size": d.parts["size"], "arm": held, "rates": rates, "seed": seed, "whole": whole}
+    size = {**d.parts["size"], **held.get("size", {})}
+    settings = {"size": size, "arm": held, "rates": rates, "seed": seed, "whole": whole}
     return Unit(f"{arm}-{lr:g}-{seed}{'' if whole else '-sweep'}", settings)
 
 

@@ -59,6 +59,7 @@ def findings(runs: Runs) -> list[Finding]:
         ),
         ("janus", "star", "Three system messages an instruction are better than one (three times the rows)"),
         ("dpo", "star", "DPO on top of Janus* raises what is followed whole, on unseen combinations"),
+        ("dpo-low", "star", "... at a tenth of the rates (dpo-low)"),
         ("orpo", "star", "ORPO from the base follows more, on unseen combinations, than Janus*"),
     ):
         if first in runs and second in runs:
@@ -71,13 +72,15 @@ def findings(runs: Runs) -> list[Finding]:
                 "shuffled - uniform",
             )
         )
-    return [*found, *(_reward(runs["reward"]) if "reward" in runs else [])]
+    for arm, words in (("reward", ""), ("reward-900", " (reward-900)")):
+        found += _reward(runs[arm], words) if arm in runs else []
+    return found
 
 
-def _reward(runs: Sequence[dict[str, Any]]) -> list[Finding]:
+def _reward(runs: Sequence[dict[str, Any]], name: str) -> list[Finding]:
     found = [
         _gap(
-            f"The reward model tells the right answer of two, {words}, better than chance",
+            f"The reward model{name} tells the right answer of two, {words}, better than chance",
             [r["accuracy"][split] - 0.5 for r in runs],
             "accuracy - 1/2",
         )
@@ -91,13 +94,13 @@ def _reward(runs: Sequence[dict[str, Any]]) -> list[Finding]:
     rises = all(step.mean > 0 for step in steps)
     found.append(
         Finding(
-            f"Best-of-N rises with N in the values truly shown, at every doubling to {ns[-1]} (means over seeds)",
+            f"Best-of-N{name} rises with N in the values truly shown, at every doubling to {ns[-1]} (means over seeds)",
             HOLDS if rises else FAILS,
             ", ".join(f"{b}: {step.mean:+.3f}" for b, step in zip(ns[1:], steps)),
         )
     )
     gain = [r["best"][ns[-1]]["adherence"] - r["best"]["1"]["adherence"] for r in runs]
-    return [*found, _gap(f"Best-of-{ns[-1]} shows more of the values than one answer", gain, f"{ns[-1]} - 1")]
+    return [*found, _gap(f"Best-of-{ns[-1]}{name} shows more of the values than one answer", gain, f"{ns[-1]} - 1")]
 
 
 def verdict_within(loss: Contrast, margin: float) -> str:
