@@ -138,6 +138,8 @@ class OwnFlow:
         examples = _built(
             made.prompts, made.responses, made.groups, made.spans, self.objective.branches, self.s.answers
         )
+        if not made.groups and made.refused:
+            raise UserError(f"{self.s.data}: no row can be used; the first: {made.refused[0].reason}")
         if not examples:
             status = ", ".join(sorted({g.status for g in made.groups})) or "none"
             raise UserError(
