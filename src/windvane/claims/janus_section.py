@@ -26,7 +26,7 @@ WORDS = {
 }
 
 PAPER = """The paper's own table (Multifaceted Bench, 1 to 5, mean over 921 instances, judged by GPT-4), for comparison of kind, not of
-size. It has no arm with one uniform message, no held-out values or wordings by design, and no reward-model accuracy that we could find:
+size. Its full text was not read; in what was, there is no arm with one uniform message and no reward-model accuracy:
 
 | model | average |
 |---|---|
@@ -78,20 +78,26 @@ def _splits(claim: Claim) -> str:
 
 
 def _reward(claim: Claim) -> list[str]:
-    runs = claim.figures["arms"].get("reward")
-    if not runs:
+    arms = {arm: runs for arm, runs in claim.figures["arms"].items() if "best" in runs[0]}
+    if not arms:
         return []
-    accuracy = [[WORDS[s], _mean([r["accuracy"][s] for r in runs])] for s in runs[0]["accuracy"]]
+    first = next(iter(arms.values()))
+    accuracy = [
+        [f"`{arm}`, {len(runs)} seeds", *(_mean([r["accuracy"][s] for r in runs]) for s in WORDS)]
+        for arm, runs in arms.items()
+    ]
+    ns = list(first[0]["best"])
     best = [
-        [n, _mean([r["best"][n]["adherence"] for r in runs]), _mean([r["best"][n]["all"] for r in runs])]
-        for n in runs[0]["best"]
+        [f"`{arm}`", *(" ".join(_mean([r["best"][n][key] for r in runs]) for key in ("adherence", "all")) for n in ns)]
+        for arm, runs in arms.items()
     ]
     return [
         "### The reward model",
-        f"Accuracy on two answers to one held-out instruction, one written for the system message, {len(runs)} seeds:",
-        table(("pairs", "accuracy"), accuracy),
-        "Best of N answers of the one-epoch model at temperature 1, unseen combinations, by what the picked answer truly shows:",
-        table(("N", "share of the values", "all four"), best),
+        "Accuracy on two answers to one held-out instruction, one of them written for the system message, by what is held out:",
+        table(("arm", *WORDS.values()), accuracy),
+        "The favourite of N answers of the one-epoch model at temperature 1, unseen combinations, by what it truly shows (share of the "
+        "values, all four):",
+        table(("arm", *(f"N = {n}" for n in ns)), best),
     ]
 
 
@@ -125,18 +131,18 @@ def _mean(found: Sequence[float]) -> str:
 
 def panels(claim: Claim) -> dict[str, tuple[str, list[Panel]]]:
     made = {"splits": ("What is followed, by what is held out", _split_panels(claim.figures["arms"]))}
-    runs = claim.figures["arms"].get("reward")
-    if runs:
-        ns = list(runs[0]["best"])
-        series = [
-            Series(name, [(math.log2(int(n)), float(np.mean([r["best"][n][key] for r in runs]))) for n in ns], i)
-            for i, (key, name) in enumerate((("adherence", "share of the values"), ("all", "all four")))
-        ]
+    arms = {arm: runs for arm, runs in claim.figures["arms"].items() if "best" in runs[0]}
+    if arms:
         made["best"] = (
             "Best-of-N by the reward model: what the picked answers truly show, unseen combinations",
-            [Panel("by a programme that training never saw", "log2 of N", "share", series)],
-        )
+            [Panel(title, "log2 of N", title, [Series(a, _best(runs, key), i) for i, (a, runs) in enumerate(arms.items())])
+             for key, title in (("adherence", "share of the values shown"), ("all", "all four shown"))],
+        )  # fmt: skip
     return made
+
+
+def _best(runs: list[dict[str, Any]], key: str) -> list[tuple[float, float]]:
+    return [(math.log2(int(n)), float(np.mean([r["best"][n][key] for r in runs]))) for n in runs[0]["best"]]
 
 
 def _split_panels(arms: dict[str, list[dict[str, Any]]]) -> list[Panel]:
