@@ -52,7 +52,7 @@ def section(claim: Claim, files: Sequence[str]) -> str:
             [
                 f"`{arm}`" + (f", {len(values)} seeds" if a["secondary"] else ""),
                 a["what"],
-                f"{a['learning_rate']:g}",
+                f"{a['learning_rate']:g}" if a["learning_rate"] else "-",
                 ", ".join(f"{lr}: {rate:.3f}" for lr, rate in a["sweep"].items()) or "-",
                 f"{claim.mean[arm]:.3f}",
                 "-" if spread is None else f"{spread:.3f}",
