@@ -61,7 +61,9 @@ def read_documents(
                 raise UserError(f"{path}: the folder is empty; put documents into it")
             for file in files:
                 yield from _file(file, column)
-        elif path.is_dir() or HUB_NAME.fullmatch(name):
+        elif path.is_dir() or (
+            HUB_NAME.fullmatch(name) and ("/" in name or not path.suffix)
+        ):  # nowhere.txt is no data set
             yield from _dataset(name, column, split)
         else:
             raise UserError(f"{name}: no such file; check the path")
