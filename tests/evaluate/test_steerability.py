@@ -215,6 +215,32 @@ def test_the_verb(tmp_path, capsys):
     assert (tmp_path / "out/plot.svg").read_text().startswith("<svg")
 
 
+class Weary(Reads):
+    """Goes away after two batches, once."""
+
+    left = 2
+
+    def grade(self, questions):
+        Weary.left -= 1
+        if Weary.left == -1:
+            raise RuntimeError("the machine went away")
+        return super().grade(questions)
+
+
+def test_broken_off_and_taken_up_again(tmp_path, capsys):
+    """What was graded is not asked again, and the result is that of a run that was not broken off."""
+    cases = bench(tmp_path / "b.jsonl")
+    asked = argv(tmp_path, cases, "Weary", "--batch", "4")
+    with pytest.raises(UserError, match="the machine went away"):
+        main(asked)
+    assert not (tmp_path / "out/result.json").exists()
+    assert main([*asked, "--json"]) == 0 and Weary.left == -1 - 7, "9 batches of 36 grades, two of them kept"
+    found = json.loads(capsys.readouterr().out)
+    whole = [*argv(tmp_path, cases, "Weary", "--batch", "4"), "--out", str(tmp_path / "whole"), "--json"]
+    assert main(whole) == 0 and json.loads(capsys.readouterr().out) == found
+    assert (tmp_path / "whole/grades.jsonl").read_bytes() == (tmp_path / "out/grades.jsonl").read_bytes()
+
+
 def test_every_value_may_be_measured(tmp_path, capsys):
     rows = [json.loads(line) for line in bench(tmp_path / "b.jsonl", 2).read_text().splitlines()]
     rows[3] |= {"values": ["blunt"], "rubrics": [rubric("blunt")], "system": "Be blunt."}

@@ -75,7 +75,8 @@ def _style() -> str:
 
 def _sheet(title: str, width: int, height: int, parts: Sequence[str]) -> str:
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(title)}">'
-    top = f'<text x="14" y="22" font-size="15" font-weight="600">{escape(title)}</text>'
+    size = min(15.0, max(9.0, 15 * (width / 9.0) / max(1, len(title))))  # a long title is smaller, not cut
+    top = f'<text x="14" y="22" font-size="{size:.3g}" font-weight="600">{escape(title)}</text>'
     return "\n".join([head, f"<style>{_style()}</style>", top, *parts, "</svg>", ""])
 
 
