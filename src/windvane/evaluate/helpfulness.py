@@ -3,10 +3,10 @@
     windvane eval helpfulness RUN --judge J --alpaca BASELINE_OUTPUTS --mt-bench QUESTIONS --arena-hard QUESTIONS --arena-baseline ANSWERS
 
 In: a finished run (RUN/model, of `train janus`, `run sppo`, `run longpo`), a judge, the benchmarks' published files; those that are given
-are run. Out: RUN/evaluations/alpaca, mt-bench and arena-hard, each as `windvane eval NAME` leaves it (rows, result.json, plot.svg: the run's
-report shows them), and one table. Each resumes by itself; flags not named here (--limit, --budget, --device, ...) go to each of them. The
-model is asked without a system message, as the paper's table has it (arXiv 2405.17977); the judge is not the published one, so figures are
-comparable with each other under it and with nothing published.
+are run. Out: RUN/evaluations/alpaca, mt-bench and arena-hard, each as `windvane eval NAME` leaves it (rows, result.json, plot.svg: the
+run's report shows them), and one table. Each resumes by itself; flags not named here (--limit, --budget, --device, ...) go to each of them,
+so a budget holds for each. The model is asked without a system message, as the paper's table has it (arXiv 2405.17977); the judge is not
+the published one, so figures are comparable with each other under it and with nothing published.
 """
 
 from __future__ import annotations

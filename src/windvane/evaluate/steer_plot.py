@@ -23,7 +23,9 @@ SOLO = ".own{fill:none;stroke:var(--i);stroke-width:2}"
 
 def heat_maps(matrices: Mapping[str, Sequence[Mapping[str, Any]]], title: str, said: str = "") -> str:
     """`said`: a line under the title."""
-    values = sorted({c["measured"] for cells in matrices.values() for c in cells})  # one dimension's values side by side
+    values = sorted(
+        {c["measured"] for cells in matrices.values() for c in cells}
+    )  # one dimension's values side by side
     if not values or len(values) > MOST:
         return _nothing(
             title, f"{len(values)} values: too many for a heat map; the cells are in result.json" if values else said

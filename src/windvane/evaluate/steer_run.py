@@ -84,7 +84,9 @@ def _one(key: str, prompt: str, case: Case | None, name: str, rubric: str, text:
     asked = Prompt.of((Message("user", prompt),))
     response = Response(f"{asked.id}-{content_id(text)}", asked.id, 0, text, (), "stop")
     split, values, targets = ("", (), ()) if case is None else (case.split, tuple(case.rubrics), case.targets)
-    row = Row(asked.id, split, None if case is None else case.id, values, name, name in targets, None, len(text.split()))
+    row = Row(
+        asked.id, split, None if case is None else case.id, values, name, name in targets, None, len(text.split())
+    )
     return row, RubricQuestion(key, asked, response, rubric)
 
 
