@@ -80,6 +80,11 @@ def test_one_adapter_a_part_one_for_words_one_for_sentences(done):
     levels = {(row["adapter"], row["by"]) for row in summary["levels"]}
     assert levels == {(a, b) for a in ("vocabulary", "sentences") for b in ("base", "trained")}
     assert "report.html" in json.loads((done / "manifest.json").read_text())
+    card = (done / "adapters" / "part3" / "model" / "README.md").read_text()
+    assert "gives bands for part 3" in card and "library_name: peft" in card and "high-risk use" in card
+    assert f"| trained | {summary['evaluations']['cefr-test'][1]['acceptable_accuracy']:.3f} |" in card
+    page = (done / "report.html").read_text()
+    assert "is a toy" in page and str(done) not in page + card
 
 
 @pytest.mark.slow

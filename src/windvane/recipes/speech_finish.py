@@ -21,8 +21,10 @@ from windvane.evaluate.result_files import keep_result
 from windvane.evaluate.speech_baseline import expected
 from windvane.evaluate.speech_fit import fit
 from windvane.evaluate.speech_score import LIMITS
+from windvane.recipes.speech_card import adapter_card
 from windvane.report.page import write_report
 from windvane.store import RunFolder, read_jsonl, write_atomic
+from windvane.world import grades
 
 WHICH = ("base", "trained")
 
@@ -109,9 +111,10 @@ def finish(run: RunFolder, settings: Any, names: Sequence[str]) -> None:
     if not run.finished("manifest.json"):
         run.status("report", 0, 1)
         levels = measure_levels(run)
-        write_atomic(
-            run / "summary.json", json.dumps(summary(run, settings, names, levels), indent=1, allow_nan=False) + "\n"
-        )
+        made = summary(run, settings, names, levels)
+        write_atomic(run / "summary.json", json.dumps(made, indent=1, allow_nan=False) + "\n")
+        for name in names:
+            write_atomic(run / "adapters" / name / "model" / "README.md", adapter_card(made, settings, name))
         write_report(run.path)
         run.write_manifest()
     run.status("done", 1, 1)
@@ -140,6 +143,7 @@ def summary(run: RunFolder, settings: Any, names: Sequence[str], levels: Mapping
     measured = {}
     for folder in sorted((run / "evaluations").glob("cefr-*")):
         measured[folder.name] = json.loads((folder / "result.json").read_text(encoding="utf-8"))["models"]
+    world = [grades.describe()] if settings.model.startswith("world:") else []
     return {
         "recipe": "evalyaks",
         "objective": settings.train.objective,
@@ -152,7 +156,7 @@ def summary(run: RunFolder, settings: Any, names: Sequence[str], levels: Mapping
         "levels": levels["rows"] if levels else [],
         "iterations": [],
         "report": "report.html",
-        "notes": [LIMITS, *(f"Left out, {reason}: {n}." for reason, n in split["left_out"].items())],
+        "notes": [LIMITS, *world, *(f"Left out, {reason}: {n}." for reason, n in split["left_out"].items())],
     }
 
 

@@ -167,3 +167,13 @@ def texts() -> list[str]:
         )
     ]
     return said
+
+
+def describe() -> str:
+    """What a reader of a report must know about this world, in plain text."""
+    return (
+        "The embedded world 'grades' is a toy: candidates who talk in clauses of a few hundred words, and a programme that grades them by "
+        "what it counts. The model is tiny and was taught from scratch; it has heard another, lenient rater and never the programme. "
+        "Transcripts of the test family have other clauses, words and lengths than those of training. Numbers from this world show that "
+        "the machinery works, not how well a real model would grade real people."
+    )
