@@ -135,6 +135,7 @@ def test_a_server_that_tells_probabilities():
     with Scripted(script) as server:
         scorer = open_model(server.spec, form="steps", server=Server(concurrency=2))
         found = scorer.assess(RECORDS[:1], rationale=True)[0]
+        assert scorer.cost(RECORDS, Server()).startswith("5 calls"), "two and three criteria; French is not asked about"
     gv, dm = found.bands
     assert (gv.expected, gv.band, gv.probability) == (pytest.approx(3.5), 4.0, pytest.approx(0.5))
     assert (dm.expected, dm.probability) == (pytest.approx(2.0), pytest.approx(1.0)) and found.rationale in ("2", "3")

@@ -17,8 +17,6 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from windvane.backends.http_budget import estimate
-from windvane.backends.names import SERVERS
 from windvane.backends.server_flags import server_of
 from windvane.data.speech_topics import LISTS
 from windvane.data.transcripts import PART_CRITERIA, Transcript, unique
@@ -28,10 +26,8 @@ from windvane.errors import UserError
 from windvane.evaluate.cefr_measures import Scale
 from windvane.evaluate.cefr_rows import scored_of
 from windvane.evaluate.cefr_systems import System
-from windvane.evaluate.live_judge import Expected
 from windvane.evaluate.live_run import slug
-from windvane.evaluate.speech_model import ANSWER_TOKENS, open_model, spoken
-from windvane.prompts.cefr import grading_messages
+from windvane.evaluate.speech_model import ModelScorer, open_model
 from windvane.records import content_id, seed_of
 from windvane.runners.here import HereRunner
 from windvane.schema import encode
@@ -112,13 +108,9 @@ def _rows(
     stage = f"answers/{slug(name)}-{form}-{asked[:8]}"
     if not (run / f"{stage}.jsonl").exists():
         server = server_of(o)
-        if spec.partition(":")[0] in SERVERS:
-            chats = [
-                Expected(grading_messages(form, r.part or 0, spoken(r), r.context), ANSWER_TOKENS) for r in records
-            ]
-            likely = estimate(server, chats * (1 if o.method == "json" else 2)).told(server)  # a call a criterion
-            print(f"windvane: {spec}, {form}: {likely}", file=sys.stderr)
         scorer = open_model(spec, o.device, o.dtype, o.method, form, None, server, run / f"{stage}.calls.jsonl")
+        if isinstance(scorer, ModelScorer) and (cost := scorer.cost(records, server)):
+            print(f"windvane: {spec}, {form}: {cost}", file=sys.stderr)
 
         def work(batch: Sequence[Transcript]) -> Iterable[dict[str, Any]]:
             found = scorer.assess(batch)

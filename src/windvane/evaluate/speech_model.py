@@ -26,10 +26,12 @@ import numpy as np
 from windvane.backends.adapted import AdaptedAsker, open_adapted
 from windvane.backends.asking import Ask, Asker, LocalAsker, ServerAsker, Told, open_asker
 from windvane.backends.closed_answers import ClosedAnswers, distribution
+from windvane.backends.http_budget import estimate
 from windvane.backends.http_spec import Server
 from windvane.data.transcripts import PART_CRITERIA, Transcript
 from windvane.data.transcripts_scores import parse_scores
 from windvane.errors import UserError
+from windvane.evaluate.live_judge import Expected
 from windvane.evaluate.speech_score import Assessment, Band, TranscriptScorer, nearest, refused, scored, without
 from windvane.prompts.cefr import FORMS, WORDINGS, answer_text, grading_messages, one_band_messages, why_messages
 from windvane.prompts.cefr_bands import BANDS
@@ -69,6 +71,15 @@ class ModelScorer:
                 told = [i for i in at if found[i].status == "scored"]
                 found |= dict(zip(told, self._reasons(asker, [records[i] for i in told], [found[i] for i in told])))
         return [found[i] for i in range(len(records))]
+
+    def cost(self, records: Sequence[Transcript], server: Server) -> str | None:
+        """What servers would be asked for, in words; None where no part's model is behind one."""
+        chats: list[Expected] = []
+        for record in records:
+            if isinstance(self.askers.get(record.part or 0), ServerAsker) and refused(record) is None:
+                each = PART_CRITERIA[record.part or 0] if self.method == "likelihood" else ("all",)
+                chats += [Expected(self._messages(record), ANSWER_TOKENS) for _ in each]
+        return estimate(server, chats).told(server) if chats else None
 
     def _refused(self, record: Transcript) -> Assessment | None:
         out = refused(record)

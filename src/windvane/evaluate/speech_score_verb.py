@@ -61,6 +61,8 @@ def main(argv: Sequence[str]) -> int:
         raise UserError(f"{out}: another process is writing it; wait for it or name another --out") from None
     with lock:
         scorer = open_scorer(options.scorer, **more)
+        if more and (cost := getattr(scorer, "cost", lambda *_: None)(read.records, more["server"])):
+            print(f"windvane: {options.scorer}: {cost}", file=sys.stderr)
         said = [options.scorer, scorer.about, sorted(adapters.items()), options.method, options.form, options.rationale]
         rows, fresh, seconds = score_all(read.records, scorer, content_id(said), out, options.rationale, options.batch)
         out.with_suffix(".lock").unlink(missing_ok=True)
