@@ -17,7 +17,7 @@ WIDER = """() => [document.documentElement.scrollWidth - innerWidth,
     const box = node.getBoundingClientRect();
     return box.width && box.right > innerWidth + 0.5 && !node.closest(".bar nav, .sr");
   }).map((node) => node.outerHTML.slice(0, 80))]"""
-NAMELESS = """() => [...document.querySelectorAll("button, select, input:not([type=hidden]), textarea")].filter((node) =>
+NAMELESS = """() => [...document.querySelectorAll("button, select, input:not([type=hidden]):not([hidden]), textarea")].filter((node) =>
     !(node.textContent.trim() || node.labels?.length || node.ariaLabel || node.closest("label"))).map((node) => node.outerHTML)"""
 NASTY = '<img src=x onerror="document.title=1"><script>document.title="owned"</script> "mine" & مرحبا'
 
