@@ -1,5 +1,6 @@
 """What is found out about chat templates, and answers as ids: ten families' own templates, and each trap by itself."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -46,13 +47,13 @@ def page_lines(name, found):
     by = {f.check: f for f in found}
 
     def cell(text):
-        return text.replace("\n", "\\n").replace("|", "\\|")
+        return re.sub(r"'([^']*)'", r"`\1`", text).replace("\n", "\\n").replace("|", "\\|")
 
     notes = "; ".join(f"{f.check}: {f.told}" for f in found if f.level != "ok") or "nothing"
     signs = " | ".join({"ok": "✓", "note": "•"}[f.level] for f in found)
-    words = " | ".join(
-        cell(t) for t in (by["generation prompt"].told, by["EOS is learnt"].told.partition(";")[0], notes)
-    )
+    stop = by["EOS is learnt"].told.partition(";")[0].removeprefix("yes, ")
+    notes = re.sub(r"yes, (\S+);", r"yes, '\1';", notes)
+    words = " | ".join(cell(t) for t in (by["generation prompt"].told, f"'{stop}'", notes))
     return f"| {name} | {signs} |", f"| {name} | {words} |"
 
 

@@ -98,7 +98,11 @@ def _generation(tokenizer: Any, stops: Collection[int]) -> Finding:
     name = "generation prompt"
     text, _ = rendered(tokenizer, [Message("user", USER)])
     bare, _ = rendered(tokenizer, [Message("user", USER)], False)
-    written = text[_parting(text, bare) :]
+    at = _parting(text, bare)
+    opened = text.rfind("<", 0, at)
+    written = text[
+        opened if 0 <= at - opened <= 2 else at :
+    ]  # not from inside a special token: <|end|> and <|assistant|>
     return Finding(
         name, "ok", f"{written!r}" if written else "none, and none is needed: the answer follows the user turn"
     )
