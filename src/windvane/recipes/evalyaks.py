@@ -59,7 +59,7 @@ class EvalYaks:
     sentences: str | None = None  # a list with columns sentence and level, for the sentence adapter; world:grades
     # separate: an adapter a part (paper, the best); merged: one adapter for all; full: all weights trained, on all
     arm: Literal["separate", "merged", "full"] = "separate"
-    # the instruction sets of a conversation (section 4.2): steps; descriptors, and what bands mean; example, of an answer; compact, for toys
+    # the instruction sets of a conversation (section 4.2): steps; descriptors (what bands mean); example (of an answer); compact (for toys)
     forms: tuple[str, ...] = ("steps", "descriptors", "example")
     score_form: str = "steps"  # the form that the evaluation asks in
     held_out: float = 0.1  # share of each part's conversations, with their near-duplicates, that is tested on
