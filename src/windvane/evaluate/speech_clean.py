@@ -42,7 +42,8 @@ MARKING = re.compile(
     r"|\b(?:give|award|grant) (?:me|us|the candidate) (?:an? |the )?(?:5|five|full|top|highest|maximum|best)"
     r"(?:\W*$|\W+(?:in|for|out|please|every)\b)"
     r"|\b(?:ignore|disregard|forget)\b[^.!?]*\b(?:instructions?|prompts?|rubrics?|guidelines)\b"
-    r"|\b(?:bands?|scores?)\s*(?:of|is|are|:|=|to)?\s*[1-5]\b|\b(?:GRAMMAR|DISCOURSE|INTERACTIVE)_\w+"
+    r"|\bbands?\s*(?:of|is|are|:|=|to)?\s*[1-5]\b|\bscores?\s*(?:of|:|=)\s*[1-5]\b(?!\s*(?:-|–|:|to)\s*\d)"
+    r"|\b(?:GRAMMAR|DISCOURSE|INTERACTIVE)_\w+"
     r"|\b(?:rate|score|mark|grade) (?:me|this|the candidate|it)\b[^.!?]*\b(?:5|five|full|highest|top|maximum)\b",
     re.IGNORECASE,
 )
@@ -86,6 +87,19 @@ def cleaned(record: Transcript) -> Cleaned:
     found = {kind: n for kind, n in notes.items() if n}
     shown = dataclasses.replace(record, turns=tuple(plain))
     return Cleaned(dataclasses.replace(record, turns=tuple(turns)), shown, found, counted / said if said else 0.0)
+
+
+def guarded(record: Transcript) -> Transcript:
+    """For a language model, which reads for itself: everything that was said in plain letters, but for sentences of the candidate's that
+    ask for a band or instruct the marker."""
+    notes = dict.fromkeys((LETTERS, MARKS), 0)
+    turns = []
+    for turn in record.turns:
+        text = _plain(turn.text, notes)
+        if turn.role == "candidate" and MARKING.search(text):
+            text = "".join(piece for piece in sentences(text) if not MARKING.search(piece))
+        turns.append(Turn(turn.role, text))
+    return dataclasses.replace(record, turns=tuple(t for t in turns if t.role != "candidate" or t.text.strip()))
 
 
 def words(text: str) -> list[str]:

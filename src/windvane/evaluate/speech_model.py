@@ -32,6 +32,7 @@ from windvane.data.transcripts import PART_CRITERIA, Transcript
 from windvane.data.transcripts_scores import parse_scores
 from windvane.errors import UserError
 from windvane.evaluate.live_judge import Expected
+from windvane.evaluate.speech_clean import guarded
 from windvane.evaluate.speech_score import Assessment, Band, TranscriptScorer, nearest, refused, scored, without
 from windvane.prompts.cefr import FORMS, WORDINGS, answer_text, grading_messages, one_band_messages, why_messages
 from windvane.prompts.cefr_bands import BANDS
@@ -170,8 +171,8 @@ class ModelScorer:
 
 
 def spoken(record: Transcript) -> list[tuple[str, str]]:
-    """Turns as prompts take them."""
-    return [(t.role, t.text) for t in record.turns]
+    """Turns as prompts take them: what asks the marker for something is left out (`speech_clean.guarded`)."""
+    return [(t.role, t.text) for t in guarded(record).turns]
 
 
 def band_of(criterion: str, probabilities: np.ndarray) -> Band:
