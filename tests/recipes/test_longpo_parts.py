@@ -13,6 +13,7 @@ from windvane.errors import UserError
 from windvane.modeling.load import load_model, load_tokenizer
 from windvane.modeling.logprobs import Scorer
 from windvane.prompts.chat import answered, render
+from windvane.recipes.long_arms import preference_weight
 from windvane.recipes.long_cost import Rate, Shape, hours, measure_rate, shape_of
 from windvane.recipes.long_decode import TrunkReader, common_prefix
 from windvane.recipes.long_documents import Chunk, Cut, Held, choose_documents, gather_documents
@@ -273,6 +274,15 @@ def test_short_to_long_kl_by_the_plain_forward(scale):
             s._fall_back("a test")
     rows = short_to_long("doc", *scorers, long_ids, short_ids, answers)
     assert [r.kl for r in rows] == pytest.approx(expected, rel=1e-4)
+
+
+def test_what_the_preference_weighs_beside_the_nll():
+    """.01 * .1/2 * 131,072 = 65.5 as the notes on the paper have it; arms without one of the two terms have no such ratio."""
+    s = LongPO("m", ("d",))
+    assert preference_weight(s, 131_072) == pytest.approx(65.536)
+    assert preference_weight(dataclasses.replace(s, arm="dpo-nll", lam=1.0), 1024) == pytest.approx(51.2)
+    for arm in ("longpo-no-nll", "dpo", "sft", "sft-full", "solopo", "theta"):
+        assert preference_weight(dataclasses.replace(s, arm=arm), 1024) is None
 
 
 def test_retention_by_hand():

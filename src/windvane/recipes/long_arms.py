@@ -49,3 +49,12 @@ def objective_of(s: LongPO) -> Objective | None:
         "solopo": {"beta": s.beta, "alpha": s.alpha},
     }
     return load_objective(name, {**own.get(name, {}), **s.train.objective_args}, gives=("short",))
+
+
+def preference_weight(s: LongPO, tokens: int) -> float | None:
+    """How much more the preference weighs than the NLL on one token of an answer in a row of `tokens` tokens, before training parts the
+    pair (sigma = 1/2): lam beta/2 against 1/tokens. 65 at 131,072 tokens by the paper; None for an arm that has not both."""
+    arm = ARMS[s.arm]
+    if arm.objective != "longpo" or not arm.nll:
+        return None
+    return s.lam * s.beta / 2 * tokens

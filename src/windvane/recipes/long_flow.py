@@ -21,7 +21,7 @@ from windvane.modeling.load import save_model
 from windvane.prompts.chat import check_template
 from windvane.recipes.flow import mend
 from windvane.recipes.long_answers import CHOSEN, REJECTED, Prompts, run_long_answers, run_short_answers
-from windvane.recipes.long_arms import ARMS, objective_of
+from windvane.recipes.long_arms import ARMS, objective_of, preference_weight
 from windvane.recipes.long_cost import estimate, measure_rate, shape_of
 from windvane.recipes.long_data import link_file, take_data
 from windvane.recipes.long_decode import TrunkReader
@@ -52,6 +52,7 @@ from windvane.train.documents import short_contexts
 from windvane.train.reference import reference_logps
 from windvane.train.stage import clear_checkpoints, run_train
 
+FAINT = 10.0  # below it the preference is said to be faint; docs/papers/longpo.md has what 1 to 5 and 17 to 67 did
 BEFORE, AFTER = 2, 3  # indices of the answers on which the short-to-long KL is measured
 
 
@@ -157,6 +158,12 @@ class LongFlow:
                     "lower --chunks.min-chunk or raise --chunks.tokens"
                 )
             self.tell(estimate(shape_of(model), measure_rate(model, self.s.targets[t - 1]), cuts, self.s, t))
+            weight = preference_weight(self.s, max(c.tokens for c in cuts if c.chunks))
+            if weight is not None and 0 < weight < FAINT:
+                self.tell(
+                    f"round {t}: on a token of an answer the preference weighs {weight:.2g} times the document's NLL (65 in the "
+                    f"paper, at 128K): the NLL rules; --lam {self.s.lam * 65 / weight:.2g} gives 65"
+                )
 
     def ask(self, t: int) -> None:
         """Questions by pi_S from each chunk alone."""
