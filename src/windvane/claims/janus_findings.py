@@ -34,9 +34,8 @@ def findings(runs: Runs) -> list[Finding]:
                 "janus - uniform",
             )
         )
-    held: Callable[[dict[str, Any]], float] = lambda r: r["adherence"]["values"]  # noqa: E731
     found += [
-        _gap(f"A value that training never shows is followed more often than by {other}", _pairs(runs, "janus", other, held),
+        _gap(f"A value that training never shows is followed more often than by {other}", _pairs(runs, "janus", other, _held_out),
              f"janus - {other}")
         for other in ("uniform", "start") if other in runs
     ]  # fmt: skip
@@ -50,7 +49,6 @@ def findings(runs: Runs) -> list[Finding]:
                 f"start - janus {shown(loss)}",
             )
         )
-    combos: Callable[[dict[str, Any]], float] = lambda r: r["all"]["combinations"]  # noqa: E731
     for first, second, words in (
         (
             "janus",
@@ -63,12 +61,12 @@ def findings(runs: Runs) -> list[Finding]:
         ("orpo", "star", "ORPO from the base follows more, on unseen combinations, than Janus*"),
     ):
         if first in runs and second in runs:
-            found.append(_gap(words, _pairs(runs, first, second, combos), f"{first} - {second}"))
+            found.append(_gap(words, _pairs(runs, first, second, _combinations), f"{first} - {second}"))
     if "shuffled" in runs:
         found.append(
             _gap(
                 "Shuffled messages leave something: shuffled is above uniform on unseen combinations",
-                _pairs(runs, "shuffled", "uniform", combos),
+                _pairs(runs, "shuffled", "uniform", _combinations),
                 "shuffled - uniform",
             )
         )
@@ -101,6 +99,15 @@ def _reward(runs: Sequence[dict[str, Any]], name: str) -> list[Finding]:
     )
     gain = [r["best"][ns[-1]]["adherence"] - r["best"]["1"]["adherence"] for r in runs]
     return [*found, _gap(f"Best-of-{ns[-1]}{name} shows more of the values than one answer", gain, f"{ns[-1]} - 1")]
+
+
+def _held_out(run: dict[str, Any]) -> float:
+    """How often a value is shown that training never shows."""
+    return float(run["adherence"]["values"])
+
+
+def _combinations(run: dict[str, Any]) -> float:
+    return float(run["all"]["combinations"])
 
 
 def verdict_within(loss: Contrast, margin: float) -> str:
