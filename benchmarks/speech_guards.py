@@ -3,7 +3,8 @@
     python benchmarks/speech_guards.py
 
 In: nothing. Out: a line a trick: mean, lowest and highest change over criteria and conversations, how many were still scored. The
-conversations are the programme's (another seed than the scorer was trained on), so the numbers are about this scorer's rules, not about candidates.
+conversations are the programme's (another seed than the scorer was trained on), so the numbers are about this scorer's rules, not about
+candidates.
 """
 
 from __future__ import annotations

@@ -30,7 +30,9 @@ ALONE = re.compile(
 INLINE = re.compile(
     r"(?<=\S)\s+(?=[*_]{0,2}(?:Examiner|Interlocutor|Candidate|Partner|EXAMINER|INTERLOCUTOR|CANDIDATE|PARTNER)(?: [A-C1-3])?\s*:)"
 )
-LONGEST_LABEL = 200  # letters of a line that holds a label alone: the pattern above takes squared time over a run of blanks
+LONGEST_LABEL = (
+    200  # letters of a line that holds a label alone: the pattern above takes squared time over a run of blanks
+)
 PART = re.compile(r"[\s*_#=-]*part\s*([1-4]|one|two|three|four)\b(?P<rest>[^\n]{0,60})", re.I)
 RULE = re.compile(r"\s*(?:-{3,}|={3,}|_{3,}|\*{3,})\s*")
 SCORES = re.compile(

@@ -27,7 +27,13 @@ def status(run: Path, now: float) -> dict[str, Any]:
     `UserError` where `run` is no run folder."""
     if not (run / "run.lock").exists() and not (run / "recipe.toml").exists():
         raise UserError(f"{run}: not a run folder (it holds neither run.lock nor recipe.toml)")
-    found = {"run": str(run), "stages": _stages(run / "timings.jsonl"), "at": None, "command": None, "folder": None}
+    found: dict[str, Any] = {
+        "run": str(run),
+        "stages": _stages(run / "timings.jsonl"),
+        "at": None,
+        "command": None,
+        "folder": None,
+    }
     held = _held(run / "status.json")
     if held is None:
         return {**found, "state": "not begun"}

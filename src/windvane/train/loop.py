@@ -77,7 +77,9 @@ class Train:
         if self.offload and not self.gradient_checkpointing:
             raise UserError("train.offload: what is offloaded is what gradient_checkpointing keeps; switch that on too")
         if self.quantize and not self.lora_rank:
-            raise UserError("train.quantize: 4-bit weights cannot be trained, an adapter on them can: give --train.lora-rank 16, say")
+            raise UserError(
+                "train.quantize: 4-bit weights cannot be trained, an adapter on them can: give --train.lora-rank 16, say"
+            )
         if self.schedule_epochs is not None and self.schedule_epochs < self.epochs:
             raise UserError(
                 f"train.schedule_epochs: {self.schedule_epochs}; the schedule cannot end before epoch {self.epochs}"
