@@ -5,8 +5,9 @@
 In: a finished run (RUN/model, of `train janus`, `run sppo`, `run longpo`), a judge, the benchmarks' published files; those that are given
 are run. Out: RUN/evaluations/alpaca, mt-bench and arena-hard, each as `windvane eval NAME` leaves it (rows, result.json, plot.svg: the
 run's report shows them), and one table. Each resumes by itself; flags not named here (--limit, --budget, --device, ...) go to each of them,
-so a budget holds for each. The model is asked without a system message, as the paper's table has it (arXiv 2405.17977); the judge is not
-the published one, so figures are comparable with each other under it and with nothing published.
+so a budget holds for each. The model is asked as the benchmarks ask, without a system message (how Janus was asked for its table,
+arXiv 2405.17977, is not known here); the judge is not the published one, so figures are comparable with each other under it and with
+nothing published.
 """
 
 from __future__ import annotations
