@@ -10,12 +10,13 @@ from transformers import AutoTokenizer
 
 from windvane.backends.names import resolve_generator, resolve_judge, resolve_rubric_judge
 from windvane.errors import UserError
+from windvane.modeling.load import load_model, load_tokenizer
 from windvane.prompts.values import answer_prompt, read_system, read_values, system_messages, value_messages
 from windvane.protocols import RubricQuestion
 from windvane.records import Message, Prompt, Response
 from windvane.world import value_messages as m
 from windvane.world import value_replies as r
-from windvane.world import value_writer, values
+from windvane.world import value_lessons, value_writer, values
 
 ASK = "Tell me about the sea, please."
 # (reply, style, background, informativeness, harmlessness, sentences, off topic, repeats), read by eye
@@ -197,3 +198,27 @@ def test_the_shipped_files():
     skill = card["skill"]
     assert skill["well_formed"] > 0.9 and skill["off_topic"] < 0.1
     assert 0.3 < skill["adherence_seen"] < 0.5 and skill["all_combinations"] < 0.1, "it follows only now and then"
+
+
+@pytest.mark.slow
+def test_the_shipped_model_has_the_skill_on_its_card():
+    card = json.loads((values.model_folder() / "card.json").read_text())
+    model, tokenizer = load_model("world:values", device="cpu"), load_tokenizer("world:values")
+    skill = value_lessons.measure(model, tokenizer)
+    # four standard errors of a share of 240 replies are .13; the same machine samples the same
+    assert {k for k, v in skill.items() if abs(v - card["skill"][k]) > 0.13} == set() == set(skill) ^ set(card["skill"])
+    assert skill["adherence_seen"] > 0.25 + 0.05, "above chance: it follows a little"
+
+
+def test_lessons_teach_two_values_at_most_and_half_of_the_time():
+    rng, asked_for, shown = random.Random(4), 0, 0
+    for _ in range(400):
+        *head, user, answer = value_lessons.lesson(rng)
+        reply = r.read(answer["content"], user["content"])
+        assert reply.well_formed and not reply.off_topic
+        keys = m.asked(head[0]["content"]) if head else ()
+        assert len(keys) <= 2
+        asked_for += len(keys)
+        shown += sum(values.satisfied(k, answer["content"]) for k in keys)
+    # followed with 1/2, else drawn evenly of four: .625; 330 values, standard error .027
+    assert asked_for > 250 and abs(shown / asked_for - 0.625) < 0.11
