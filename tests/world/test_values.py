@@ -14,9 +14,9 @@ from windvane.modeling.load import load_model, load_tokenizer
 from windvane.prompts.values import answer_prompt, read_system, read_values, system_messages, value_messages
 from windvane.protocols import RubricQuestion
 from windvane.records import Message, Prompt, Response
+from windvane.world import value_lessons, value_writer, values
 from windvane.world import value_messages as m
 from windvane.world import value_replies as r
-from windvane.world import value_lessons, value_writer, values
 
 ASK = "Tell me about the sea, please."
 # (reply, style, background, informativeness, harmlessness, sentences, off topic, repeats), read by eye
