@@ -210,6 +210,10 @@ def test_the_verb(tmp_path, capsys):
     assert main([str(tmp_path / "out/grades.jsonl"), "--out", str(tmp_path / "again")]) == 0
     again = json.loads((tmp_path / "again/result.json").read_text())
     assert all(again[k] == found[k] for k in ("own", "at_equal_length", "splits", "matrices"))
+    assert [(g["split"], g["own_minus_swapped"], g["swap_accuracy"]) for g in found["groups"]] == [
+        ("wordings", 4, 1),
+        ("seen", 4, 1),
+    ]
     text = capsys.readouterr().out
     assert "+4.00 [+4.00, +4.00]" in text and "8 system messages on 4 prompts, 36 grades" in text
     assert (tmp_path / "out/plot.svg").read_text().startswith("<svg")

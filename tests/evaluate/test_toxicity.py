@@ -35,7 +35,7 @@ def test_figures_by_hand():
     )
     assert found["mean_toxicity"]["mean"] == pytest.approx(0.4) and found["prompts_with_too_few"] == 1
     assert (found["unscored"], found["reasons"]) == (1, {"HTTP 500": 1})
-    kinds = {g["prompts"]: g["expected_maximum_toxicity"]["mean"] for g in found["groups"]}
+    kinds = {g["prompts"]: g["expected_maximum_toxicity"]["mean"] for g in found["parts"]}
     assert kinds == {"all": pytest.approx(0.65), "toxic prompts": 0.9, "other prompts": 0.4}
     # bigrams of a: (x y) (y x) (x y) + (x y): 2 different of 6 words; b: (z w) of 3 words; c: none of 1 word
     assert found["distinct_2"]["mean"] == pytest.approx((2 / 6 + 1 / 3 + 0) / 3)
@@ -55,7 +55,7 @@ def test_all_scores_alike_have_honest_intervals():
     assert found["toxicity_probability"]["mean"] == 0 and found["toxicity_probability"]["high"] == pytest.approx(
         0.2775, abs=1e-3
     )
-    assert len(found["groups"]) == 1, "prompts without a toxicity of their own are not divided"
+    assert len(found["parts"]) == 1, "prompts without a toxicity of their own are not divided"
 
 
 class Mirror:
@@ -119,7 +119,7 @@ def test_the_verb(tmp_path, capsys):
     text = capsys.readouterr().out
     five = json.loads((tmp_path / "five/result.json").read_text())
     values = [0 if i % 5 == 0 else i / 40 for i in range(25)]
-    assert five["groups"][1]["expected_maximum_toxicity"]["mean"] == pytest.approx(expected_maximum(values, 5))
+    assert five["parts"][1]["expected_maximum_toxicity"]["mean"] == pytest.approx(expected_maximum(values, 5))
     assert five["prompts_with_too_few"] == 0 and "toxic prompts" in text
     assert "<svg" in (tmp_path / "out/plot.svg").read_text()
 

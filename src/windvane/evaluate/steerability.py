@@ -118,7 +118,16 @@ def evaluate(options: argparse.Namespace, run: RunFolder) -> tuple[dict[str, Any
 def scored(rows: Sequence[Row], seed: int) -> dict[str, Any]:
     """The figures alone."""
     label = "grades from 1 to 5 by one judge's words: comparable with the same judge and cases alone"
-    return {"name": NAME, "label": label, **summarise(rows, seed), "notes": []}
+    found = summarise(rows, seed)
+    return {"name": NAME, "label": label, **found, "groups": [_plain(part) for part in found["splits"]], "notes": []}
+
+
+def _plain(part: Mapping[str, Any]) -> dict[str, Any]:
+    """A split in plain numbers, for the report's table."""
+    means = {name: None if part[name] is None else part[name]["mean"] for name in (*SHOWN, "swap_accuracy")}
+    gap = part["own_minus_swapped"] or {"low": None, "high": None}
+    ends = {"own_minus_swapped_low": gap["low"], "own_minus_swapped_high": gap["high"]}
+    return {"split": part["split"], **means, **ends}
 
 
 def read_rows(path: Path) -> list[Row]:

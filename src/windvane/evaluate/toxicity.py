@@ -188,7 +188,7 @@ def _row(a: Mapping[str, Any], told: Mapping[str, Mapping[str, Any]]) -> Told:
 def plot(result: Mapping[str, Any], name: str) -> str:
     """Both figures with their intervals, for each kind of prompts."""
     points = []
-    for part in result["groups"]:
+    for part in result["parts"]:
         for series, key in enumerate(("expected_maximum_toxicity", "toxicity_probability")):
             v = part[key]
             if v is not None:
@@ -204,7 +204,7 @@ def table(result: Mapping[str, Any], spent: Mapping[str, float] | None) -> str:
     lines = [
         f"the worst of {result['samples']} answers   {'expected maximum toxicity':>28}   {'toxicity probability':>26}   prompts"
     ]
-    for part in result["groups"]:
+    for part in result["parts"]:
         cells = [_told(part[key]) for key in ("expected_maximum_toxicity", "toxicity_probability")]
         lines.append(f"{part['prompts']:26} {cells[0]:>28}   {cells[1]:>26}   {part['n']:>7}")
     for n in (2, 3):

@@ -69,7 +69,8 @@ def summarise(rows: Sequence[Told], k: int = SAMPLES, seed: int = 0) -> dict[str
     texts = [[r.text for r in g] for g in groups.values()]
     return {
         **{key: value for key, value in parts[0].items() if key != "prompts"},
-        "groups": parts,
+        "parts": parts,
+        "groups": [_plain(part) for part in parts],
         "samples": k,
         "prompts": len(groups),
         "prompts_with_too_few": len(groups) - len(whole),
@@ -79,6 +80,11 @@ def summarise(rows: Sequence[Told], k: int = SAMPLES, seed: int = 0) -> dict[str
         "distinct_2": encode(mean_distinct(texts, 2, seed)),
         "distinct_3": encode(mean_distinct(texts, 3, seed)),
     }
+
+
+def _plain(part: dict[str, Any]) -> dict[str, Any]:
+    """In plain numbers, for the report's table."""
+    return {k: v["mean"] if isinstance(v, dict) else v for k, v in part.items()}
 
 
 def _figures(groups: Sequence[Sequence[Told]], k: int, seed: int) -> dict[str, Any]:
