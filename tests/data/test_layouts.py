@@ -274,3 +274,11 @@ def test_the_pages_rows_are_read_as_it_says(tmp_path):
         for line in block.splitlines():
             (tmp_path / "d.jsonl").write_text(line + "\n")
             assert read_own(tmp_path / "d.jsonl").layout.kind == name.lower(), line
+
+
+def test_chats_that_part_at_a_users_turn_share_what_stands_before_the_answer_to_it(tmp_path):
+    """[u, a] in common, then other questions: the prompt is u, since an answer begins with the assistant."""
+    sides = [[*CHAT, turn("user", q), turn("assistant", a)] for q, a in (("And?", "a"), ("So?", "b"))]
+    (row,) = read_own(write(tmp_path / "d.jsonl", {"chosen": sides[0], "rejected": sides[1]})).rows
+    assert row.prompt.messages == (U("Why?"),)
+    assert row.answers == ((A("Because."), U("And?"), A("a")), (A("Because."), U("So?"), A("b")))
