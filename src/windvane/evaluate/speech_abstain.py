@@ -18,18 +18,14 @@ any count of words, and no rule here pretends to
 
 from __future__ import annotations
 
-import functools
-from typing import Any
-
 from windvane.data.transcripts import Transcript
-from windvane.errors import UserError
 from windvane.evaluate.speech_clean import Cleaned, cleaned, words
+from windvane.evaluate.speech_language import ENGLISH, identifier
 from windvane.evaluate.speech_words import FUNCTION
 
 LEAST_WORDS, MOST_WORDS = 3, 5000
 LIST_WORDS, LIST_SHARE, ENGLISH_SHARE = 12, 0.05, 0.25
 LETTERS = 20  # of a turn (bytes of UTF-8, as a Chinese letter says more), below which no language is told
-ENGLISH = ("en", "sco", "pcm")  # short learners' English is now and then taken for Scots or Nigerian Pidgin
 TASK_WORDS, OWN_WORDS, SHARED = 25, 8, 0.07
 SEEN = 20_000  # letters of a turn that its language is told by
 STEM = 5  # letters by which "cooking" and "cooks" are one word
@@ -100,13 +96,3 @@ def stems(text: str) -> set[str]:
 def _function_share(text: str) -> float:
     said = words(text)
     return sum(w in FUNCTION for w in said) / max(1, len(said))
-
-
-@functools.cache
-def identifier() -> Any:
-    """py3langid's model, loaded once (half a second)."""
-    try:
-        from py3langid.langid import MODEL_FILE, LanguageIdentifier
-    except ImportError:
-        raise UserError("telling languages apart needs py3langid: pip install py3langid") from None
-    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)

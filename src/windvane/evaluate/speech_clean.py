@@ -6,7 +6,9 @@ says, these count no further, so that padding by repetition, reading aloud and a
 
 - a turn that is one text several times over, a sentence that stood before, a run of words said three times in a row;
 - a sentence that is the task's or another speaker's, word for word (3 words or more), and 8 words in a row of another speaker's;
-- a sentence that asks for a band or tells the marker what to do.
+- a sentence that asks for a band or tells the marker what to do;
+- a sentence of 5 words or more that is no English (under a tenth function words, and another language by py3langid) or a string of
+  linking words.
 
 Nothing of the record itself is altered: the page and the files show what was said.
 """
@@ -19,6 +21,8 @@ import unicodedata
 from dataclasses import dataclass
 
 from windvane.data.transcripts import Transcript, Turn
+from windvane.evaluate.speech_language import ENGLISH, identifier
+from windvane.evaluate.speech_words import COORDINATORS, FUNCTION, MARKERS, SUBORDINATORS
 
 LOOKALIKES = dict(
     zip(
@@ -33,9 +37,13 @@ INVISIBLE = re.compile(
 SENTENCE = re.compile(r"[^.!?…\n]+[.!?…]*\n?|[.!?…\n]+")
 WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 LONGEST_RUN = 8  # words of a run that is looked for again right after itself
+NONSENSE = 5  # words of a sentence from which on it is looked at whether it is English at all
+LINKING = SUBORDINATORS | COORDINATORS | {m for m in MARKERS if " " not in m}
+LINKING_SHARE = 0.7
 COPIED = 3  # words of a sentence from which on its being the task's counts as reading aloud
 ECHO = 8  # words in a row of another speaker's that are no accident
 REPEATED, ECHOED = "said before: counted once", "the task's or another speaker's words: not counted"
+FOREIGN = "no English, or linking words alone: not counted"
 ASKED = "asks for a band or instructs the marker: not counted"
 MARKING = re.compile(
     r"\b(?:give|award|grant|assign)\b[^.!?]*\b(?:me|us|him|her|them|candidate|this)\b[^.!?]*\b(?:bands?|marks?|scores?|points|grades?)\b"
@@ -66,7 +74,7 @@ class Cleaned:
 
 def cleaned(record: Transcript) -> Cleaned:
     """The same ids; the candidate's turns that hold nothing of their own are left out."""
-    notes = dict.fromkeys((LETTERS, MARKS, REPEATED, ECHOED, ASKED), 0)
+    notes = dict.fromkeys((LETTERS, MARKS, REPEATED, ECHOED, ASKED, FOREIGN), 0)
     plain = [Turn(t.role, _plain(t.text, notes)) for t in record.turns]
     tasks = [_plain(t, notes) for t in record.context.values()]
     others = [words(t.text) for t in plain if t.role != "candidate"]
@@ -165,11 +173,20 @@ def _own(text: str, seen: set[str], known: str, notes: dict[str, int]) -> str:
             notes[ECHOED] += 1
         elif MARKING.search(piece):
             notes[ASKED] += 1
+        elif length >= NONSENSE and _nonsense(flat.split(), piece):
+            notes[FOREIGN] += 1
         else:
             here.add(flat)
             kept.append(_without_runs(piece, notes))
     seen |= here
     return "".join(kept)
+
+
+def _nonsense(said: list[str], piece: str) -> bool:
+    if sum(w in LINKING for w in said) > LINKING_SHARE * len(said):
+        return True
+    language, sure = identifier().classify(piece) if sum(w in FUNCTION for w in said) < 0.1 * len(said) else ("en", 0.0)
+    return language not in ENGLISH and sure > 0.5
 
 
 def _without_echoes(text: str, runs: set[tuple[str, ...]], notes: dict[str, int]) -> str:
