@@ -49,6 +49,10 @@ def test_one_seed_at_reduced_size(tmp_path, capsys):
     assert (out / "claim.json").read_text() == before
 
 
+def test_the_world_is_the_declared_one():
+    assert world_sha256() == declared("evalyaks").world_sha256
+
+
 def test_another_world_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(
         "windvane.claims.evalyaks.declared", lambda name: replace(declared(name), world_sha256="0" * 64)
