@@ -17,6 +17,7 @@ from windvane.claims.evalyaks import (
     sweeps,
     trained,
     trained_unit,
+    world_sha256,
 )
 from windvane.claims.evalyaks_findings import findings
 from windvane.claims.evalyaks_measure import UNTRAINED, affine, measured, median_bands
