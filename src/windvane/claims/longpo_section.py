@@ -30,8 +30,10 @@ PAPER = """The paper's own tables (Mistral-7B-Instruct-v0.2), for comparison of 
 LIMITS = """What this cannot show: there is one start (the shipped model, 0.13 million parameters, RoPE base 1,000); the seeds (documents,
 questions, samples, what is held out) say nothing about another. All arms are trained on what LongPO's own model of each round said, which
 is on-policy for LongPO alone from the second round on; the paper's SFT and DPO had one round. lam is 0.1 here, 0.01 in the paper, the NLL
-leaves a template's own tokens out, and theta rises with the rounds; all three were set on other seeds with LongPO alone. A point along a
-run is read from few questions. The short skills here are the taught length and reversing lists; the papers' suites are for real models:
+leaves a template's own tokens out, and theta rises with the rounds; all three were set on other seeds with LongPO alone. For these short
+documents that lam is small: on one token of an answer the preference weighs lam beta/2 |x_L| = 1.3 to 5 times the NLL, in the paper 65
+(what the paper's weight gives, tried afterwards, is in docs/papers/longpo.md). A point along a run is
+read from few questions. The short skills here are the taught length and reversing lists; the papers' suites are for real models:
 `windvane eval harness --suite longpo-short`, and `windvane eval perplexity` for held-out text."""
 
 
