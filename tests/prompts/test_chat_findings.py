@@ -53,8 +53,9 @@ def page_lines(name, found):
     signs = " | ".join({"ok": "✓", "note": "•"}[f.level] for f in found)
     stop = by["EOS is learnt"].told.partition(";")[0].removeprefix("yes, ")
     notes = re.sub(r"yes, (\S+);", r"yes, '\1';", notes)
-    words = " | ".join(cell(t) for t in (by["generation prompt"].told, f"'{stop}'", notes))
-    return f"| {name} | {signs} |", f"| {name} | {words} |"
+    words = " | ".join(cell(t) for t in (by["generation prompt"].told, f"'{stop}'"))
+    told = [f"- **{name}**: {cell(notes)}.".replace("\\|", "|")] if notes != "nothing" else []
+    return [f"| {name} | {signs} |", f"| {name} | {words} |", *told]
 
 
 @pytest.mark.parametrize("name", [n for n in FAMILIES if not n.startswith("DeepSeek")])
