@@ -1,0 +1,38 @@
+"""docs/extending.md: the loss and the judge that it shows train and judge, as written there."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from windvane.cli import main
+
+PAGE = Path(__file__).parents[2] / "docs" / "extending.md"
+BLOCK = re.compile(r"^```python\n(.*?)^```", re.M | re.S)
+
+
+@pytest.mark.slow
+def test_the_shown_loss_and_judge_work(tmp_path, monkeypatch):
+    loss, judge = BLOCK.findall(PAGE.read_text(encoding="utf-8"))[:2]
+    (tmp_path / "hinge.py").write_text(loss)
+    (tmp_path / "mine.py").write_text(judge)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    given = (
+        "run sppo --model world:styles --prompts world:styles --judge py:mine:shorter --train.objective hinge:Hinge --train.objective-args "
+        "beta 0.2 --train.optimizer adamw --train.lr 1e-3 --iterations 1 --prompts-per-iteration 32 --sampling.k 3 "
+        "--sampling.max-new-tokens 40 --train.batch 8 --train.held-out 0 --evaluate.count 8 --evaluate.max-new-tokens 40 --threads 1 "
+        "--device cpu --quiet --out run"
+    )
+    assert main(given.split()) == 0
+    groups = [json.loads(line) for line in (tmp_path / "run/iter-1/groups.jsonl").read_text().splitlines()]
+    answers = {}
+    for line in (tmp_path / "run/iter-1/responses.jsonl").read_text().splitlines():
+        row = json.loads(line)
+        answers[row["prompt_id"], row["index"]] = row["text"]
+    pairs = [(answers[g["id"], g["chosen"]], answers[g["id"], g["rejected"]]) for g in groups if g["status"] == "pair"]
+    assert len(pairs) > 10 and all(len(chosen) < len(rejected) for chosen, rejected in pairs), "the shorter answer wins"
+    metrics = [json.loads(line) for line in (tmp_path / "run/iter-1/train/metrics.jsonl").read_text().splitlines()]
+    assert metrics[0]["loss"] == pytest.approx(1.0, abs=1e-4), "a hinge of margin 0 before the first step"
+    assert metrics[-1]["loss"] < metrics[0]["loss"]
