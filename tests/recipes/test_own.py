@@ -119,6 +119,7 @@ def test_a_template_that_rewrites_earlier_turns_makes_each_answer_a_row(tmp_path
     assert "make each compared turn a row of its own" in refusal(arguments("dpo", base, data, tmp_path / "no"))
 
 
+@pytest.mark.slow
 def test_lora_and_a_loss_of_ones_own(base, tmp_path):
     run = tmp_path / "run"
     data = pairs(tmp_path / "p.jsonl")
