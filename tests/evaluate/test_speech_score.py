@@ -361,6 +361,9 @@ def test_windvane_score(tmp_path, capsys):
     assert measure([str(out), "--json", "--resamples", "10"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["rows"] == 8 and result["candidates"] == 2
+    (tmp_path / "names.txt").write_text("Ms Rao: Hello?\nMaria: Hi.\nMs Rao: Why?\nMaria: Because.\n")
+    with pytest.raises(UserError, match="unknown speaker Ms Rao, Maria; say who it is with --speaker"):
+        main([str(tmp_path / "names.txt"), "--out", str(out)])
     with pytest.raises(UserError, match=r"give a \.csv file"):
         main([str(source), "--out", str(tmp_path / "x.txt")])
     with pytest.raises(UserError, match="is weight-free"):

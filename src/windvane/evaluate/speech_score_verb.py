@@ -49,6 +49,9 @@ def main(argv: Sequence[str]) -> int:
     read = read_transcripts(
         options.files, options.part, parse_speakers(options.speaker), 0.5 if options.half_bands else 1.0
     )
+    if not read.records:
+        first = read.quarantined[0]
+        raise UserError(f"{first.source}: {first.reason}; no transcript of {len(read.quarantined)} could be read")
     adapters = parse_adapters(options.adapter)
     more = {} if options.scorer == DEFAULT or options.scorer.endswith(".json") else _model_options(options, adapters)
     if not more and (adapters or options.method != "auto"):
@@ -195,6 +198,7 @@ def tell(
         "unread": len(read.quarantined),
         **{s: status[s] for s in ("scored", "abstained", "invalid")},
         "reasons": dict(reasons),
+        "not_read": [f"{q.source}: {q.reason}" for q in read.quarantined[:5]],
         "review": sum(bool(row["assessment"]["review"]) for row in rows),
         "bands": {c: dict(sorted(bands[c].items())) for c in CRITERIA if c in bands},
         "candidates": tests,
@@ -210,6 +214,7 @@ def shown(told: dict[str, Any], out: Path) -> str:
         f"{told['scored']} scored, {told['abstained']} abstained, {told['invalid']} invalid, {told['unread']} unread -> {out}"
     ]
     lines += [f"  {reason}: {n}" for reason, n in told["reasons"].items()]
+    lines += [f"  not read: {line}" for line in told["not_read"]]
     lines += [f"  {c}: " + ", ".join(f"band {b}: {n}" for b, n in found.items()) for c, found in told["bands"].items()]
     if told["review"]:
         lines.append(f"  {told['review']} rows for a person to look at (column review)")
