@@ -189,4 +189,5 @@ def _run(app: Any, site: Site, listening: socket.socket, options: Any) -> None:
     )
     server = uvicorn.Server(config)
     listening.listen(2048)
-    server.run(sockets=[listening])
+    with contextlib.suppress(KeyboardInterrupt):  # uvicorn has shut down and hands the signal on
+        server.run(sockets=[listening])
