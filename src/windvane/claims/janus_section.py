@@ -152,7 +152,7 @@ def _split_panels(arms: dict[str, list[dict[str, Any]]]) -> list[Panel]:
         return [(float(i), float(np.mean([r[which][s] for r in runs]))) for i, s in enumerate(values.CASES)]
 
     shown = {arm: runs for arm, runs in arms.items() if "plain" in runs[0]}
-    x = "0 seen, 1 combinations, 2 recombined, 3 synonyms, 4 values"
+    x = "split, in the order of the table"
     return [
         Panel(title, x, title, [Series(arm, points(runs, which), i) for i, (arm, runs) in enumerate(shown.items())])
         for which, title in (("all", "all four shown"), ("adherence", "share of the values shown"))
