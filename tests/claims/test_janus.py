@@ -115,7 +115,9 @@ def test_rates_are_chosen_in_their_order(tmp_path, monkeypatch, capsys):
     assert "start-0-701" in every and not any(u.settings["seed"] == 300 and u.settings["whole"] for u in every.values())
     first = waves[0]
     assert {u.key.split("-")[0] for u in first} == {"janus", "uniform", "shuffled", "star", "orpo"}
-    assert {u.key.rsplit("-", 3)[0] for u in waves[1]} == {"dpo", "dpo-low", "reward", "reward-900"}, "after the arms before"
+    assert {u.key.rsplit("-", 3)[0] for u in waves[1]} == {"dpo", "dpo-low", "reward", "reward-900"}, (
+        "after the arms before"
+    )
 
 
 def run(all_four, held=0.0, good=1.0, **more):

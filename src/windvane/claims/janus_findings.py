@@ -30,7 +30,7 @@ def findings(runs: Runs) -> list[Finding]:
         found.append(
             _gap(
                 f"On {words}, many system messages are followed whole more often than a uniform one's training",
-                _pairs(runs, "janus", "uniform", lambda r, s=split: r["all"][s]),
+                [a["all"][split] - b["all"][split] for a, b in zip(runs["janus"], runs["uniform"])],
                 "janus - uniform",
             )
         )
