@@ -61,6 +61,8 @@ def test_every_value_is_drawn_about_equally_often():
         ([{"id": "x", "parent": "s", "name": "y", "description": "x"},
           {"id": "z", "parent": "x", "name": "warm", "description": "x"}], "row 5: field 'name': 'warm' stands in row 3"),
         ([{"id": "x", "parent": "nowhere", "name": "y", "description": "x"}], "row 4: field 'parent': no node 'nowhere'"),
+        ([{"id": "z", "parent": "x", "name": "z", "description": "x"},
+          {"id": "x", "parent": "nowhere", "name": "y", "description": "x"}], "row 5: field 'parent': no node 'nowhere'"),
         ([{"id": "x", "parent": "s/t/w", "name": "y", "description": "x"}], "row 4: field 'parent': below a value"),
         ([{"id": "x", "parent": "s", "name": "y", "description": "x"}], "row 4: 'y': has no value below it"),
         ([{"id": "x", "name": "y", "description": "x"}], "row 4: 'y': has no subdimension below it"),

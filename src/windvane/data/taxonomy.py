@@ -77,9 +77,10 @@ def read_taxonomy(path: Path | None = None) -> Taxonomy:
             raise UserError(f"{where}: field 'id': '{node.id}' stands in row {rows[node.id][0]} too; rename one")
         rows[node.id] = (number, node)
     children: dict[str | None, list[Node]] = {}
-    for node_id, (number, node) in rows.items():
+    for number, node in rows.values():  # of all, before any is climbed from: a child may stand above its parent
         if node.parent is not None and node.parent not in rows:
             raise UserError(f"{path}: row {number}: field 'parent': no node '{node.parent}'; add it or mend the name")
+    for node_id, (_, node) in rows.items():
         _climb(path, rows, node_id)
         children.setdefault(node.parent, []).append(node)
     _unique(path, rows, children)
