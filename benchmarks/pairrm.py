@@ -2,7 +2,7 @@
 
     python benchmarks/pairrm.py                      # a 6-layer DeBERTa-v3 of hidden 256; --json for one line of JSON
     python benchmarks/pairrm.py --layers 24 --hidden 1024 --rounds 1 --prompts 1        # PairRM's own shape (CUDA: --device cuda)
-    python benchmarks/pairrm.py --blender /tmp/blender/bin/python                       # LLM-Blender itself too
+    python benchmarks/pairrm.py --blender BLENDER/bin/python                       # LLM-Blender itself too
 
 Both sides judge the same questions with the same random weights in float32: prompts and answers of 5 to `--longest` tokens. "one row" is
 what LLM-Blender does at its batch size of 1, the one SPPO's release uses: each of a prompt's K(K-1) ordered pairs a forward of its own,
