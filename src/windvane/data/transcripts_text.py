@@ -20,6 +20,7 @@ from windvane.data.transcripts_scores import parse_scores
 from windvane.data.transcripts_speakers import role_of
 
 STAMP = r"(?:[\[(]?\d{1,2}:\d{2}(?::\d{2})?(?:[.,]\d+)?[\])]?\s*[-–—]?\s*)?"
+STAMPED = re.compile(r"\s*\[\d{1,2}:\d{2}")  # "[00:12] Examiner: ..." opens no list
 SPOKEN = re.compile(
     rf"\s*{STAMP}[*_#>•\s-]*{STAMP}(?P<name>[^\W\d_][\w.'’ -]{{0,29}}?)\s*[*_]*\s*(?:\((?P<who>[^)\n]{{0,40}})\)|\[[^\]\n]{{0,40}}\])?"
     r"\s*[*_]*\s*(?P<sign>:|：|\t|\s[-–—]\s)\s*[*_]*\s*(?P<text>.*)"
@@ -56,7 +57,7 @@ def read_text(
     text: str, part: int | None, source: str, speakers: Mapping[str, str] | None = None, step: float = 1.0
 ) -> list[tuple[int, Transcript | str]]:
     """Every transcript of a pasted text. `part`: for sections that do not say theirs."""
-    if text.lstrip()[:1] in ("[", "{"):
+    if text.lstrip()[:1] in ("[", "{") and not STAMPED.match(text):
         parsed = parse_conversation(text.strip(), speakers)
         roles = {t.role for t in parsed.turns}
         part = part or guess_part(False, False, "partner" in roles)

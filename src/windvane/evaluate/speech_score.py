@@ -26,6 +26,9 @@ from windvane.evaluate.speech_abstain import abstains
 from windvane.evaluate.speech_clean import cleaned, words
 from windvane.evaluate.speech_features import FEATURES
 from windvane.evaluate.speech_scorer import Scorer, load, score, shipped
+from windvane.records import content_id
+from windvane.schema import encode
+from windvane.store import file_sha256
 
 DEFAULT = "default"
 UNSURE, SPREAD, SET_ASIDE = 0.4, 2.0, 0.3
@@ -88,6 +91,20 @@ def open_scorer(spec: str = DEFAULT, **options: Any) -> TranscriptScorer:
     from windvane.evaluate.speech_model import open_model
 
     return open_model(spec, **options)
+
+
+def made_of(spec: str) -> list[list[str]]:
+    """What files stand behind a scorer's name, so that one that was made again under the name is seen to be another: a file's hash, a
+    folder's files with their sizes and times (weights are too large to hash before each start). Empty where there is no such place: a
+    server, a hub's model."""
+    kind, sign, rest = spec.partition(":")
+    place = Path(rest if sign and kind in ("local", "scripted") else spec)
+    if spec == DEFAULT:
+        return [[content_id(encode(shipped()))]]
+    if place.is_file():
+        return [[file_sha256(place)]]
+    files = sorted(f for f in place.iterdir() if f.is_file()) if place.is_dir() else []
+    return [[f.name, str(f.stat().st_size), str(f.stat().st_mtime_ns)] for f in files]
 
 
 class FeatureScorer:

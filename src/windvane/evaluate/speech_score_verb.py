@@ -6,7 +6,8 @@
 In: transcripts (data/transcripts_read.py says in what forms), a scorer: `default` (shipped, weight-free), a scorer.json of `windvane eval
 cefr-baseline --save`, or a model. Out: scores.csv, a row a transcript in the order read (unread rows too, with their reason), and
 scores.jsonl with every probability, note and contribution; whole-test bands where rows name a candidate. A finished row is kept at once in
-scores.journal: the same command goes on after a kill, and rows of the same transcript, part and scorer are not scored again.
+scores.journal: the same command goes on after a kill, and rows of the same transcript, part and scorer are not scored again (a scorer
+whose files changed is another one).
 `windvane eval cefr scores.csv` measures the bands where the transcripts had reference scores.
 """
 
@@ -31,7 +32,7 @@ from windvane.data.transcripts import CRITERIA, ReadTranscripts, Transcript
 from windvane.data.transcripts_read import read_transcripts
 from windvane.data.transcripts_verb import parse_speakers
 from windvane.errors import UserError
-from windvane.evaluate.speech_score import DEFAULT, LIMITS, Assessment, TranscriptScorer, open_scorer
+from windvane.evaluate.speech_score import DEFAULT, LIMITS, Assessment, TranscriptScorer, made_of, open_scorer
 from windvane.evaluate.speech_whole_test import WholeTest, whole_tests
 from windvane.records import content_id
 from windvane.schema import decode, encode
@@ -66,7 +67,9 @@ def main(argv: Sequence[str]) -> int:
         scorer = open_scorer(options.scorer, **more)
         if more and (cost := getattr(scorer, "cost", lambda *_: None)(read.records, more["server"])):
             print(f"windvane: {options.scorer}: {cost}", file=sys.stderr)
+        files = [made_of(place) for place in (options.scorer, *(adapters[p] for p in sorted(adapters)))]
         said = [options.scorer, scorer.about, sorted(adapters.items()), options.method, options.form, options.rationale]
+        said += [files, options.dtype]
         rows, fresh, seconds = score_all(read.records, scorer, content_id(said), out, options.rationale, options.batch)
         out.with_suffix(".lock").unlink(missing_ok=True)
     tests = whole_tests((r, decode(Assessment, row["assessment"])) for r, row in zip(read.records, rows))
