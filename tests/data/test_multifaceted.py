@@ -83,6 +83,7 @@ def without(row, *names):
         (SFT | {"preference_set": [without(ITEM, "description")]}, "field 'preference_set[0].description': missing"),
         (SFT | {"output": "  "}, "field 'output': empty"),
         (SFT | {"system": 3}, "field 'system': expected text, got int"),
+        (SFT | {"system": ""}, "field 'system': empty"),
         (without(SFT, "prompt"), "field 'prompt': missing; the row has main_source"),
         (["x"], "expected a table with named fields, got list"),
     ],
@@ -133,6 +134,7 @@ def test_bench_in_both_layouts(tmp_path):
     ("row", "told"),
     [
         (BENCH, "field 'id': '"),
+        (BENCH | {"system": ""}, "field 'system': empty"),
         (BENCH | {"rubrics": []}, "field 'rubrics': expected a list of rubrics"),
         (BENCH | {"rubrics": ["{"]}, "field 'rubrics[0]': expected a rubric as a table or as JSON text"),
         (
