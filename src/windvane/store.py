@@ -10,6 +10,7 @@ Departure from the plan of one record a line: a line is one unit (a batch of fix
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -45,14 +46,28 @@ def fsync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+@contextlib.contextmanager
+def named(path: Path) -> Iterator[None]:
+    """A write that fails (a full disk) says to which file: the system's error does not."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+
+
 def write_atomic(path: Path, text: str) -> None:
     """Write aside, fsync, rename: a reader sees the old file or the new one, never half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(path.name + ".tmp")
-    with aside.open("w", encoding="utf-8", newline="\n") as handle:
-        handle.write(text)
-        handle.flush()
-        os.fsync(handle.fileno())
+    try:
+        with named(path), aside.open("w", encoding="utf-8", newline="\n") as handle:
+            handle.write(text)
+            handle.flush()
+            os.fsync(handle.fileno())
+    except OSError:
+        aside.unlink(missing_ok=True)
+        raise
     aside.replace(path)
     fsync_folder(path.parent)
 
@@ -131,9 +146,10 @@ class Journal:
     def add(self, unit: str, rows: Iterable[Any]) -> None:
         """Append one finished unit, durably."""
         text = dumps({"unit": unit, "rows": list(rows)}).encode()
-        self._file.write(b"%08x\t%s\n" % (zlib.crc32(text), text))
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        with named(self.path):
+            self._file.write(b"%08x\t%s\n" % (zlib.crc32(text), text))
+            self._file.flush()
+            os.fsync(self._file.fileno())
         self.done.add(unit)
 
     def close(self) -> None:
@@ -195,7 +211,8 @@ class RunFolder:
         record = {"stage": stage, "done": done, "total": total, "pid": os.getpid(), "time": now}
         record |= {"since": self._stage[1], "from": self._stage[2], "argv": sys.argv[1:], "folder": str(Path.cwd())}
         aside = self.path / "status.json.tmp"
-        aside.write_text(dumps(record))
+        with named(aside):
+            aside.write_text(dumps(record))
         aside.replace(self.path / "status.json")
 
     def timing(self, stage: str, seconds: float, cpu_seconds: float, units: int) -> None:
@@ -209,7 +226,7 @@ class RunFolder:
             listener(text, fields)
 
     def _append(self, name: str, record: dict[str, Any]) -> None:
-        with (self.path / name).open("a", encoding="utf-8") as handle:
+        with named(self.path / name), (self.path / name).open("a", encoding="utf-8") as handle:
             handle.write(dumps(record) + "\n")
 
     def write_manifest(self) -> dict[str, str]:

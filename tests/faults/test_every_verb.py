@@ -3,8 +3,8 @@
 import json
 import os
 import re
+import resource
 import socket
-import stat
 import subprocess
 import sys
 
@@ -31,6 +31,8 @@ def room(tmp_path_factory):
     rows("prompts.jsonl", [{"prompt": f"Say {i}."} for i in range(4)])
     rows("roles.jsonl", [{"messages": [{"role": "robot", "content": "hi"}]}])
     rows("odd.jsonl", [{"what": 1}])
+    rows("scored.jsonl", [{"prompt": f"Say {i}.", "responses": ["a", "b"], "scores": [1, 2]} for i in range(60)])
+    (here / "older.toml").write_text('objective = "dpo"\nmodel = "model"\ndata = "pairs.jsonl"\nlearning_rate = 1e-6\n')
     (here / "empty.jsonl").write_text("")
     (here / "torn.jsonl").write_text(json.dumps(pair) + "\n" + '{"prompt": "a", "chos')
     (here / "latin.jsonl").write_bytes('{"prompt": "caf\u00e9"}\n'.encode("latin-1"))
@@ -76,6 +78,7 @@ FAULTS = {
     "train: an empty folder": ("train --objective dpo --model empty-folder --data pairs.jsonl --out r14", "empty-folder"),
     "train: out is a file": ("train --objective dpo --model model --data pairs.jsonl --out a-file", "a-file"),
     "train: tracker": ("train --objective dpo --model model --data pairs.jsonl --out r15 --track mlflow", "--track mlflow: there are"),
+    "train: settings of another version": ("train --recipe older.toml --out r19", "learning_rate"),
     "train: labels": ("train --objective kto --model model --data prompts.jsonl --out r16", "prompts.jsonl"),
     "train reward: no file": ("train reward --kind bt --model model --data nowhere.jsonl --out r17", "nowhere.jsonl"),
     "train janus: no folder": ("train janus --model model --data nowhere --out r18", "nowhere"),
@@ -170,12 +173,62 @@ def test_a_port_that_is_taken(room, capsys, monkeypatch):
     assert str(port) in one_line(capsys.readouterr().err)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere: a folder without permission cannot be made")
-def test_a_folder_without_permission(room, capsys, monkeypatch, tmp_path):
-    tmp_path.chmod(stat.S_IRUSR | stat.S_IXUSR)
+def test_a_file_and_a_folder_without_permission(room, capsys, monkeypatch, tmp_path):
+    """Root may read and write anything, so as root both are tried as nobody."""
+    root, locked = os.geteuid() == 0, tmp_path / "locked"
+    locked.mkdir()
+    (locked / "pairs.jsonl").write_text('{"prompt": "a", "chosen": "b", "rejected": "c"}\n')
+    locked.chmod(0)
     monkeypatch.chdir(room)
-    assert main(["generate", "prompts.jsonl", "--model", "model", "--out", str(tmp_path / "x")]) == 2
-    assert str(tmp_path) in one_line(capsys.readouterr().err)
+    for argv in (
+        ["inspect", str(locked / "pairs.jsonl")],
+        ["pair", str(room / "scored.jsonl"), "--out", str(locked / "x")],
+    ):
+        if root:
+            for above in (room, *list(room.parents)[:-1]):  # up to the folder of all tests, which is root's own
+                above.chmod(above.stat().st_mode | 0o055)
+            os.seteuid(65534)
+        try:
+            code = main(argv)
+        finally:
+            if root:
+                os.seteuid(0)
+        said = one_line(capsys.readouterr().err)
+        assert code == 2 and str(locked) in said and "ermission" in said
+    assert [p.name for p in locked.iterdir()] == ["pairs.jsonl"]
+
+
+def test_a_disk_that_is_full(room, capsys, monkeypatch, tmp_path):
+    """A limit on a file's size stands for it: the write fails in the middle, as on a full disk."""
+    monkeypatch.chdir(room)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (6000, hard))
+    try:
+        code = main(["pair", "scored.jsonl", "--out", str(tmp_path / "x")])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    said = one_line(capsys.readouterr().err)
+    assert code == 2 and str(tmp_path / "x") in said and "too large" in said
+    assert not (tmp_path / "x/iter-1/groups.jsonl").exists() and not list(tmp_path.rglob("*.tmp"))
+    assert main(["pair", "scored.jsonl", "--out", str(tmp_path / "x")]) == 0, "with room again it goes on"
+
+
+MISSING = {  # what is not installed: (arguments, its pip line)
+    "fastapi": ("serve --port 0", "pip install 'windvane[serve]'"),
+    "wandb": ("train --objective dpo --model model --data pairs.jsonl --out q1 --track wandb --quiet", "pip install wandb"),
+    "lm_eval": ("eval harness --model model --suite longpo-short --out q2", "pip install 'windvane[harness]'"),
+    "sklearn": ("data transcripts paper.txt --part 1 --folds 2 --out q3.jsonl", "pip install 'windvane[eval]'"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("module", MISSING)
+def test_a_missing_extra_is_told_with_its_pip_line(room, capsys, monkeypatch, module):
+    monkeypatch.chdir(room)
+    for name in [n for n in sys.modules if n.partition(".")[0] == module]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, module, None)  # as where it is not installed
+    argv, expected = MISSING[module]
+    assert main(argv.split()) == 2 and expected in one_line(capsys.readouterr().err)
 
 
 REAL = ("train: torn row", "train: half the weights", "generate: backend", "judge: no folder", "inspect: nothing there", "status: no run",

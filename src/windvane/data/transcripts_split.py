@@ -27,6 +27,7 @@ def cluster(records: Sequence[Transcript], threshold: float = THRESHOLD) -> list
     try:
         from scipy.sparse import coo_matrix
         from scipy.sparse.csgraph import connected_components
+        from sklearn.feature_extraction.text import CountVectorizer  # noqa: F401 (what `overlapping` takes)
     except ImportError:
         raise UserError("near-duplicates need scikit-learn: pip install 'windvane[eval]'") from None
     if not 0 < threshold <= 1:
