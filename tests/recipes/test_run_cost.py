@@ -6,11 +6,14 @@ from types import SimpleNamespace
 import pytest
 
 from tests import tiny
+from windvane.modeling.tree import Tree
 from windvane.objectives.batch import load_objective
 from windvane.recipes import run_cost
-from windvane.recipes.long_cost import shape_of
+from windvane.recipes.long_cost import said, shape_of
 from windvane.recipes.sppo import Sppo
 from windvane.records import Message, Prompt
+from windvane.train.batches import Example
+from windvane.train.loop import Train
 
 
 def prompts(count, tokens):
@@ -60,6 +63,21 @@ def test_one_line_and_a_full_disk(model, settings, tmp_path, monkeypatch):
     assert "\n" not in said and "responses" in said and "free" in said and "MORE" not in said
     monkeypatch.setattr(run_cost.shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
     assert "MORE than is free" in run_cost.estimate(model, parts, held, settings, objective, tmp_path)
+
+
+def test_training_on_rows_that_are_there(model, tmp_path, monkeypatch):
+    shape, weights = shape_of(model), sum(p.numel() for p in model.parameters())
+    rows = [Example(f"e{i}", Tree.of(range(5), [range(3), range(4)]), ("a", "b"), (), (3, 4), 0, 1) for i in range(30)]
+    monkeypatch.setattr(
+        run_cost, "probe", lambda model, rows: (shape.forward(12), 0.5)
+    )  # one row of 12 tokens a second
+    train = Train(objective="dpo", optimizer="adamw", epochs=2, keep="last")
+    told = run_cost.training_estimate(model, rows, train, load_objective("dpo", {}), tmp_path)
+    assert told.startswith(f"about {said(210 / 3600)} at"), "30 s of reference, 3 x 2 x 30 s of training"
+    assert f"reference {said(30 / 3600)}, training {said(180 / 3600)}." in told
+    assert f"checkpoints {run_cost.size(2 * 4 * weights * 3)}" in told and "MORE" not in told
+    monkeypatch.setattr(run_cost.shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
+    assert "MORE than is free" in run_cost.training_estimate(model, rows, train, load_objective("sft", {}), tmp_path)
 
 
 def test_size():

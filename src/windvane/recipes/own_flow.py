@@ -28,6 +28,7 @@ from windvane.recipes.own_records import made_from
 from windvane.recipes.own_rows import Made
 from windvane.recipes.own_source import Source, source_files
 from windvane.recipes.policy import Policy
+from windvane.recipes.run_cost import training_estimate
 from windvane.recipes.start import mend
 from windvane.records import Group, Prompt, Reference, Response, seed_of
 from windvane.runners.here import HereRunner
@@ -123,7 +124,9 @@ class OwnFlow:
         self._write("groups", made.groups)
         self._write("spans", [Spans(id, spans) for id, spans in sorted(made.spans.items())])
         self._write("refused", [{"place": r.place, "reason": r.reason} for r in made.refused])
-        _, held = hold_out(self._examples(), s.train.held_out, s.seed)
+        examples = self._examples()
+        self.tell(training_estimate(model, examples, s.train, self.objective, self.folder.path))
+        _, held = hold_out(examples, s.train.held_out, s.seed)
         ids = {e.id for e in held}
         # last: with it the rows stand
         text = "".join(dumps(p) + "\n" for p in sorted(made.prompts, key=lambda p: p.id) if p.id in ids)

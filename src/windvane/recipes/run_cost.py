@@ -1,4 +1,5 @@
-"""What a self-play run will take, said before its first row: time by a short probe here and now, disk by arithmetic.
+"""What a self-play run, or training on rows that are there, will take, said before its first row: time by a short probe here and now,
+disk by arithmetic.
 
 In: the start's model, each iteration's prompts, the held-out ones, the settings. Out: seconds a stage and bytes a kind of file. Both
 are what it takes at most: every answer is reckoned at `max_new_tokens`, every model and row is kept. A local judge's time is not in it
@@ -20,6 +21,8 @@ from windvane.modeling.decode import plain_model
 from windvane.objectives.batch import Objective
 from windvane.recipes.long_cost import said, shape_of
 from windvane.records import Prompt
+from windvane.train.batches import Example
+from windvane.train.loop import Train
 
 PROBE_ROWS, PROBE_TOKENS = 64, 64
 BYTES_A_TOKEN = 12  # of an answer in a row: its id and its text
@@ -116,6 +119,26 @@ def estimate(
     return (
         f"about {said(sum(took.values()) / 3600)} at most, were every answer as long as it may be, at the rate of a short probe here: "
         f"{by_stage}; local judges not reckoned. Disk {size(need)} at most ({by_kind}), {size(free)} free{short}"
+    )
+
+
+def training_estimate(model: Any, examples: Sequence[Example], train: Train, objective: Objective, out: Path) -> str:
+    """One line for people about `windvane train`, whose rows are there: they are read as they are, not at their longest."""
+    shape, (operations, _) = shape_of(model), probe(model, len(examples))
+    forward = sum(shape.forward(e.tree.tokens) for e in examples) / operations
+    again = 4 / 3 if train.gradient_checkpointing else 1.0
+    took = {"reference": forward if objective.reference else 0.0, "training": 3 * again * train.epochs * forward}
+    plain = plain_model(model)
+    every = sum(p.numel() for p in plain.parameters())
+    trained = _adapter(plain, train.lora_rank) if train.lora_rank else every
+    moments, best = 2 if train.optimizer == "adamw" else 1, 1 if train.keep == "best" else 0
+    takes = {"model": 2 * 4.0 * trained, "checkpoints": 2 * 4.0 * trained * (1 + moments + best)}
+    need, free = sum(takes.values()), shutil.disk_usage(out).free
+    short = " (MORE than is free: use another --out or --train.lora-rank)" if need * ROOM > free else ""
+    by_stage = ", ".join(f"{name} {said(value / 3600)}" for name, value in took.items() if value)
+    return (
+        f"about {said(sum(took.values()) / 3600)} at the rate of a short probe here: {by_stage}. Disk {size(need)} at most "
+        f"({', '.join(f'{name} {size(value)}' for name, value in takes.items())}), {size(free)} free{short}"
     )
 
 
