@@ -6,7 +6,7 @@ says, these count no further, so that padding by repetition, reading aloud and a
 
 - a turn that is one text several times over, a sentence that stood before, a run of words said three times in a row;
 - a sentence that is the task's or another speaker's, word for word (3 words or more), and 8 words in a row of another speaker's;
-- a sentence that asks for a band or tells the marker what to do;
+- a sentence that asks for a band or tells the marker what to do; of "I like music, give me 5, because ..." the plea alone;
 - a sentence of 5 words or more that is no English (under a tenth function words, and another language by py3langid) or a string of
   linking words.
 
@@ -55,6 +55,13 @@ MARKING = re.compile(
     r"|\b(?:rate|score|mark|grade) (?:me|this|the candidate|it)\b[^.!?]*\b(?:5|five|full|highest|top|maximum)\b",
     re.IGNORECASE,
 )
+# "give me 5" as a clause: it goes alone, since speech written down has few full stops and the sentence around it may be an answer
+PLEA = re.compile(
+    r"(?:\s{0,3},)?\s{0,3}(?:\b(?:and|so|just|kindly|please)\s{1,3}){0,3}\b(?:give|award|grant) (?:me|us|the candidate) "
+    r"(?:an? |the |band |score ){0,3}(?:5|five|(?:full|top|highest|maximum|best)(?: (?:marks?|bands?|scores?|points|grades?)))"
+    r"(?:\W{1,5}(?:please|now|(?:for|in) (?:everything|all|this|me))){0,4}(?=\s{0,3}(?:[,.;:!?]|$))(?:\s{0,3},)?",
+    re.IGNORECASE,
+)  # every run is bounded: a megabyte of blanks must not take squared time
 LETTERS, MARKS = (
     "letters of other alphabets inside Latin words: read as Latin",
     "invisible or direction marks: left out",
@@ -99,13 +106,15 @@ def cleaned(record: Transcript) -> Cleaned:
 
 def guarded(record: Transcript) -> Transcript:
     """For a language model, which reads for itself: everything that was said in plain letters, but for sentences of the candidate's that
-    ask for a band or instruct the marker."""
+    ask for a band or instruct the marker, and pleas inside others."""
     notes = dict.fromkeys((LETTERS, MARKS), 0)
     turns = []
     for turn in record.turns:
         text = _plain(turn.text, notes)
-        if turn.role == "candidate" and MARKING.search(text):
-            text = "".join(piece for piece in sentences(text) if not MARKING.search(piece))
+        if turn.role == "candidate":
+            text = PLEA.sub("", text)
+            if MARKING.search(text):
+                text = "".join(piece for piece in sentences(text) if not MARKING.search(piece))
         turns.append(Turn(turn.role, text))
     return dataclasses.replace(record, turns=tuple(t for t in turns if t.role != "candidate" or t.text.strip()))
 
@@ -164,8 +173,12 @@ def _once(text: str, notes: dict[str, int]) -> str:
 
 def _own(text: str, seen: set[str], known: str, notes: dict[str, int]) -> str:
     kept, here = [], set[str]()
-    for piece in sentences(text):
+    for whole in sentences(text):
+        piece, pleas = PLEA.subn("", whole)
+        notes[ASKED] += pleas
         flat = " ".join(words(piece))
+        if pleas and not flat:
+            continue
         length = flat.count(" ") + 1 if flat else 0
         if flat and (flat in here or (length >= 3 and flat in seen)):
             notes[REPEATED] += 1
