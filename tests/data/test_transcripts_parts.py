@@ -39,6 +39,8 @@ DAMAGE = {
     "raw line end": lambda s: s.replace(". ", ".\n", 1),
     "a Python literal": lambda s: repr(json.loads(s)) if s[:1] == "[" and s[-1:] == "]" and '"Cand' in s else s,
     "a comma at the end": lambda s: s.removesuffix("]") + ",]",
+    "a semicolon between turns": lambda s: s.replace("}, {", "}; {"),
+    "no colon": lambda s: s.replace('"Candidate": ', '"Candidate" ', 1),
     "a code fence": lambda s: f"```json\n{s}\n```",
 }  # fmt: skip
 

@@ -9,7 +9,8 @@ tried in this order, the first that gives turns wins:
 4. a Python literal (single quotes);
 5. the labels themselves: a speaker's name before a colon, where something structural (a quote, a bracket, a comma after one, a line
    start) marks it as a key; what stands between two labels is what was said. This mends missing brackets, quotes, commas and braces,
-   bare `Candidate":` keys, `"Candidate"."` and unescaped quotes (Parts 1 to 3). On well-formed rows it gives what rule 1 gives (tested).
+   bare `Candidate":` keys, `"Candidate"."`, missing colons and unescaped quotes (Parts 1 to 3). On well-formed rows it gives what
+   rule 1 gives (tested).
 
 A code fence around the whole goes first. No word of a turn is altered. What no rule reads gives a reason.
 """
@@ -32,7 +33,7 @@ QUOTES = "\"'“”‘’"
 CLOSING = "\"'”’}]"
 LABEL = re.compile(
     rf"(?P<open>[{QUOTES}]?)[ \t]*\b(?P<name>[A-Za-z][A-Za-z_]{{2,14}}(?:[ _][A-Za-z]{{4,9}})?(?:[ _]?[A-C1-3])?)\b[ \t]*"
-    rf"(?P<close>[{QUOTES}]?)\s*(?P<sep>=>|[:=.])[ \t]*(?P<quote>[{QUOTES}]?)"
+    rf"(?P<close>[{QUOTES}]?)\s*(?P<sep>=>|[:=.]|(?<=[\"”] )(?=[\"“]))[ \t]*(?P<quote>[{QUOTES}]?)"
 )
 FENCE = re.compile(r"\s*```\w*\s*\n(?P<inside>.*?)\n?\s*```\s*", re.DOTALL)
 TASK = (
@@ -155,6 +156,8 @@ def _label(text: str, m: re.Match[str], speakers: Mapping[str, str] | None) -> s
     line_start = "\n" in ahead[len(ahead.rstrip()) :]
     if m["sep"] == ".":  # `"Candidate"."`
         key = bool(m["close"] and m["quote"])
+    elif not m["sep"]:  # `{"Candidate" "I think`
+        key = bool(m["open"] and structural)
     elif m["open"] and m["close"]:
         key = bool(m["quote"]) or structural
     else:
@@ -165,7 +168,7 @@ def _label(text: str, m: re.Match[str], speakers: Mapping[str, str] | None) -> s
 def _words(raw: str, opened: str) -> str:
     """What was said, without the punctuation of the data around it."""
     text = re.sub(r"[\s{}\[\]]*\Z", "", raw)
-    text = re.sub(rf"(?<=[{re.escape(CLOSING)}])[\s,{{}}\[\]]*\Z", "", text)
+    text = re.sub(rf"(?<=[{re.escape(CLOSING)}])[\s,;{{}}\[\]]*\Z", "", text)
     lone = text.count('"') % 2 == 1  # a closing quote whose opening one is missing
     if text[-1:] and text[-1] in QUOTES and (opened or (lone and text[-1] == '"')):
         text = re.sub(r"[\s{}\[\]]*\Z", "", text[:-1])
