@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
@@ -26,6 +27,7 @@ from windvane.modeling.tree import Tree
 from windvane.objectives.batch import load_objective
 from windvane.prompts.chat import check_template, render
 from windvane.recipes.policy import Policy
+from windvane.recipes.run_cost import training_estimate
 from windvane.recipes.speech_finish import finish, measure
 from windvane.recipes.speech_items import HELD, TEST, TRAIN, Item, split_transcripts
 from windvane.recipes.speech_levels import answer_levels, level_items
@@ -126,6 +128,11 @@ class SpeechFlow:
             found, held = (
                 examples(policy.tokenizer, [i.instruction for i in own if i.split == k], longest) for k in (TRAIN, HELD)
             )
+            if here().lead:
+                told = training_estimate(scorer.model, found, self.s.train, self.objective, self.folder.path)
+                self.folder.log(f"{stage}: {told}")
+                if not self.quiet:
+                    print(f"windvane: {stage}: {told}", file=sys.stderr)
             seed = seed_of(self.s.seed, "train", name)
             run_train(
                 self.folder, stage, scorer, policy.tokenizer, self.objective, self.s.train, found, held, seed, self.s.model,

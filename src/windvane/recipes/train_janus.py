@@ -28,6 +28,7 @@ from windvane.recipes import train_reward
 from windvane.recipes.janus_presets import MODELS
 from windvane.recipes.launch import launch
 from windvane.recipes.policy import Policy
+from windvane.recipes.run_cost import training_estimate
 from windvane.recipes.value_best_of import run_best_of
 from windvane.recipes.value_examples import Rows, Sharing, batch_of_trees, pair_examples, sft_examples
 from windvane.recipes.value_models import finish, table
@@ -98,6 +99,7 @@ class Training:
             scorer, tokenizer = policy.scorer(training=True), policy.tokenizer
             if here().lead:
                 self._note(name, sharing)
+                self._tell(f"{name}: {training_estimate(scorer.model, found, train, objective, self.folder.path)}")
             seed = seed_of(self.s.seed, "train", name)
             run_train(
                 self.folder, name, scorer, tokenizer, objective, train, found, held, seed, self.s.model, self.quiet, here()
@@ -170,6 +172,11 @@ class Training:
             run_reference(runner, f"{name}/reference", scorer, [*found, *held], train.micro_tokens, bf16)
         cached = {r.id: r.logps for r in read_records(path, Reference)}
         return with_reference(found, cached), with_reference(held, cached)
+
+    def _tell(self, text: str) -> None:
+        self.folder.log(text)
+        if not self.quiet:
+            print(f"windvane: {text}", file=sys.stderr)
 
     def _note(self, name: Name, sharing: Sharing) -> None:
         """NAME/shared.json, and the rows that were left out."""
