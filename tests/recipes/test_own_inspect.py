@@ -172,3 +172,21 @@ def test_a_system_message_that_the_template_would_lose_is_refused(base, tmp_path
     assert refused["place"] == f"{data}: row 1" and "leaves the system message out in silence" in refused["reason"]
     assert told(capsys, data, "--model", silent, "--system", "merge")["usable"] == 2
     assert told(capsys, data, "--model", base)["usable"] == 2
+
+
+def test_prompts_alone_are_counted_in_tokens_and_shown(tmp_path, capsys):
+    """The README's `windvane inspect FILE --model MODEL` on prompts without answers; one that does not fit is refused by row."""
+    path = tmp_path / "prompts.jsonl"
+    rows = [{"prompt": "Tell me about tea."}, {"prompt": "Tell me about the moon."}, {"prompt": "word " * 400}]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert main([str(path), "--model", "world:styles", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["layout"], found["rows"], found["usable"]) == ("prompts", 3, 2)
+    assert (
+        len(found["refused"]) == 1
+        and "row 3" in found["refused"][0]["reason"]
+        and "window" in found["refused"][0]["reason"]
+    )
+    assert "Tell me about tea." in found["example"]["prompt"]["text"] and found["example"]["answers"] == []
+    assert main([str(path), "--model", "world:styles"]) == 0
+    assert "row 1 as the model would be asked" in capsys.readouterr().out

@@ -30,7 +30,7 @@ def example(made: Made, tokenizer: Any, row: int | None, source: str) -> dict[st
             reason = next((r.reason for r in made.refused if r.place == wanted), f"{wanted}: no such row")
             raise UserError(f"{reason}; it cannot be shown")
     prompt = next(p for p in made.prompts if p.id == key)
-    group = next(g for g in made.groups if g.id == key)
+    group = next((g for g in made.groups if g.id == key), None)  # none of a prompt without answers
     answers = []
     for r in (r for r in made.responses if r.prompt_id == key):
         spans = made.spans.get(r.id, ((0, len(r.token_ids)),))
@@ -39,7 +39,7 @@ def example(made: Made, tokenizer: Any, row: int | None, source: str) -> dict[st
             {"text": tokenizer.decode(r.token_ids[a:b]), "tokens": b - a, "learnt": any(s <= a < e for s, e in spans)}
             for a, b in itertools.pairwise(cuts)
         ]
-        mark = {group.chosen: "chosen", group.rejected: "rejected"}.get(r.index, "answer")
+        mark = {group.chosen: "chosen", group.rejected: "rejected"}.get(r.index, "answer") if group else "answer"
         answers.append({"id": r.id, "mark": mark, "finish": r.finish, "parts": parts})
     return {
         "place": made.places[key],
@@ -75,7 +75,10 @@ class Paint:
     def row(self, shown: Mapping[str, Any]) -> list[str]:
         """The row as it would be trained on."""
         how = "in colour" if self.colour else "between ⟦ and ⟧"
-        lines = [self.strong(f"{shown['place']} as it would be trained on; what is learnt is {how}:"), ""]
+        what = (
+            f"as it would be trained on; what is learnt is {how}" if shown["answers"] else "as the model would be asked"
+        )
+        lines = [self.strong(f"{shown['place']} {what}:"), ""]
         lines.append(self.aside(shown["prompt"]["text"]))
         for answer in shown["answers"]:
             tokens = sum(p["tokens"] for p in answer["parts"])

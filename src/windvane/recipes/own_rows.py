@@ -17,7 +17,7 @@ from windvane.data.layout_turns import Turns
 from windvane.data.layouts import OwnData, OwnRow, Unread
 from windvane.errors import UserError
 from windvane.pair import TIE, inclusive
-from windvane.prompts.chat import SYSTEM_MEND, System, drops_system
+from windvane.prompts.chat import SYSTEM_MEND, System, drops_system, render
 from windvane.prompts.chat_answers import Closing, Rendered, Rewritten, render_answer, render_text
 from windvane.records import Group, Member, Message, Prompt, Response
 
@@ -61,7 +61,8 @@ def make_records(
         try:
             if drops and _has_system(row):
                 raise UserError(SYSTEM_MEND.format("leaves the system message out in silence"))
-            found = list(_rows(row, tokenizer, stops, window, how, made.counts))
+            alone = None if row.answers else _alone(row, tokenizer, window, how)
+            found = list(_rows(row, tokenizer, stops, window, how, made.counts)) if alone is None else []
         except UserError as error:
             reason = str(error) if str(error).startswith(row.place) else f"{row.place}: {error}"
             if not collect:
@@ -70,11 +71,25 @@ def make_records(
             continue
         made.counts["duplicates"] += (row.prompt.id, row.answers) in exact
         exact.add((row.prompt.id, row.answers))
+        if alone is not None:
+            seen[row.prompt.id] += 1
+            key = row.prompt.id if seen[row.prompt.id] == 1 else f"{row.prompt.id}.{seen[row.prompt.id]}"
+            made.places[key] = row.place
+            made.prompts.append(Prompt(key, row.prompt.messages, alone))
         for one, rendered in found:
             seen[one.prompt.id] += 1
             number = seen[one.prompt.id]
             _add(made, one, rendered, one.prompt.id if number == 1 else f"{one.prompt.id}.{number}", tokenizer, how)
     return made
+
+
+def _alone(row: OwnRow, tokenizer: Any, window: int, how: Rendering) -> tuple[int, ...]:
+    """Token ids of a prompt without answers, as `inspect` shows it."""
+    chat = how.text == "chat"
+    ids = render(tokenizer, row.prompt.messages, how.system) if chat else tuple(tokenizer(row.prompt.text)["input_ids"])
+    if len(ids) >= window:
+        raise UserError(f"{len(ids)} tokens, and the model's window is {window}; shorten or remove the row")
+    return ids
 
 
 def _rows(
