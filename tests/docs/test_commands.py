@@ -85,4 +85,4 @@ def test_the_site_builds_without_a_warning(tmp_path):
         capture_output=True, text=True,
     )  # fmt: skip
     assert built.returncode == 0, built.stderr
-    assert "Self-play" in (tmp_path / "papers" / "sppo.html").read_text(encoding="utf-8")
+    assert "self-play preference optimization" in (tmp_path / "papers" / "sppo.html").read_text(encoding="utf-8")

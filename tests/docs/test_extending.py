@@ -15,12 +15,12 @@ BLOCK = re.compile(r"^```python\n(.*?)^```", re.M | re.S)
 @pytest.mark.slow
 def test_the_shown_loss_and_judge_work(tmp_path, monkeypatch):
     loss, judge = BLOCK.findall(PAGE.read_text(encoding="utf-8"))[:2]
-    (tmp_path / "hinge.py").write_text(loss)
-    (tmp_path / "mine.py").write_text(judge)
+    (tmp_path / "shown_hinge.py").write_text(loss)
+    (tmp_path / "shown_judge.py").write_text(judge)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     given = (
-        "run sppo --model world:styles --prompts world:styles --judge py:mine:shorter --train.objective hinge:Hinge --train.objective-args "
+        "run sppo --model world:styles --prompts world:styles --judge py:shown_judge:shorter --train.objective shown_hinge:Hinge --train.objective-args "
         "beta 0.2 --train.optimizer adamw --train.lr 1e-3 --iterations 1 --prompts-per-iteration 32 --sampling.k 3 "
         "--sampling.max-new-tokens 40 --train.batch 8 --train.held-out 0 --evaluate.count 8 --evaluate.max-new-tokens 40 --threads 1 "
         "--device cpu --quiet --out run"

@@ -68,7 +68,7 @@ def test_a_bench_of_ones_own(tmp_path, capsys):
 
 def test_mistakes(tmp_path):
     (tmp_path / "empty.jsonl").write_text("\n")
-    with pytest.raises(UserError, match="no rows"):
+    with pytest.raises(UserError, match=r"empty\.jsonl: the file is empty"):
         main(["--samples", str(tmp_path / "empty.jsonl"), "--writer", WRITER, "--out", str(tmp_path / "out")])
     with pytest.raises(UserError, match="attempts: 0"):
         main(["--samples", "x.jsonl", "--writer", WRITER, "--out", str(tmp_path / "out"), "--attempts", "0"])
