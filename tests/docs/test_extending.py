@@ -20,8 +20,8 @@ def test_the_shown_loss_and_judge_work(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     given = (
-        "run sppo --model world:styles --prompts world:styles --judge py:shown_judge:shorter --train.objective shown_hinge:Hinge --train.objective-args "
-        "beta 0.2 --train.optimizer adamw --train.lr 1e-3 --iterations 1 --prompts-per-iteration 32 --sampling.k 3 "
+        "run sppo --model world:styles --prompts world:styles --judge py:shown_judge:shorter --train.objective shown_hinge:Hinge "
+        "--train.objective-args beta 0.2 --train.optimizer adamw --train.lr 1e-3 --iterations 1 --prompts-per-iteration 32 --sampling.k 3 "
         "--sampling.max-new-tokens 40 --train.batch 8 --train.held-out 0 --evaluate.count 8 --evaluate.max-new-tokens 40 --threads 1 "
         "--device cpu --quiet --out run"
     )
