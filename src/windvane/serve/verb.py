@@ -155,6 +155,7 @@ def _listening(host: str, port: int) -> socket.socket:
         listening = socket.socket(found[0], found[1])
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(found[4])
+        listening.listen(2048)  # from here on the port is ours, and whoever comes early waits
         return listening
     except socket.gaierror as error:
         raise UserError(f"--host {host}: not an address of this machine ({error.strerror})") from None
@@ -188,6 +189,5 @@ def _run(app: Any, site: Site, listening: socket.socket, options: Any) -> None:
         timeout_keep_alive=75,  # at the usual 5 s a busy client's next request meets a connection that is just being closed
     )
     server = uvicorn.Server(config)
-    listening.listen(2048)
     with contextlib.suppress(KeyboardInterrupt):  # uvicorn has shut down and hands the signal on
         server.run(sockets=[listening])
