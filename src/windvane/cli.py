@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from windvane.errors import UserError
+from windvane.interrupts import Interrupts, how_to_go_on
 
 VERBS = {
     "demo": ("windvane.recipes.demo:main", "SPPO, three iterations, on the embedded world: see it all work, offline"),
@@ -29,6 +30,10 @@ VERBS = {
         "SPPO's claims re-run small: games, the embedded world, a cyclic judge",
     ),
     "claim longpo": ("windvane.claims.longpo:main", "LongPO's claims re-run small: three rounds, its arms, retention"),
+    "claim longpo-weight": (
+        "windvane.claims.longpo:weight",
+        "LongPO's claim declared anew, the preference weighed against the NLL as in the paper",
+    ),
     "claim evalyaks": (
         "windvane.claims.evalyaks:main",
         "EvalYaks' claim re-run small: adapters against a recalibrated base and no weights",
@@ -173,8 +178,17 @@ def find(argv: Sequence[str]) -> tuple[str, list[str]]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a verb; 0 when done, 2 for what the user can mend (one line says what), 130 when interrupted."""
+    """Run a verb; 0 when done, 2 for what the user can mend (one line says what), 130 when interrupted, 143 by SIGTERM."""
     argv = list(sys.argv[1:] if argv is None else argv)
+    interrupts = Interrupts(partial(how_to_go_on, argv))
+    with interrupts.heard():
+        try:
+            return _run(argv)
+        except KeyboardInterrupt:
+            return interrupts.tell()
+
+
+def _run(argv: list[str]) -> int:
     if not argv or argv[0] in ("-h", "--help", "help"):
         print(usage())
         return 0
@@ -212,9 +226,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except OSError as error:
         return _failed(error)
-    except KeyboardInterrupt:
-        print("windvane: interrupted; the same command goes on where this one stopped", file=sys.stderr)
-        return 130
 
 
 def _called(module: str, function: str, rest: list[str]) -> int:

@@ -117,7 +117,7 @@ def test_the_data_come_before_those_who_take_them(tmp_path, monkeypatch, capsys)
 def test_lost_data_are_made_again(tmp_path, monkeypatch, capsys):
     d = reduced(declared("longpo"))
     (tmp_path / "units").mkdir()
-    keys = ["longpo-0.0002-1", "longpo-0.0002-2", "longpo-hot-0.008-1"]
+    keys = ["longpo-0.0001-1", "longpo-0.0001-2", "longpo-1.3-0.0001-1", "longpo-hot-0.008-1"]
     for key in keys:
         (tmp_path / "units" / f"{key}.json").write_text("{}")
     (tmp_path / "data" / keys[1]).mkdir(parents=True)

@@ -1,11 +1,12 @@
-"""`windvane claim longpo`: LongPO's claims (arXiv 2502.13922) re-run small: three rounds over growing lengths in the embedded world.
+"""`windvane claim longpo` and `longpo-weight`: LongPO's claims (arXiv 2502.13922) re-run small: three rounds over growing lengths in the
+embedded world; first at the lam that was declared first, then at the paper's ratio of preference to NLL.
 
-In: longpo.toml, how many of its seeds, a folder. Out: DIR/claim.json and its drawings. Every unit (an arm with a seed) is kept as it is
-done; the same command goes on with what is there. First LongPO runs at each declared rate on the development seed; then every other arm
-does, on the data that LongPO made at the rate chosen there; then the fresh seeds: LongPO makes each seed's data and all other arms are
-trained on them (documents, questions and answers; a placebo's rejected answers are its own). A rate is chosen by the mean of long and
-short: right at the longest length trained on, and the mean of right at 128 tokens and of lists reversed. Theta alone has no rate; the
-arms with `times` run at so many times LongPO's.
+In: longpo.toml or longpo-weight.toml, how many of its seeds, a folder. Out: DIR/claim.json and its drawings. Every unit (an arm with a
+seed) is kept as it is done; the same command goes on with what is there. First LongPO runs at each declared rate on the development seed;
+then every other arm does, on the data that LongPO made at the rate chosen there; then the fresh seeds: LongPO makes each seed's data and
+all other arms are trained on them (documents, questions and answers; a placebo's rejected answers are its own). A rate is chosen by the
+mean of long and short: right at the longest length trained on, and the mean of right at 128 tokens and of lists reversed. Theta alone has
+no rate; the arms with `times` run at so many times LongPO's, those with `lam` weigh the preference so.
 
 The start is the one model that is shipped; a seed draws documents, questions, samples and what is held out.
 """
@@ -43,7 +44,10 @@ def work(unit: Unit, folder: Path) -> dict[str, Any]:
     s, data = unit.settings, folder.parents[1] / "data"
     source = None if s["data"] is None else data / s["data"]
     keep = data / unit.key if s["data"] is None and s["arm"] == SOURCE else None
-    return longpo_run.unit(decode(Size, s["size"]), s["arm"], s["lr"], s["seed"], folder, source, keep)
+    size = decode(Size, s["size"])
+    return longpo_run.unit(
+        longpo_run.settings(size, s["arm"], s["lr"], s["seed"], source, s.get("lam")), size, folder, keep
+    )
 
 
 def reduced(d: Declaration) -> Declaration:
@@ -65,15 +69,19 @@ def source_key(lr: float, seed: int) -> str:
 
 
 def unit_of(d: Declaration, arm: str, lr: float, seed: int, source: str | None) -> Unit:
-    """`source`: the unit whose data are taken; None for LongPO, which makes its own, and for theta alone, which needs none."""
-    taken = None if arm == SOURCE or d.arms[arm].settings["arm"] == "theta" else source
+    """`source`: the unit whose data are taken; None for LongPO, which makes its own, and for theta alone, which needs none. An arm's
+    `lam` is the preference's weight; without one it is the world's own."""
+    held = d.arms[arm].settings
+    taken = None if arm == SOURCE or held["arm"] == "theta" else source
     settings = {
         "size": d.parts["size"],
-        "arm": d.arms[arm].settings["arm"],
+        "arm": held["arm"],
         "lr": lr,
         "seed": seed,
         "data": taken,
     }
+    if "lam" in held:
+        settings["lam"] = held["lam"]
     return Unit(source_key(lr, seed) if arm == SOURCE else f"{arm}-{lr:g}-{seed}", settings)
 
 
@@ -125,9 +133,10 @@ def run_all(
     d: Declaration, seeds: tuple[int, ...], out: Path, workers: int, version: str
 ) -> tuple[Results, dict[str, dict[str, Any]], str]:
     """(every unit's result, each arm's rate and sweep, the development seed's data), in the order that data need."""
-    for kept in sorted((out / "units").glob(f"{SOURCE}-*.json")):
-        if kept.stem.split("-")[1][:1].isdigit() and not (out / "data" / kept.stem).exists():
-            kept.unlink()  # its data are gone: it is run again
+    makers = {source_key(lr, seed) for lr in d.learning_rates for seed in (d.development_seed, *d.seeds)}
+    for key in sorted(makers):
+        if not (out / "data" / key).exists():
+            (out / "units" / f"{key}.json").unlink(missing_ok=True)  # its data are gone: it is run again
 
     def run(units: Sequence[Unit]) -> Results:
         return run_units(units, work, out, workers, version) if units else {}
@@ -213,17 +222,26 @@ def run_claim(d: Declaration, seeds: tuple[int, ...], out: Path, workers: int, i
 
 def main(argv: Sequence[str]) -> int:
     """`windvane claim longpo [--seeds N] [--out DIR] [--workers 2] [--reduced]`."""
-    parser = Parser(prog="windvane claim longpo", description=__doc__)
+    return run_declared("longpo", argv)
+
+
+def weight(argv: Sequence[str]) -> int:
+    """`windvane claim longpo-weight`, likewise: the second declaration."""
+    return run_declared("longpo-weight", argv)
+
+
+def run_declared(name: str, argv: Sequence[str]) -> int:
+    parser = Parser(prog=f"windvane claim {name}", description=__doc__)
     parser.add_argument("--seeds", type=int, help="the first N of the declared fresh seeds; left out: all")
     parser.add_argument(
-        "--out", default="runs/claim-longpo", help="the folder; the same command goes on with what is there"
+        "--out", default=f"runs/claim-{name}", help="the folder; the same command goes on with what is there"
     )
     parser.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1), help="single-threaded processes")
     parser.add_argument("--reduced", action="store_true", help="a small size that decides nothing, to see that it runs")
     given = parser.parse_args(list(argv))
     if given.workers < 1:
         raise UserError(f"--workers: {given.workers}; must be at least 1")
-    d = reduced(declared("longpo")) if given.reduced else declared("longpo")
+    d = reduced(declared(name)) if given.reduced else declared(name)
     claim = run_claim(d, take_seeds(d, given.seeds), Path(given.out), given.workers, given.reduced)
     print(told(claim))
     print(f"\n{Path(given.out) / 'claim.json'}")

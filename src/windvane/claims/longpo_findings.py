@@ -18,6 +18,7 @@ from windvane.world import facts
 
 MARGIN = 0.05  # share of the short skills that may be lost and still be called kept
 NATS_MARGIN = 0.02  # nats a token of short documents, likewise
+WEIGHTS = ("longpo-1.3", "longpo-0.1")  # arms of LongPO's loss with another lam
 FORGOTTEN = 0.1  # share of the short skills: a loss that two seeds can show
 
 Runs = dict[str, list[dict[str, Any]]]
@@ -45,7 +46,14 @@ def findings(runs: Runs, figures: dict[str, Any]) -> list[Finding]:
             gaps = [a["end"]["right"][-1] - b["end"]["right"][-1] for a, b in zip(ours, runs[other])]
             words = f"At {lengths[-1]} tokens, never trained on, LongPO's right answers are above {other}'s"
             found.append(_gap(words, gaps, f"LongPO - {other}"))
-    return [*found, *_kept(runs, figures), *_matched(runs), *_rate(runs, figures), *_data(figures)]
+    return [
+        *found,
+        *_kept(runs, figures),
+        *_matched(runs),
+        *_rate(runs, figures),
+        *_weight(runs, figures),
+        *_data(figures),
+    ]
 
 
 def _gap(statement: str, values: Sequence[float], name: str) -> Finding:
@@ -100,7 +108,7 @@ def best_within(points: Sequence[Point], level: float) -> Point:
 def _matched(runs: Runs) -> list[Finding]:
     found = []
     words = {"long": "is right more often at the longest trained length", "short": "keeps more of the short skills"}
-    for other in ("sft", "dpo", "sft-full", "dpo-nll", "placebo"):
+    for other in ("sft", "dpo", "sft-full", "dpo-nll", "placebo", *WEIGHTS):
         if other in runs:
             read = [matched(a["points"], b["points"]) for a, b in zip(runs["longpo"], runs[other])]
             level = float(np.mean([r[0] for r in read]))
@@ -124,6 +132,25 @@ def _rate(runs: Runs, figures: dict[str, Any]) -> list[Finding]:
                     "start - end " + ", ".join(f"{v:.3f}" for v in lost),
                 )
             )
+    return found
+
+
+def _weight(runs: Runs, figures: dict[str, Any]) -> list[Finding]:
+    """Where the preference's weight is what varies: against the other weights, and in what was seen to set LongPO apart before it was
+    declared, drift and held-out text beside SFT and DPO."""
+    others = [arm for arm in WEIGHTS if arm in runs]
+    if not others:
+        return []
+    at, ours, found = figures["lengths"].index(figures["target"]), runs["longpo"], []
+    for other in others:
+        gaps = [a["end"]["right"][at] - b["end"]["right"][at] for a, b in zip(ours, runs[other])]
+        words = f"LongPO's right answers at the longest trained length are above {other}'s"
+        found.append(_gap(words, gaps, f"LongPO - {other}"))
+    for key, words in (("nats", "has fewer held-out nats a token"), ("kl", "drifts less from the start (KL, nats)")):
+        for other in ("sft", "dpo", *others):
+            if other in runs:
+                gaps = [b["end"][key] - a["end"][key] for a, b in zip(ours, runs[other])]
+                found.append(_gap(f"At its end LongPO {words} than {other}", gaps, f"{other} - LongPO"))
     return found
 
 

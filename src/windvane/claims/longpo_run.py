@@ -48,8 +48,9 @@ class Watched(RunFolder):
             self.seen(done, total)
 
 
-def settings(size: Size, arm: str, lr: float, seed: int, data: Path | None) -> LongPO:
-    """The embedded world's settings at this size. `data`: the run whose documents, questions and answers are taken."""
+def settings(size: Size, arm: str, lr: float, seed: int, data: Path | None, lam: float | None = None) -> LongPO:
+    """The embedded world's settings at this size. `data`: the run whose documents, questions and answers are taken; `lam`: the
+    preference's weight, left out the world's own."""
     world = world_recipe()
     return replace(
         world,
@@ -57,6 +58,7 @@ def settings(size: Size, arm: str, lr: float, seed: int, data: Path | None) -> L
         lengths=size.lengths,
         theta=size.theta,
         arm=arm,  # type: ignore[arg-type]  # LongPO checks it
+        lam=world.lam if lam is None else lam,
         data=None if data is None else str(data),
         chunks=replace(world.chunks, per_round=size.documents),
         train=replace(world.train, lr=lr, epochs=size.epochs),
@@ -65,14 +67,12 @@ def settings(size: Size, arm: str, lr: float, seed: int, data: Path | None) -> L
     )
 
 
-def unit(
-    size: Size, arm: str, lr: float, seed: int, folder: Path, data: Path | None, keep: Path | None
-) -> dict[str, Any]:
-    """Run and measure. `keep`: where the run's data go for the other arms. A unit that was killed begins anew: its points were not kept."""
+def unit(made: LongPO, size: Size, folder: Path, keep: Path | None) -> dict[str, Any]:
+    """Run and measure what `settings` made. `keep`: where the run's data go for the other arms. A unit that was killed begins anew: its
+    points were not kept."""
     run = folder / "run"
     shutil.rmtree(run, ignore_errors=True)
-    made = settings(size, arm, lr, seed, data)
-    probe = Probe(size.sizes, made.targets[-1], seed)
+    probe = Probe(size.sizes, made.targets[-1], made.seed)
     result: dict[str, Any] = {"points": []}
     if keep is not None:
         result["start"] = probe.whole(probe.start.model)
@@ -90,7 +90,7 @@ def unit(
         with flow:
             _rounds(flow, made, place, probe, result)
             result["end"] = probe.whole(flow.policies.of(made.rounds, made.rounds).model())
-    if arm != "theta":
+    if made.arm != "theta":
         result["data"] = data_of(run, made.rounds)
     if keep is not None:
         keep_data(run, keep, made.rounds)

@@ -21,6 +21,7 @@ SECTIONS = {  # a claim's own part of the page
     "rubric-sppo": "windvane.claims.rubric_section:section",
     "sppo": "windvane.claims.sppo_section:section",
     "longpo": "windvane.claims.longpo_section:section",
+    "longpo-weight": "windvane.claims.longpo_section:section",
     "evalyaks": "windvane.claims.evalyaks_section:section",
 }
 

@@ -19,6 +19,7 @@ FIGURES = {  # a claim's own panels: {name: (title, panels)}
     "rubric-sppo": "windvane.claims.rubric_section:panels",
     "sppo": "windvane.claims.sppo_figures:panels",
     "longpo": "windvane.claims.longpo_figures:panels",
+    "longpo-weight": "windvane.claims.longpo_figures:panels",
     "evalyaks": "windvane.claims.evalyaks_section:panels",
 }
 WIDTH, PANEL, HEIGHT, LEFT, TOP = 900, 300, 232, 46, 34
