@@ -32,6 +32,7 @@ T = TypeVar("T")
 LISTENERS: list[
     Callable[[str, dict[str, Any]], None]
 ] = []  # called with each event of log.jsonl, as a tracker is (--track)
+OPENED: list[Path] = []  # run folders and journals of this process: what an interrupted command goes on from
 NOT_LISTED = frozenset({"manifest.json", "run.lock", "status.json", "timings.jsonl", "log.jsonl"})
 
 
@@ -65,7 +66,7 @@ def write_atomic(path: Path, text: str) -> None:
             handle.write(text)
             handle.flush()
             os.fsync(handle.fileno())
-    except OSError:
+    except BaseException:  # a full disk, Ctrl-C
         aside.unlink(missing_ok=True)
         raise
     aside.replace(path)
@@ -87,6 +88,16 @@ def publish_folder(aside: Path, final: Path) -> None:
     else:
         aside.rename(final)
     fsync_folder(final.parent)
+
+
+@contextlib.contextmanager
+def published(final: Path) -> Iterator[Path]:
+    """An empty folder to be filled; when the block ends it takes the place of `final` by one rename. What a kill left there goes."""
+    aside = final.with_name(final.name + ".tmp")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    yield aside
+    publish_folder(aside, final)
 
 
 def read_jsonl(path: Path) -> Iterator[tuple[int, Any]]:
@@ -122,6 +133,7 @@ class Journal:
         self.path = final.with_suffix(".journal")
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.done: set[str] = set()
+        OPENED.append(self.path)
         good = 0
         if self.path.exists():
             data = self.path.read_bytes()
@@ -189,6 +201,7 @@ class RunFolder:
             ) from None
         except OSError as error:
             raise UserError(f"{self.path}: cannot write there ({error.strerror}); choose another --out") from None
+        OPENED.append(self.path)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -224,6 +237,12 @@ class RunFolder:
         self._append("log.jsonl", {"time": time.time(), "text": text, **fields})
         for listener in LISTENERS:
             listener(text, fields)
+
+    def tell(self, text: str, quiet: bool = False) -> None:
+        """A line that the user should see: in log.jsonl, and on standard error unless `quiet`."""
+        self.log(text)
+        if not quiet:
+            print(f"windvane: {text}", file=sys.stderr)
 
     def _append(self, name: str, record: dict[str, Any]) -> None:
         with named(self.path / name), (self.path / name).open("a", encoding="utf-8") as handle:

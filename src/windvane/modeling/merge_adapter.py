@@ -11,7 +11,6 @@ rounded once. Before anything is published the merged model's log-probs on a pro
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,7 +23,7 @@ from windvane.errors import UserError
 from windvane.modeling.load import DTYPES, load_model, load_tokenizer, save_plain
 from windvane.modeling.lora import merge
 from windvane.modeling.push import check_push, push
-from windvane.store import publish_folder
+from windvane.store import published
 
 TOLERANCE = 1e-3  # nats, in float32: between adapter beside weights and adapter in weights
 PROBE = 64  # tokens
@@ -50,10 +49,8 @@ def merge_adapter(
         )
     model.to({**DTYPES, "float16": torch.float16}[dtype])
     rounded = (merged - _probe(model)).abs().max().item()
-    aside = out.with_name(out.name + ".tmp")
-    shutil.rmtree(aside, ignore_errors=True)
-    save_plain(model, tokenizer, aside, max_shard_size)
-    publish_folder(aside, out)
+    with published(out) as aside:
+        save_plain(model, tokenizer, aside, max_shard_size)
     return {"model": spec, "out": str(out), "adapter": adapted, "dtype": dtype, "gap": gap, "rounding": rounded}
 
 

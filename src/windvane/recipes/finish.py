@@ -8,17 +8,16 @@ from __future__ import annotations
 import contextlib
 import importlib
 import json
-import os
-import shutil
 from pathlib import Path
 from typing import Any
 
 from windvane.data.card import model_card
 from windvane.evaluate.winrate import summarise
 from windvane.recipes.portions import sources
+from windvane.recipes.publish import publish_model
 from windvane.records import Group
 from windvane.report.page import write_report
-from windvane.store import RunFolder, publish_folder, read_jsonl, read_records, write_atomic
+from windvane.store import RunFolder, read_jsonl, read_records, write_atomic
 
 
 def finish(run: RunFolder, settings: Any) -> None:
@@ -27,7 +26,7 @@ def finish(run: RunFolder, settings: Any) -> None:
         run.status("report", 0, 1)
         write_atomic(run / "summary.json", json.dumps(summary(run, settings), indent=1, allow_nan=False) + "\n")
         write_report(run.path)
-        publish_model(run, settings.iterations)
+        publish_model(run / f"iter-{settings.iterations}" / "model", run / "model", model_card(run.path))
         run.write_manifest()
     run.status("done", 1, 1)
     print(table(run))
@@ -100,32 +99,6 @@ def iteration(run: RunFolder, t: int, seed: int, keep: str, judged: bool) -> dic
         "cyclic_triples": sum(g.cyclic_triples for g in groups),
         "triples": sum(g.triples for g in groups),
     }
-
-
-def publish_model(run: RunFolder, iterations: int, card: str | None = None) -> None:
-    """RUN/model: the last iteration's files (linked where the file system can) and a model card (None: that of a self-play run)."""
-    source, aside = run / f"iter-{iterations}" / "model", run / "model.tmp"
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir()
-    for file in sorted(source.iterdir()):
-        if file.name == "adapter_config.json":
-            (aside / file.name).write_text(moved_adapter(file, run / "model"), encoding="utf-8")
-            continue
-        try:
-            os.link(file, aside / file.name)
-        except OSError:
-            shutil.copyfile(file, aside / file.name)
-    (aside / "README.md").write_text(card or model_card(run.path), encoding="utf-8")
-    publish_folder(aside, run / "model")
-
-
-def moved_adapter(config: Path, folder: Path) -> str:
-    """An adapter's config for another folder: a base named relatively is named from there."""
-    held = json.loads(config.read_text(encoding="utf-8"))
-    base = config.parent / held["base_model_name_or_path"]
-    if base.is_dir():
-        held["base_model_name_or_path"] = Path(os.path.relpath(base.resolve(), folder.resolve())).as_posix()
-    return json.dumps(held, indent=2, sort_keys=True) + "\n"
 
 
 def whole_lines(path: Path) -> list[Any]:

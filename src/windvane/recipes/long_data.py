@@ -6,15 +6,13 @@ set alike; a placebo's rejected answers are its own, so they are neither taken n
 
 from __future__ import annotations
 
-import contextlib
-import os
-import shutil
 import tomllib
 from pathlib import Path
 from typing import Any
 
 from windvane.errors import UserError
 from windvane.recipes.long_settings import LongPO
+from windvane.recipes.publish import link_file
 from windvane.settings import differences, to_toml
 from windvane.store import RunFolder
 
@@ -60,17 +58,3 @@ def take_data(run: RunFolder, s: LongPO, source: Path) -> None:
 
 def _of(table: dict[str, Any]) -> dict[str, Any]:
     return {k: table.get(k) for k in MADE_BY}
-
-
-def link_file(source: Path, target: Path) -> None:
-    """The same bytes under another name; a copy where that cannot be."""
-    if target.exists():
-        return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    aside = target.with_name(f"{target.name}.tmp")
-    aside.unlink(missing_ok=True)
-    with contextlib.suppress(OSError):
-        os.link(source, aside)
-    if not aside.exists():
-        shutil.copyfile(source, aside)
-    aside.replace(target)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -21,7 +20,7 @@ from windvane.recipes.long_settings import LongPO
 from windvane.recipes.long_turns import Turns
 from windvane.records import Response
 from windvane.report.page import write_report
-from windvane.store import RunFolder, publish_folder, read_jsonl, read_records, write_atomic
+from windvane.store import RunFolder, published, read_jsonl, read_records, write_atomic
 
 
 def finish(run: RunFolder, s: LongPO, final_model: Callable[[Path], None]) -> None:
@@ -31,13 +30,10 @@ def finish(run: RunFolder, s: LongPO, final_model: Callable[[Path], None]) -> No
         found = summary(run, s)
         write_atomic(run / "summary.json", json.dumps(found, indent=1, allow_nan=False) + "\n")
         write_report(run.path)
-        aside = run / "model.tmp"
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir()
-        final_model(aside)
-        (aside / "README.md").unlink(missing_ok=True)
-        (aside / "README.md").write_text(card(found), encoding="utf-8")
-        publish_folder(aside, run / "model")
+        with published(run / "model") as aside:
+            final_model(aside)
+            (aside / "README.md").unlink(missing_ok=True)
+            (aside / "README.md").write_text(card(found), encoding="utf-8")
         run.write_manifest()
     run.status("done", 1, 1)
     print(table(json.loads((run / "summary.json").read_text(encoding="utf-8"))))

@@ -6,7 +6,6 @@ kl-start, train, model, kl, retention. Policies are read back from disk, one in 
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,11 +18,10 @@ from windvane.errors import UserError
 from windvane.modeling.decode import plain_model
 from windvane.modeling.load import save_model
 from windvane.prompts.chat import check_template
-from windvane.recipes.flow import mend
 from windvane.recipes.long_answers import CHOSEN, REJECTED, Prompts, run_long_answers, run_short_answers
 from windvane.recipes.long_arms import ARMS, objective_of, preference_weight
 from windvane.recipes.long_cost import estimate, measure_rate, shape_of
-from windvane.recipes.long_data import link_file, take_data
+from windvane.recipes.long_data import take_data
 from windvane.recipes.long_decode import TrunkReader
 from windvane.recipes.long_documents import (
     Cut,
@@ -42,11 +40,13 @@ from windvane.recipes.long_questions import Question, grounding_of, run_question
 from windvane.recipes.long_retention import run_retention
 from windvane.recipes.long_settings import LongPO
 from windvane.recipes.long_turns import DocumentExamples, Turns, TurnsOf, example_of, on_the_long_input, run_turns
+from windvane.recipes.publish import link_file
+from windvane.recipes.start import mend
 from windvane.records import Reference, Response, seed_of
 from windvane.runners.here import HereRunner
 from windvane.schema import encode
 from windvane.settings import settle, to_toml
-from windvane.store import RunFolder, publish_folder, read_records
+from windvane.store import RunFolder, published, read_records
 from windvane.train.batches import Example, micro_batches, set_aside, with_reference
 from windvane.train.documents import short_contexts
 from windvane.train.reference import reference_logps
@@ -256,12 +256,10 @@ class LongFlow:
 
     def _publish_untrained(self, t: int) -> None:
         """Theta raised and nothing else."""
-        policy, aside = self.policies.long(t), self.folder / f"iter-{t}" / "model.tmp"
+        policy = self.policies.long(t)
         self.folder.status(f"iter-{t}/train", 0, 1)
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir(parents=True)
-        save_model(policy.model(), policy.tokenizer, aside, self.s.model)
-        publish_folder(aside, self.folder / f"iter-{t}" / "model")
+        with published(self.folder / f"iter-{t}" / "model") as aside:
+            save_model(policy.model(), policy.tokenizer, aside, self.s.model)
 
     def measure(self, t: int) -> None:
         """KL(pi(.|document) || pi_S(.|chunk)) before and after the round, on held-out documents where there are any."""

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from windvane.evaluate.score_interval import wilson
-from windvane.recipes.finish import publish_model
 from windvane.recipes.own_card import own_card
+from windvane.recipes.publish import publish_model
 from windvane.report.page import write_report
 from windvane.store import RunFolder, read_jsonl, write_atomic
 
@@ -36,7 +36,7 @@ def finish_own(run: RunFolder, settings: Any) -> None:
             run / "summary.json", json.dumps(own_summary(run.path, settings), indent=1, allow_nan=False) + "\n"
         )
         write_report(run.path)
-        publish_model(run, 1, own_card(run.path))
+        publish_model(run / "iter-1" / "model", run / "model", own_card(run.path))
         run.write_manifest()
     run.status("done", 1, 1)
     print(told(json.loads((run / "summary.json").read_text(encoding="utf-8"))))

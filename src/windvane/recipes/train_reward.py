@@ -30,7 +30,7 @@ from windvane.prompts.system_role import system_mode
 from windvane.recipes.launch import launch
 from windvane.schema import dumps
 from windvane.settings import settle
-from windvane.store import RunFolder, file_sha256, publish_folder, write_atomic
+from windvane.store import RunFolder, file_sha256, published, write_atomic
 from windvane.train.preference_batches import PreferenceExample, hold_out, mixed, preference_example
 from windvane.train.preference_loop import PreferenceTrain, PreferenceTrainer
 
@@ -134,12 +134,10 @@ def _train(s: TrainReward, folder: RunFolder, sources: list[list[PreferencePair]
         **({"notes": [note]} if note else {}),
         "tokens": {"trees": sum(e.tokens for e in found), "rows": sum(_row_tokens(e) for e in found)},
     }
-    aside = folder / "model.tmp"
-    shutil.rmtree(aside, ignore_errors=True)
     if s.train.precision == "bfloat16" and not s.train.lora_rank:
         model.to(torch.bfloat16)
-    save_preference_model(model, tokenizer, aside, s.model)
-    publish_folder(aside, folder / "model")
+    with published(folder / "model") as aside:
+        save_preference_model(model, tokenizer, aside, s.model)
     write_atomic(folder / "summary.json", json.dumps(summary, indent=1, allow_nan=False) + "\n")
     folder.timing("train", time.perf_counter() - start, time.process_time() - cpu, len(metrics))
 

@@ -7,16 +7,14 @@ alone.
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from pathlib import Path
 from typing import Any
 
-from windvane.recipes.finish import moved_adapter
+from windvane.recipes.publish import publish_model
 from windvane.recipes.value_best_of import BEST, counts
 from windvane.recipes.value_training import Name, TrainJanus, start_of
 from windvane.report.page import write_report
-from windvane.store import RunFolder, publish_folder, read_jsonl, write_atomic
+from windvane.store import RunFolder, read_jsonl, write_atomic
 
 REWARDS = ("reward", "reward-general")
 
@@ -77,17 +75,6 @@ def _best_of(run: RunFolder, s: TrainJanus) -> dict[str, Any]:
 
 def _publish(run: RunFolder, name: Name, figures: dict[str, Any], s: TrainJanus) -> None:
     """RUN/model: the last model that answers, linked where the file system can."""
-    source, aside = run / name / "model", run / "model.tmp"
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir()
-    for file in sorted(source.iterdir()):
-        if file.name == "adapter_config.json":
-            (aside / file.name).write_text(moved_adapter(file, run / "model"), encoding="utf-8")
-            continue
-        try:
-            os.link(file, aside / file.name)
-        except OSError:
-            shutil.copyfile(file, aside / file.name)
     lines = [f"- {key.replace('_', ' ')}: {value}" for key, value in figures.items() if value is not None]
     base = "an embedded toy model" if s.model.startswith("world:") else f"`{Path(s.model).name}`"
     text = (
@@ -95,8 +82,7 @@ def _publish(run: RunFolder, name: Name, figures: dict[str, Any], s: TrainJanus)
         "takes a person's values in the system message. Measured in training; losses in nats, held out on the collection's test "
         "instructions:\n\n" + "\n".join(lines) + "\n"
     )
-    (aside / "README.md").write_text(text, encoding="utf-8")
-    publish_folder(aside, run / "model")
+    publish_model(run / name / "model", run / "model", text)
 
 
 def table(summary: dict[str, Any], folder: Path) -> str:

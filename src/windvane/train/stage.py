@@ -18,7 +18,7 @@ from windvane.modeling.load import save_model
 from windvane.modeling.logprobs import Scorer
 from windvane.objectives.batch import Objective
 from windvane.schema import dumps
-from windvane.store import RunFolder, publish_folder, write_atomic
+from windvane.store import RunFolder, published, write_atomic
 from windvane.train.batches import Example
 from windvane.train.distributed import ALONE, Ranks
 from windvane.train.loop import Train, Trainer
@@ -62,12 +62,11 @@ def run_train(
     finally:
         bar.close()
     write_atomic(folder / "metrics.jsonl", "".join(dumps(row) + "\n" for row in metrics))
-    model, aside = scorer.model, run / iteration / "model.tmp"
-    shutil.rmtree(aside, ignore_errors=True)
+    model = scorer.model
     if settings.precision == "bfloat16" and not settings.lora_rank:
         model.to(torch.bfloat16)
-    save_model(model, tokenizer, aside, base_spec)
-    publish_folder(aside, run / iteration / "model")
+    with published(run / iteration / "model") as aside:
+        save_model(model, tokenizer, aside, base_spec)
     run.timing(stage, time.perf_counter() - start, time.process_time() - cpu, len(metrics))
 
 
