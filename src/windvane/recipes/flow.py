@@ -5,7 +5,6 @@ In: a recipe's settings. Out: the run folder of design.md section 2. A recipe ca
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from functools import cached_property
 from itertools import combinations
@@ -41,7 +40,7 @@ from windvane.recipes.judges import (
 from windvane.recipes.policy import Policy
 from windvane.recipes.portions import Pool, portions, read_pool
 from windvane.recipes.run_cost import estimate
-from windvane.recipes.start import begin, mend
+from windvane.recipes.start import begin, mend, opening
 from windvane.recipes.targets import at_equal_eta, retarget, slow_iteration
 from windvane.records import Group, Prompt, Reference, Response, Verdict, by_prompt, seed_of
 from windvane.runners.here import HereRunner
@@ -76,8 +75,7 @@ class Flow:
         self.account: Account | None = None
 
     def __enter__(self) -> Flow:
-        self.folder.__enter__()
-        try:
+        with opening(self.folder):
             begin(self.folder, self.s)
             mend(self.folder)
             torch.set_num_threads(self.s.threads)
@@ -85,9 +83,6 @@ class Flow:
                 _ = self.pool  # prompts and judges that cannot be had are found out now, not after hours of sampling
             if not self.folder.finished("manifest.json"):
                 self.account = one_budget([*self.judges.values(), self.sampler])
-        except BaseException:
-            self.folder.__exit__()
-            raise
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -120,9 +115,7 @@ class Flow:
 
     def tell(self, text: str) -> None:
         """A line that the user should see, on standard error and in log.jsonl."""
-        self.folder.log(text)
-        if not self.quiet:
-            print(f"windvane: {text}", file=sys.stderr)
+        self.folder.tell(text, self.quiet)
 
     def prompts(self, t: int) -> list[Prompt]:
         return read_records(self.folder / f"iter-{t}/prompts.jsonl", Prompt)
@@ -130,9 +123,7 @@ class Flow:
     def tell_costs(self, stage: str, found: Estimate | None) -> None:
         """What a server is going to be asked for: said however quiet the run is."""
         if found is not None:
-            text = f"{stage}: {found.told(self.s.server)}"
-            self.folder.log(text)
-            print(f"windvane: {text}", file=sys.stderr)
+            self.folder.tell(f"{stage}: {found.told(self.s.server)}")
 
     def _divided(self) -> bool:
         names = [f"iter-{t}/prompts.jsonl" for t in range(1, self.s.iterations + 1)]
@@ -157,9 +148,7 @@ class Flow:
             self.tell(estimate(self.policy(0).model(training=False), parts, held, s, self.objective, self.folder.path))
             found = outlook(s, self.judges, [p for part in parts for p in part], held)
             if found:
-                text = told(found, s.server)
-                self.folder.log(text)
-                print(f"windvane: {text}", file=sys.stderr)
+                self.folder.tell(told(found, s.server))
 
     def _write_prompts(self, name: str, part: list[Prompt], source: str, max_new_tokens: int) -> None:
         policy = self.policy(0)

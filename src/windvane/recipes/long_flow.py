@@ -6,7 +6,6 @@ kl-start, train, model, kl, retention. Policies are read back from disk, one in 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -41,7 +40,7 @@ from windvane.recipes.long_retention import run_retention
 from windvane.recipes.long_settings import LongPO
 from windvane.recipes.long_turns import DocumentExamples, Turns, TurnsOf, example_of, on_the_long_input, run_turns
 from windvane.recipes.publish import link_file
-from windvane.recipes.start import mend
+from windvane.recipes.start import mend, opening
 from windvane.records import Reference, Response, seed_of
 from windvane.runners.here import HereRunner
 from windvane.schema import encode
@@ -70,8 +69,7 @@ class LongFlow:
         self._prompts: tuple[int, Prompts] | None = None
 
     def __enter__(self) -> LongFlow:
-        self.folder.__enter__()
-        try:
+        with opening(self.folder):
             recipe = self.folder / "recipe.toml"
             made = any(self.folder.finished(name) for name in ("documents.jsonl", "iter-1/model"))
             if not made and recipe.exists() and recipe.read_text(encoding="utf-8") != to_toml(self.s):
@@ -82,9 +80,6 @@ class LongFlow:
             torch.set_num_threads(self.s.threads or torch.get_num_threads())
             if self.s.data is not None and not self.folder.finished("manifest.json"):
                 take_data(self.folder, self.s, Path(self.s.data))
-        except BaseException:
-            self.folder.__exit__()
-            raise
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -92,9 +87,7 @@ class LongFlow:
 
     def tell(self, text: str) -> None:
         """A line that the user should see, on standard error and in log.jsonl."""
-        self.folder.log(text)
-        if not self.quiet:
-            print(f"windvane: {text}", file=sys.stderr)
+        self.folder.tell(text, self.quiet)
 
     # Files of a round
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import shutil
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -29,7 +28,7 @@ from windvane.recipes.own_rows import Made
 from windvane.recipes.own_source import Source, source_files
 from windvane.recipes.policy import Policy
 from windvane.recipes.run_cost import training_estimate
-from windvane.recipes.start import mend
+from windvane.recipes.start import mend, opening
 from windvane.records import Group, Prompt, Reference, Response, seed_of
 from windvane.runners.here import HereRunner
 from windvane.schema import dumps
@@ -67,8 +66,7 @@ class OwnFlow:
         self.folder = RunFolder(out)
 
     def __enter__(self) -> OwnFlow:
-        self.folder.__enter__()
-        try:
+        with opening(self.folder):
             if not self.folder.finished("iter-1/held_out.jsonl"):  # nothing was made yet: a failed start binds nobody
                 for name in ("recipe.toml", "data.toml"):
                     (self.folder / name).unlink(missing_ok=True)
@@ -76,9 +74,6 @@ class OwnFlow:
             settle(self.folder / "data.toml", Source(source_files(self.s.data)))
             mend(self.folder)
             torch.set_num_threads(self.s.threads or torch.get_num_threads())
-        except BaseException:
-            self.folder.__exit__()
-            raise
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -93,9 +88,7 @@ class OwnFlow:
 
     def tell(self, text: str) -> None:
         """A line that the user should see, on standard error and in log.jsonl."""
-        self.folder.log(text)
-        if not self.quiet:
-            print(f"windvane: {text}", file=sys.stderr)
+        self.folder.tell(text, self.quiet)
 
     def rows(self) -> None:
         """The data, rendered through the template, the refused with their reasons, some prompts held out."""

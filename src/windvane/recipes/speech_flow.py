@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sys
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
@@ -31,7 +30,7 @@ from windvane.recipes.run_cost import training_estimate
 from windvane.recipes.speech_finish import finish, measure
 from windvane.recipes.speech_items import HELD, TEST, TRAIN, Item, split_transcripts
 from windvane.recipes.speech_levels import answer_levels, level_items
-from windvane.recipes.start import mend
+from windvane.recipes.start import mend, opening
 from windvane.records import content_id, seed_of
 from windvane.runners.here import HereRunner
 from windvane.schema import dumps, encode
@@ -56,16 +55,12 @@ class SpeechFlow:
         self.runner = HereRunner(self.folder, quiet)
 
     def __enter__(self) -> SpeechFlow:
-        self.folder.__enter__()
-        try:
+        with opening(self.folder):
             if not self.folder.finished("items.jsonl"):  # nothing was made yet: a failed start binds nobody
                 (self.folder / "recipe.toml").unlink(missing_ok=True)
             settle(self.folder / "recipe.toml", self.s)
             mend(self.folder)
             torch.set_num_threads(self.s.threads)
-        except BaseException:
-            self.folder.__exit__()
-            raise
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -130,9 +125,7 @@ class SpeechFlow:
             )
             if here().lead:
                 told = training_estimate(scorer.model, found, self.s.train, self.objective, self.folder.path)
-                self.folder.log(f"{stage}: {told}")
-                if not self.quiet:
-                    print(f"windvane: {stage}: {told}", file=sys.stderr)
+                self.folder.tell(f"{stage}: {told}", self.quiet)
             seed = seed_of(self.s.seed, "train", name)
             run_train(
                 self.folder, stage, scorer, policy.tokenizer, self.objective, self.s.train, found, held, seed, self.s.model,

@@ -6,14 +6,27 @@ changes no row, and a spent budget is meant to be raised; every other setting mu
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from windvane.settings import differences, settle, to_toml
 from windvane.store import RunFolder, write_atomic
+
+
+@contextlib.contextmanager
+def opening(run: RunFolder) -> Iterator[None]:
+    """The folder is locked and stays so after the block; where the block fails it is let go."""
+    run.__enter__()
+    try:
+        yield
+    except BaseException:
+        run.__exit__()
+        raise
 
 
 def begin(run: RunFolder, settings: Any) -> None:

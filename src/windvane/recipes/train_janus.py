@@ -174,9 +174,7 @@ class Training:
         return with_reference(found, cached), with_reference(held, cached)
 
     def _tell(self, text: str) -> None:
-        self.folder.log(text)
-        if not self.quiet:
-            print(f"windvane: {text}", file=sys.stderr)
+        self.folder.tell(text, self.quiet)
 
     def _note(self, name: Name, sharing: Sharing) -> None:
         """NAME/shared.json, and the rows that were left out."""
