@@ -7,7 +7,8 @@ import pytest
 from tests.recipes.own_data import WORDS, chats, pairs, write
 from tests.tiny import TEMPLATE, byte_tokenizer, folder
 from windvane.data.known_tests import _read as read_set
-from windvane.data.known_tests import known_sets, lines, overlap
+from windvane.data.known_tests import known_sets, lines, overlap, overlaps
+from windvane.data.known_tests_write import prompts_of, written
 from windvane.errors import UserError
 from windvane.recipes.own_inspect import main
 
@@ -144,12 +145,51 @@ def test_alpaca_evals_prompts(tmp_path, capsys):
     data = write(
         tmp_path / "p.jsonl", [{"prompt": prompt, "response": "x"}, {"prompt": "What is rain?", "response": "x"}]
     )
-    (found,) = told(capsys, data)["test_prompts"]
+    found, *others = told(capsys, data)["test_prompts"]
     assert (found["set"], found["rows"], found["places"]) == (
         "AlpacaEval",
         1,
         [{"place": f"{data}: row 1", "test_row": 1}],
     )
+    assert [one["rows"] for one in others] == [0, 0, 0, 0]
+
+
+def test_the_other_sets_are_whole_and_tell_what_they_hold():
+    """A prompt of each, in other capitals and marks and inside another text; the sets' sizes are the published ones."""
+    sets = {t.name: t for t in known_sets()}
+    sizes = {
+        "AlpacaEval": 805,
+        "Arena-Hard v2.0": 750,
+        "HumanEval": 164,
+        "IFEval": 541,
+        "MT-Bench": 160,
+    }  # 80 of two turns
+    assert {name: t.prompts for name, t in sets.items()} == sizes
+    travel = (
+        "Compose an engaging travel blog post about a recent trip to Hawaii, "
+        "highlighting cultural experiences and must-see attractions."
+    )
+    assert overlap(f"Now: {travel.upper()} Thank you!", sets["MT-Bench"]) == 1
+    assert overlap("Rewrite your previous response. Start every sentence with the letter A.", sets["MT-Bench"]) == 2
+    article = "https://en.wikipedia.org/wiki/Raymond_III,_Count_of_Tripoli"
+    assert overlap(f'Write a 300+ word summary of the wikipedia page "{article}".', sets["IFEval"]) == 1
+    head = "from typing import List def has_close_elements(numbers: List[float], threshold: float) -> bool: Check if"
+    assert overlap(head, sets["HumanEval"]) == 1
+    form = "Your answer must contain a title, wrapped in double angular brackets, i.e. <<title>>."
+    assert overlap(form, sets["IFEval"]) is None, "what several prompts share tells none of them"
+    both = [sets["MT-Bench"], sets["AlpacaEval"]]
+    assert overlaps(travel, both) == [overlap(travel, one) for one in both]
+
+
+def test_a_sets_file_is_written_from_its_source(tmp_path):
+    source = write(
+        tmp_path / "q.jsonl", [{"turns": ["Tell me of the grey sea tonight.", "Shorter?"]}, {"turns": ["Why?"]}]
+    )
+    text = written(source, "turns", "Mine", "by me")
+    assert text.startswith("# Mine: fingerprints of 3 prompts, by me; source SHA-256 ") and "grey" not in text
+    assert [overlap(p, read_set(text)) for p in ("shorter", "WHY", "Oh, tell me of the grey sea tonight!")] == [2, 3, 1]
+    with pytest.raises(UserError, match=r"row 2: field 'turns' is no text"):
+        prompts_of(write(tmp_path / "r.jsonl", [{"turns": ["a"]}, {"turns": []}]), "turns")
 
 
 def test_against_a_test_set_at_hand(tmp_path, capsys):

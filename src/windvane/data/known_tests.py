@@ -1,15 +1,18 @@
 """Does a text hold a prompt of a published test set? By fingerprints: no text of a test set is shipped.
 
-In: texts. Out: for each the test prompt that it is, or that it holds, or None. A set is a file of known_tests/: a line a prompt, its row
-and truncated SHA-256s: of the whole prompt, and of runs of words in it (the first, the middle and the last run of 13 words, or of all
-words where there are 6 to 12). Words are compared in lower case without punctuation, as `leakage` does, which is for test sets at hand:
-it finds any run of 13 words, this one a whole prompt wherever it stands, and of a cut one what still holds a fingerprinted run.
+In: texts. Out: for each the test prompt that it is, or that it holds, or None. A set is a file of known_tests/, written by
+`known_tests_write`: a line a prompt, its row and truncated SHA-256s: of the whole prompt, and of runs of words in it (the first, the
+middle and the last run of 13 words, or of all words where there are 6 to 12). A run that stands in several prompts of a set is their
+common form ("Your answer must contain a title, wrapped in ..."), tells no prompt, and is left out. Words are compared in lower case
+without punctuation, as `leakage` does, which is for test sets at hand: it finds any run of 13 words, this one a whole prompt wherever
+it stands, and of a cut one what still holds a fingerprinted run.
 """
 
 from __future__ import annotations
 
 import hashlib
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -18,6 +21,7 @@ from importlib.resources import files
 from windvane.prompts.values import plain
 
 RUN, SHORTEST = 13, 6  # words
+BLANK = ord(" ")
 DIGITS = 16  # hexadecimal: 64 bits, so that a million texts meet one by chance with probability 1e-8
 
 
@@ -49,9 +53,14 @@ def runs_of(words: Sequence[str]) -> list[str]:
 
 def lines(prompts: Sequence[str]) -> Iterator[str]:
     """The lines of a set's file: row, size of its runs, fingerprint of the whole, and a fingerprint and a checksum for each run."""
-    for row, prompt in enumerate(prompts, 1):
-        words = plain(prompt).split()
-        found = [f"{fingerprint(run)}:{zlib.crc32(run.encode()):08x}" for run in runs_of(words)]
+    split = [plain(prompt).split() for prompt in prompts]
+    wanted = {run: len(run.split()) for words in split for run in runs_of(words)}
+    often: Counter[str] = Counter()  # in how many prompts a run stands, wherever
+    for words in split:
+        every = {" ".join(words[i : i + n]) for n in set(wanted.values()) for i in range(len(words) - n + 1)}
+        often.update(every & wanted.keys())
+    for row, words in enumerate(split, 1):
+        found = [f"{fingerprint(run)}:{zlib.crc32(run.encode()):08x}" for run in runs_of(words) if often[run] == 1]
         yield " ".join([str(row), str(min(RUN, len(words))), fingerprint(" ".join(words)), *found])
 
 
@@ -88,15 +97,23 @@ def _read(text: str) -> TestSet:
 
 def overlap(text: str, tests: TestSet) -> int | None:
     """The row of `tests` whose prompt `text` is or holds."""
-    words = plain(text).split()
-    if not words:
-        return None
-    row = tests.whole.get(fingerprint(" ".join(words)))
-    if row is not None:
-        return row
-    for size in sorted(tests.sizes, reverse=True):
-        for i in range(len(words) - size + 1):
-            run = " ".join(words[i : i + size])
-            if zlib.crc32(run.encode()) in tests.filter and (found := tests.runs.get(fingerprint(run))) is not None:
-                return found
-    return None
+    return overlaps(text, (tests,))[0]
+
+
+def overlaps(text: str, sets: Sequence[TestSet]) -> list[int | None]:
+    """`overlap` for each of the sets; the runs of `text` are gone through once for all of them."""
+    data = plain(text).encode()
+    if not data:
+        return [None] * len(sets)
+    whole = hashlib.sha256(data).hexdigest()[:DIGITS]
+    found = [tests.whole.get(whole) for tests in sets]
+    starts = [0, *(i + 1 for i, sign in enumerate(data) if sign == BLANK)]
+    ends = [*(i - 1 for i in starts[1:]), len(data)]
+    view = memoryview(data)
+    for size in sorted({size for tests in sets for size in tests.sizes}, reverse=True):
+        for start, end in zip(starts, ends[size - 1 :]):
+            check = zlib.crc32(view[start:end])
+            for place, tests in enumerate(sets):
+                if check in tests.filter and found[place] is None:
+                    found[place] = tests.runs.get(hashlib.sha256(view[start:end]).hexdigest()[:DIGITS])
+    return found

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from windvane.data.known_tests import known_sets, overlap
+from windvane.data.known_tests import known_sets, overlaps
 from windvane.data.layouts import OwnData, OwnRow, Unread
 from windvane.data.leakage import Leakage
 from windvane.data.near_duplicates import near_duplicates
@@ -106,20 +106,22 @@ def _near(texts: Sequence[str], near: str) -> int | None:
 
 def _tests(rows: Sequence[OwnRow]) -> list[dict[str, Any]]:
     """Rows whose prompt is, or holds, a prompt of a test set."""
-    found = []
-    for tests in known_sets():
-        seen: dict[str, int | None] = {}
-        places = []
-        for row in rows:
-            for message in row.prompt.messages:
-                if message.role == "user":
-                    if message.content not in seen:
-                        seen[message.content] = overlap(message.content, tests)
-                    if seen[message.content] is not None:
-                        places.append({"place": row.place, "test_row": seen[message.content]})
-                        break
-        found.append({"set": tests.name, "prompts": tests.prompts, "rows": len(places), "places": places[:100]})
-    return found
+    sets = known_sets()
+    seen: dict[str, list[int | None]] = {}
+    places: list[list[dict[str, Any]]] = [[] for _ in sets]
+    for row in rows:
+        texts = [m.content for m in row.prompt.messages if m.role == "user"]
+        for text in texts:
+            if text not in seen:
+                seen[text] = overlaps(text, sets)
+        for place, listed in enumerate(places):
+            held = next((seen[text][place] for text in texts if seen[text][place] is not None), None)
+            if held is not None:
+                listed.append({"place": row.place, "test_row": held})
+    return [
+        {"set": tests.name, "prompts": tests.prompts, "rows": len(listed), "places": listed[:100]}
+        for tests, listed in zip(sets, places)
+    ]
 
 
 def _against(rows: Sequence[OwnRow], source: str) -> dict[str, Any]:
