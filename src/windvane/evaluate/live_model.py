@@ -7,26 +7,20 @@ window is such a row too: it is kept and counted, never cut.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from windvane.backends.http_budget import Estimate
-from windvane.backends.http_endpoint import Endpoint, open_endpoint
 from windvane.backends.http_generator import HttpGenerator
 from windvane.backends.http_spec import Server
-from windvane.backends.local import LocalGenerator, Sampling, window
-from windvane.backends.names import SERVERS, resolve_generator
-from windvane.modeling.load import load_model, load_tokenizer
+from windvane.backends.local import Sampling
+from windvane.backends.opened import Opened
 from windvane.prompts.chat import screen
-from windvane.protocols import Generator
 from windvane.records import Message, Prompt, content_id
 from windvane.runners.here import HereRunner
 from windvane.store import RunFolder
-
-NO_LIMIT = 2**31  # tokens, where a model's config names no window
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,22 +37,21 @@ class Candidate:
     def __init__(
         self, spec: str, name: str, device: str, dtype: str, server: Server | None = None, calls: Path | None = None
     ) -> None:
-        self.spec, self.name, self.device, self.dtype = spec, name, device, dtype
-        self.server, self.calls = server, calls
-        kind, colon, rest = spec.partition(":")
-        self.behind_server = kind in SERVERS
-        self.local: str | None = rest if kind == "local" and colon else spec
-        if kind != "world" and kind != "local" and colon and not Path(spec).exists():
-            self.local = None
-        self._generators: dict[Sampling, Generator] = {}
+        self.spec, self.name, self.server = spec, name, server
+        self._opened = Opened(spec, device, dtype, server, calls)
+
+    @property
+    def local(self) -> str | None:
+        """What `load_model` takes, None where this is no model of this process."""
+        return self._opened.local
 
     def estimate(
         self, wanted: Sequence[Wanted], sampling: Sampling, seed: int, indices: Sequence[int] = (0,)
     ) -> Estimate | None:
         """What a server would be asked for, less what its journal has; None where the model is no server's."""
-        if not self.behind_server:
+        generator = self._opened.generator(sampling) if self._opened.behind_server else None
+        if not isinstance(generator, HttpGenerator):
             return None
-        generator = HttpGenerator(self._endpoint, sampling)
         return generator.estimate([Prompt.of(w.messages) for w in wanted], indices, seed)
 
     def answer(self, wanted: Sequence[Wanted], sampling: Sampling, seed: int) -> list[dict[str, Any]]:
@@ -72,13 +65,13 @@ class Candidate:
         prompts = [Prompt.of(w.messages) for w in wanted]
         reasons: dict[str, str] = {}
         if self.local is not None:
-            limit = window(self._model) or NO_LIMIT
-            ready, refused = screen(prompts, self._tokenizer, limit, sampling.max_new_tokens)
+            tokenizer, limit = self._opened.tokenizer, self._opened.window
+            ready, refused = screen(prompts, tokenizer, limit, sampling.max_new_tokens)
             reasons = {r.prompt_id: r.reason for r in refused}
         else:
             ready = prompts
         asked = list({p.id: p for p in ready}.values())  # the same chat twice is asked once
-        generator = self._generator(sampling)
+        generator = self._opened.generator(sampling)
         told = dict(zip([p.id for p in asked], generator.generate(asked, indices, seed) if asked else []))
         unanswered = getattr(generator, "reasons", {})
         rows: list[list[dict[str, Any]]] = []
@@ -98,34 +91,7 @@ class Candidate:
 
     def close(self) -> None:
         """Let the weights, or the server's journal, go."""
-        if "_endpoint" in self.__dict__:
-            self._endpoint.close()
-        for name in ("_endpoint", "_model", "_tokenizer"):
-            self.__dict__.pop(name, None)
-        self._generators.clear()
-
-    @functools.cached_property
-    def _endpoint(self) -> Endpoint:
-        return open_endpoint(self.spec, self.server, self.calls)
-
-    @functools.cached_property
-    def _model(self) -> Any:
-        return load_model(self.local or "", self.dtype, self.device)
-
-    @functools.cached_property
-    def _tokenizer(self) -> Any:
-        return load_tokenizer(self.local or "")
-
-    def _generator(self, sampling: Sampling) -> Generator:
-        if sampling not in self._generators:
-            if self.behind_server:
-                made: Generator = HttpGenerator(self._endpoint, sampling)
-            elif self.local is not None:
-                made = LocalGenerator(self._model, self._tokenizer, sampling)
-            else:
-                made = resolve_generator(self.spec, sampling, device=self.device, dtype=self.dtype)
-            self._generators[sampling] = made
-        return self._generators[sampling]
+        self._opened.close()
 
 
 def run_answers(

@@ -6,7 +6,6 @@ facts plus `prediction` and `finish`. Whatever has a tokenizer and gives a `Gene
 
 from __future__ import annotations
 
-import functools
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -14,13 +13,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from windvane.backends.http_budget import Estimate, priced
-from windvane.backends.http_endpoint import Endpoint, open_endpoint
-from windvane.backends.http_generator import HttpGenerator
 from windvane.backends.http_spec import Server
-from windvane.backends.local import LocalGenerator, Sampling, window
-from windvane.backends.names import SERVERS, resolve_generator
+from windvane.backends.local import Sampling, window
+from windvane.backends.opened import Opened
 from windvane.errors import UserError
-from windvane.modeling.load import load_model, load_tokenizer
 from windvane.prompts.chat import render
 from windvane.protocols import Generator
 from windvane.records import Message, Prompt
@@ -55,37 +51,20 @@ class Models:
         server: Server | None = None,
         calls: Path | None = None,
     ) -> None:
-        self.spec, self.device, self.dtype = spec, device, dtype
-        self.server, self.calls = server or Server(), calls
-        kind = spec.partition(":")[0]
-        self.local: str | None = spec
-        if kind == "local" and ":" in spec:
-            self.local = spec.partition(":")[2]
-        elif kind != "world" and ":" in spec:
-            self.local = None
-        if tokenizer is None and self.local is None:
+        self.spec, self.server = spec, server or Server()
+        self._opened = Opened(spec, device, dtype, self.server, calls, tokenizer)
+        if tokenizer is None and self._opened.local is None:
             raise UserError(f"--model {spec}: name its tokenizer with --tokenizer; lengths are counted by it")
-        self._tokenizer_spec = tokenizer or self.local or ""
 
-    @functools.cached_property
+    @property
     def tokenizer(self) -> Any:
-        return load_tokenizer(self._tokenizer_spec)
-
-    @functools.cached_property
-    def _model(self) -> Any:
-        assert self.local is not None
-        return load_model(self.local, self.dtype, self.device)
+        return self._opened.tokenizer
 
     def window(self) -> int | None:
-        return window(self._model) if self.local is not None else None
+        return window(self._opened.model) if self._opened.local is not None else None
 
     def generator(self, max_new_tokens: int) -> Generator:
-        sampling = Sampling(k=1, temperature=0.0, top_p=1.0, max_new_tokens=max_new_tokens)
-        if self.local is None:
-            if self.remote:
-                return HttpGenerator(self._endpoint, sampling)
-            return resolve_generator(self.spec, sampling, device=self.device, dtype=self.dtype)
-        return LocalGenerator(self._model, self.tokenizer, sampling)
+        return self._opened.generator(Sampling(k=1, temperature=0.0, top_p=1.0, max_new_tokens=max_new_tokens))
 
     @property
     def at_once(self) -> int:
@@ -95,12 +74,7 @@ class Models:
     @property
     def remote(self) -> bool:
         """Behind a server: its answers may cost, and do not depend on how many are asked at a time."""
-        return self.spec.partition(":")[0] in SERVERS
-
-    @functools.cached_property
-    def _endpoint(self) -> Endpoint:
-        """One for all answer budgets: one journal, one account."""
-        return open_endpoint(self.spec, self.server, self.calls)
+        return self._opened.behind_server
 
     def tell(self, calls: int, prompt_tokens: int, answer_tokens: int) -> None:
         """One line on standard error, before a server's first call: what there is to pay for."""

@@ -14,6 +14,7 @@ from math import comb
 from typing import Any
 
 from windvane.backends.local import LocalGenerator, Sampling, window
+from windvane.backends.opened import NO_LIMIT
 from windvane.backends.reward import open_judge
 from windvane.data.multifaceted import Sample
 from windvane.generate import run_generate
@@ -27,7 +28,6 @@ from windvane.runners.here import HereRunner
 from windvane.store import read_records
 
 ANSWERS, BEST = "best-of-answers", "best-of"
-NO_LIMIT = 2**31  # tokens, where a model's config names no window
 
 
 def counts(most: int) -> list[int]:

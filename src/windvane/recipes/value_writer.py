@@ -13,21 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from windvane.backends.http_budget import Account
-from windvane.backends.http_endpoint import Endpoint, open_endpoint
-from windvane.backends.http_generator import HttpGenerator
 from windvane.backends.http_spec import Server
-from windvane.backends.local import LocalGenerator, Sampling, window
-from windvane.backends.names import SERVERS, WORLD_WRITERS, resolve_generator
-from windvane.modeling.load import load_model, load_tokenizer
+from windvane.backends.local import Sampling
+from windvane.backends.opened import Opened
 from windvane.prompts.chat import screen
 from windvane.prompts.system_role import system_mode
-from windvane.protocols import Generator
 from windvane.records import Prompt
 
 T = TypeVar("T")
-NO_LIMIT = 2**31  # tokens, where a model's config names no window
-OTHERS = ("scripted", "py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +44,8 @@ class Writer:
     """Weights are loaded, and a server's journal opened, when something is asked for."""
 
     def __init__(self, spec: str, device: str, dtype: str, server: Server, calls: Path) -> None:
-        self.spec, self.device, self.dtype, self.server, self.calls = spec, device, dtype, server, calls
-        kind, _, rest = spec.partition(":")
-        self.behind_server = kind in SERVERS
-        elsewhere = self.behind_server or kind in OTHERS or spec in WORLD_WRITERS
-        self.local = None if elsewhere else rest if kind == "local" else spec
+        self._opened = Opened(spec, device, dtype, server, calls)
         self.notes: list[str] = []
-        self._generators: dict[Sampling, Generator] = {}
 
     def write(
         self,
@@ -88,11 +76,11 @@ class Writer:
         """The answer at index `attempt` to each chat; the same chat twice is asked once."""
         distinct = list({p.id: p for p in prompts}.values())
         refused: dict[str, str] = {}
-        if self.local is not None:
-            limit = window(self._model) or NO_LIMIT
-            distinct, out = screen(distinct, self._tokenizer, limit, sampling.max_new_tokens, self._mode)
+        if self._opened.local is not None:
+            tokenizer, limit = self._opened.tokenizer, self._opened.window
+            distinct, out = screen(distinct, tokenizer, limit, sampling.max_new_tokens, self._mode)
             refused = {r.prompt_id: r.reason for r in out}
-        generator = self._generator(sampling)
+        generator = self._opened.generator(sampling)
         answers = generator.generate(distinct, [attempt], seed) if distinct else []
         told = {p.id: a[0] for p, a in zip(distinct, answers, strict=True) if a}
         reasons = getattr(generator, "reasons", {})
@@ -105,43 +93,14 @@ class Writer:
 
     def prepare(self) -> None:
         """Look at the template of a model in this process, so that `notes` are the same in a resumed run."""
-        if self.local is not None:
+        if self._opened.local is not None:
             _ = self._mode
 
-    @property
-    def account(self) -> Account | None:
-        """What a server's calls took; None where nothing was asked of one."""
-        return self._endpoint.account if "_endpoint" in self.__dict__ else None
-
     def close(self) -> None:
-        if "_endpoint" in self.__dict__:
-            self._endpoint.close()
-
-    @functools.cached_property
-    def _endpoint(self) -> Endpoint:
-        return open_endpoint(self.spec, self.server, self.calls)
-
-    @functools.cached_property
-    def _model(self) -> Any:
-        return load_model(self.local or "", self.dtype, self.device)
-
-    @functools.cached_property
-    def _tokenizer(self) -> Any:
-        return load_tokenizer(self.local or "")
+        self._opened.close()
 
     @functools.cached_property
     def _mode(self) -> Any:
-        mode, note = system_mode(self._tokenizer)
-        self.notes += [f"{self.spec}: {note}"] if note else []
+        mode, note = system_mode(self._opened.tokenizer)
+        self.notes += [f"{self._opened.spec}: {note}"] if note else []
         return mode
-
-    def _generator(self, sampling: Sampling) -> Generator:
-        if sampling not in self._generators:
-            if self.behind_server:
-                made: Generator = HttpGenerator(self._endpoint, sampling)
-            elif self.local is not None:
-                made = LocalGenerator(self._model, self._tokenizer, sampling)
-            else:
-                made = resolve_generator(self.spec, sampling, device=self.device, dtype=self.dtype)
-            self._generators[sampling] = made
-        return self._generators[sampling]
