@@ -34,6 +34,20 @@ def dumps(value: Any) -> str:
     return json.dumps(encode(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
+def torn(value: Any) -> bool:
+    """Whether a text in plain `value` holds half of a surrogate pair: JSON can spell it ("\\ud83d" alone), no file can hold it."""
+    try:
+        json.dumps(value, ensure_ascii=False, default=str).encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def whole_text(text: str) -> str:
+    """`text` with each half of a surrogate pair as U+FFFD, as a tokenizer shows broken bytes."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace") if torn(text) else text
+
+
 def decode(cls: type[T], data: Any, where: str = "") -> T:
     """Build `cls` (a dataclass) from a mapping; `where` names the file and row in errors."""
     return _value(cls, data, where, "")

@@ -33,6 +33,20 @@ number = 3
 class Generator:
     def __init__(self, sampling): self.sampling = sampling
     def generate(self, prompts, indices, seed): return []
+class Says:
+    reasons = {"x-0": "asleep"}
+    def __init__(self, sampling): self.text = "half \\ud83d of \\U0001f600"
+    def generate(self, prompts, indices, seed):
+        from windvane.records import Response
+        return [[Response(f"{p.id}-{i}", p.id, i, self.text, (), "stop") for i in indices] for p in prompts]
+class Few(Says):
+    def generate(self, prompts, indices, seed): return super().generate(prompts[:1], indices, seed)
+class Bare(Says):
+    def generate(self, prompts, indices, seed): return [["text"] for _ in prompts]
+class Other(Says):
+    def generate(self, prompts, indices, seed): return super().generate(prompts, [9], seed)
+class Fails(Says):
+    def generate(self, prompts, indices, seed): raise TimeoutError("too slow")
 """
 
 
@@ -122,6 +136,24 @@ def test_a_module_that_does_not_import(tmp_path, monkeypatch):
 
 def test_generator_of_ones_own(mine):
     made = open_generator(f"{mine}:Generator", "the sampling", "cpu", "float32")
-    assert made.sampling == "the sampling" and made.generate([], [], 0) == []
+    assert made.inner.sampling == "the sampling" and made.generate([], [], 0) == []
     with pytest.raises(UserError, match=r"has no .generate"):
         open_generator(f"{mine}:longer", None, "cpu", "float32")
+
+
+def test_a_generators_answers_are_checked(mine):
+    other = Prompt.of((Message("user", "R?"),))
+    says = open_generator(f"{mine}:Says", None, "cpu", "float32")
+    assert [[a.text for a in answers] for answers in says.generate([P, other], [0, 1], 0)] == [
+        ["half \ufffd of \U0001f600"] * 2
+    ] * 2
+    assert says.reasons == {"x-0": "asleep"}
+    for name, message in (
+        ("Few", "gave 1 lists of answers; give one for each prompt"),
+        ("Bare", r"must give windvane.records.Response .* it gave 'text'"),
+        ("Other", "gave answer 9 to .*, which was not asked for"),
+        ("Fails", r"2 prompts from .* on: TimeoutError: too slow at mine_"),
+    ):
+        with pytest.raises(UserError, match=message) as caught:
+            open_generator(f"{mine}:{name}", None, "cpu", "float32").generate([P, other], [0, 1], 0)
+        assert "\n" not in str(caught.value)

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tests.backends.scripted_server import Scripted, chat
+from tests.backends.scripted_server import Scripted, chat, top
 from windvane.backends.http_answer import refused_fields, request_body
 from windvane.backends.http_budget import BudgetSpent
 from windvane.backends.http_calls import Answer, Call, Calls, Failed
@@ -32,6 +32,14 @@ def no_keys(monkeypatch):
 
 def prompts(count):
     return [Prompt.of((Message("user", f"Say {i}."),)) for i in range(count)]
+
+
+def test_half_of_a_surrogate_pair_is_journaled_as_what_tokenizers_show(tmp_path):
+    reply = chat("half \ud83d whole \U0001f600", logprobs={"content": top(**{"\ud83d": -0.5})["content"]})
+    (answer,), _, _ = ask(lambda *_: (200, {}, reply), [call("a", labels=1)], path=tmp_path / "calls.jsonl")
+    assert answer.text == "half \ufffd whole \U0001f600" and answer.top == {"\ufffd": -0.5}
+    (written,) = tmp_path.glob("calls*")
+    assert "\ufffd".encode() in written.read_bytes()
 
 
 def call(row, **options):

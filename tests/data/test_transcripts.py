@@ -363,6 +363,27 @@ def test_a_row_that_cannot_be_read_is_kept_with_reason_and_line(tmp_path, capsys
     assert json.loads(capsys.readouterr().out)["missing"] == {"DM": 1}
 
 
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.json", "cells.csv"])
+def test_half_of_a_surrogate_pair_is_quarantined(tmp_path, name):
+    rows = [
+        {"part": 1, "turns": [{"examiner": "Hi?"}, {"candidate": f"I live in Pune{half}."}]} for half in ("", "\ud83d")
+    ]
+    path = tmp_path / name
+    if name == "rows.json":
+        path.write_text(
+            json.dumps([*rows, {"text": "Candidate: I live.", "level": float("nan")}])
+        )  # NaN is read by Python
+    elif name == "rows.jsonl":
+        path.write_text("\n".join(map(json.dumps, rows)))
+    else:
+        with path.open("w", newline="") as file:
+            csv.writer(file).writerows([["part", "turns"], *([r["part"], json.dumps(r["turns"])] for r in rows)])
+    found = read_transcripts([path])
+    assert [r.said() for r in found.records][:1] == ["I live in Pune."]
+    (left,) = found.quarantined
+    assert left.reason == "half of a surrogate pair, which is no text" and left.text.encode()
+
+
 def test_the_first_score_of_a_conversation_counts_and_conflicts_are_told(tmp_path):
     rows = [
         prompt(PLAIN, {"GV": 1, "DM": 2}),

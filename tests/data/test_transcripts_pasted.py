@@ -19,3 +19,13 @@ def test_a_list_is_still_a_list():
     assert record.said() == "In Pune at 10:30." and record.repairs == ()
     ((_, record),) = read_text(text.replace("},", "},,").replace("[{", "["), 1, "x")
     assert record.said() == "In Pune at 10:30."
+
+
+def test_numbered_lines_and_quoted_labels_as_word_processors_write_them():
+    text = (
+        "1. Examiner: Where do you live?\n2. Candidate: In Pune: it is big.\n3) examiner: Why?\n12. My reason: money.\n"
+        "\u201cCandidate:\u201d Because.\n\u201cInterlocutor\u201d: And now? 1. Student life: hard."
+    )
+    ((_, record),) = read_text(text, 1, "x")
+    assert record.said() == "In Pune: it is big.\nBecause."
+    assert record.said("examiner") == "Where do you live?\nWhy? 12. My reason: money.\nAnd now? 1. Student life: hard."

@@ -64,6 +64,7 @@ def test_values(frame):
         (json.dumps([*ITEMS[:2], ITEMS[2] | {"description": " "}]), "item 3: 'description' is empty or no text"),
         (json.dumps([*ITEMS[:2], ITEMS[2] | {"preference": 5}]), "item 3: 'preference' is empty or no text"),
         (json.dumps([*ITEMS[:2], ITEMS[2] | {"preference": "Warm!"}]), "two items have the same preference"),
+        (json.dumps([*ITEMS[:2], ITEMS[2] | {"preference": "warm \ud83d"}]), "half of a surrogate pair"),
         (
             json.dumps([*ITEMS[:2], ITEMS[2] | {"description": "Blunt."}]),
             "item 3: the description repeats the preference",

@@ -11,11 +11,14 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from windvane.errors import UserError
 from windvane.protocols import Generator, Grade, PairJudge, Question, RubricQuestion
+from windvane.records import Prompt, Response
+from windvane.schema import whole_text
 
 
 def open_judge(spec: str, device: str, dtype: str) -> PairJudge:
@@ -37,7 +40,7 @@ def open_generator(spec: str, sampling: Any, device: str, dtype: str) -> Generat
         found = _made(spec, found, sampling)
     if not hasattr(found, "generate"):
         raise UserError(f"py:{spec}: has no .generate(prompts, indices, seed)")
-    return found
+    return CheckedGenerator(spec, found)
 
 
 def open_grader(spec: str) -> CheckedGrader | None:
@@ -114,6 +117,40 @@ class CheckedJudge:
         if isinstance(own, dict):
             self.reasons.update({k: str(own[k]) for k, value in zip(keys, values) if value is None and k in own})
         return found
+
+
+class CheckedGenerator:
+    """A user's `.generate(prompts, indices, seed)` (see `windvane.protocols.Generator`), its answers checked; half of a surrogate pair in a
+    text becomes U+FFFD. `reasons` are the object's own, where it has any."""
+
+    def __init__(self, spec: str, inner: Any) -> None:
+        self.spec, self.inner = spec, inner
+
+    @property
+    def reasons(self) -> dict[str, str]:
+        own = getattr(self.inner, "reasons", None)
+        return own if isinstance(own, dict) else {}
+
+    def generate(self, prompts: Sequence[Prompt], indices: Sequence[int], seed: int) -> list[list[Response]]:
+        named = f"py:{self.spec}: {len(prompts)} prompts from {prompts[0].id if prompts else 'none'} on"
+        try:
+            found = [list(answers) for answers in self.inner.generate(prompts, indices, seed)]
+        except UserError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise UserError(f"{named}: {_told(error)}") from error
+        if len(found) != len(prompts):
+            raise UserError(f"{named}: .generate gave {len(found)} lists of answers; give one for each prompt")
+        for prompt, answers in zip(prompts, found):
+            for a in answers:
+                if not isinstance(a, Response) or not isinstance(a.text, str) or a.prompt_id != prompt.id:
+                    raise UserError(
+                        f"{named}: .generate must give windvane.records.Response with a text and the prompt's id; "
+                        f"for {prompt.id} it gave {repr(a)[:80]}"
+                    )
+                if a.index not in indices:
+                    raise UserError(f"{named}: .generate gave answer {a.index} to {prompt.id}, which was not asked for")
+        return [[replace(a, text=whole_text(a.text)) for a in answers] for answers in found]
 
 
 class CheckedGrader:

@@ -1,8 +1,9 @@
 """What an OpenAI-compatible server sent -> an `Answer`, or why it is none. Also the body that asks for it.
 
 In: a `Call`; the reply's bytes. Out: the JSON to post; `Answer`, or `Unusable`. Nothing is guessed: a reply without the text, with another
-type in a field or cut in half is no answer. Field names are those of OpenAI's chat completions; `return_token_ids`, `token_ids` and
-`prompt_token_ids` are vLLM's, `continue_final_message` too (sent only where the chat ends with a begun assistant turn).
+type in a field or cut in half is no answer; half of a surrogate pair in a text becomes U+FFFD. Field names are those of OpenAI's chat
+completions; `return_token_ids`, `token_ids` and `prompt_token_ids` are vLLM's, `continue_final_message` too (sent only where the chat ends
+with a begun assistant turn).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from windvane.backends.http_calls import Answer, Call
+from windvane.schema import whole_text
 
 OPTIONAL = ("return_token_ids", "top_logprobs", "logprobs", "seed")  # left out for a server that refuses them by name
 FINISHES = ("stop", "length")
@@ -79,7 +81,7 @@ def read_answer(data: bytes) -> Answer | Unusable:
     logps, top = _logps(choice.get("logprobs"))
     used = reply.get("usage") if isinstance(reply.get("usage"), dict) else {}
     return Answer(
-        text=text,
+        text=whole_text(text),
         finish=finish,
         token_ids=_ids(choice.get("token_ids")),
         prompt_token_ids=_ids(reply.get("prompt_token_ids")),
@@ -111,7 +113,7 @@ def _logps(found: Any) -> tuple[tuple[float, ...], dict[str, float]]:
     top: dict[str, float] = {}
     for entry in first if isinstance(first, list) else []:
         if _finite(entry) and isinstance(entry.get("token"), str):
-            top.setdefault(entry["token"], float(entry["logprob"]))
+            top.setdefault(whole_text(entry["token"]), float(entry["logprob"]))
     return tuple(float(c["logprob"]) for c in content), top
 
 

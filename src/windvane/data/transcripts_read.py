@@ -25,10 +25,11 @@ from windvane.data.transcripts_instruction import read_instruction
 from windvane.data.transcripts_rows import read_row
 from windvane.data.transcripts_text import read_text
 from windvane.errors import UserError
-from windvane.schema import dumps
+from windvane.schema import torn
 
 PLAIN = (".txt", ".md", ".text", "")
 WINDOWS = "read as Windows-1252, not UTF-8"
+TORN = "half of a surrogate pair, which is no text"
 Row = tuple[int, str, Any]  # line it begins at, its text, its value (a string says why there is none)
 
 
@@ -92,17 +93,23 @@ def _file(
         return
     notes = _decoded(path)[1] if path.suffix.lower() in TEXTS else ()
     for line, text, value in read_rows(path):
-        source = f"{path.name}: line {line}"
-        if isinstance(value, Problem):
-            yield line, text, str(value)
-        elif isinstance(value, str) and ("[INST]" in value or "[/INST]" in value):
-            yield line, text, _noted(read_instruction(value, part, source, None, speakers, step), notes)
-        elif isinstance(value, str):
-            yield line, text, _noted(read_row({"text": value}, part, source, speakers, step), notes)
-        elif isinstance(value, Mapping):
-            yield line, text, _noted(read_row(value, part, source, speakers, step), notes)
-        else:
-            yield line, text, f"expected a table or text, got {type(value).__name__}"
+        try:
+            found = _row(value, part, f"{path.name}: line {line}", speakers, step)
+        except UnicodeEncodeError:  # JSON within a cell
+            found = TORN
+        yield line, text, _noted(found, notes)
+
+
+def _row(value: Any, part: int | None, source: str, speakers: Mapping[str, str], step: float) -> Transcript | str:
+    if isinstance(value, Problem):
+        return str(value)
+    if isinstance(value, str) and ("[INST]" in value or "[/INST]" in value):
+        return read_instruction(value, part, source, None, speakers, step)
+    if isinstance(value, str):
+        return read_row({"text": value}, part, source, speakers, step)
+    if isinstance(value, Mapping):
+        return read_row(value, part, source, speakers, step)
+    return f"expected a table or text, got {type(value).__name__}"
 
 
 def read_rows(path: Path) -> Iterator[Row]:
@@ -180,7 +187,8 @@ def _jsonl(path: Path, text: str) -> Iterator[Row]:
     for number, line in enumerate(text.split("\n"), 1):  # JSON text may hold U+2028 and its kind, which end no line
         if line.strip():
             try:
-                yield number, line, json.loads(line)
+                value = json.loads(line)
+                yield number, line, Problem(TORN) if torn(value) else value
             except (ValueError, RecursionError) as error:
                 yield number, line, Problem(f"not valid JSON ({error})")
 
@@ -196,7 +204,8 @@ def _json(path: Path, text: str) -> Iterator[Row]:
         raise UserError(f"{path}: not valid JSON ({error}); one row a line is called .jsonl") from None
     rows = value if isinstance(value, list) else [value]
     for number, row in enumerate(rows, 1):
-        yield number, dumps(row), row
+        broken = torn(row)
+        yield number, json.dumps(row, ensure_ascii=broken), Problem(TORN) if broken else row
 
 
 def _parquet(path: Path) -> Iterator[Row]:

@@ -1,8 +1,9 @@
 """Transcripts as people paste them ("Examiner: ...", a line a turn) -> records.
 
 In: plain text. A line that begins with a speaker's name and a colon (or dash) is a turn; other lines go on with it. Time stamps, bold
-marks, bullets, blank lines and several turns in one line are taken. "Part 2" as a line of its own, or a line of dashes, begins another
-transcript. Lines before the first speaker are the task ("Photo 1: ..."); lines such as "GV: 3" or "Scores: GV 3, DM 4" are scores.
+marks, bullets, numbers of a list, labels in quotation marks, blank lines and several turns in one line are taken. "Part 2" as a line of
+its own, or a line of dashes, begins another transcript. Lines before the first speaker are the task ("Photo 1: ..."); lines such as "GV: 3"
+or "Scores: GV 3, DM 4" are scores.
 Out: a list of (first line, `Transcript` or reason). A speaker nobody can place is refused by name, never guessed.
 """
 
@@ -24,6 +25,9 @@ STAMPED = re.compile(r"\s*\[\d{1,2}:\d{2}")  # "[00:12] Examiner: ..." opens no 
 SPOKEN = re.compile(
     rf"\s*{STAMP}[*_#>•\s-]*{STAMP}(?P<name>[^\W\d_][\w.'’ -]{{0,29}}?)\s*[*_]*\s*(?:\((?P<who>[^)\n]{{0,40}})\)|\[[^\]\n]{{0,40}}\])?"
     r"\s*[*_]*\s*(?P<sign>:|：|\t|\s[-–—]\s)\s*[*_]*\s*(?P<text>.*)"
+)
+LISTED = re.compile(  # "2. Candidate: ...", "“Candidate:” ...", as word processors write them; taken only where the label is a known one
+    r"\s*(?:\d{1,3}[.)]\s+)?[*_]*[\"“”„«]?(?P<name>[^\W\d_][\w.'’ -]{0,29}?)\s*(?:[\"”“»]\s*[:：]|[:：]\s*[\"”“»]?)\s*(?P<text>.*)"
 )
 ALONE = re.compile(
     rf"\s*{STAMP}[*_#>\s]*(?P<name>[^\W\d_][\w .-]{{3,29}}?)[*_:\s]*{STAMP}\s*"
@@ -96,6 +100,8 @@ def _sections(text: str, speakers: Mapping[str, str] | None) -> Iterator[_Sectio
 
 def _take(section: _Section, line: str, speakers: Mapping[str, str] | None) -> None:
     spoken = SPOKEN.fullmatch(line)
+    if spoken is None and (listed := LISTED.fullmatch(line)) and role_of(listed["name"], speakers, short=True):
+        spoken = SPOKEN.fullmatch(f"{listed['name']}: {listed['text']}")
     alone = ALONE.fullmatch(line) if len(line) < LONGEST_LABEL else None
     role = role_of(spoken["name"], speakers, short=True) if spoken else None
     if spoken and role is None and spoken["who"]:  # "Maria (candidate): ..."

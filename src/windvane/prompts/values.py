@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from windvane.records import Message, Prompt, content_id
+from windvane.schema import torn
 
 QUOTED_WORDS = 8  # so many words of the instruction in a row, and a system message quotes it
 ITEM = ("subdimension", "preference", "description")
@@ -154,9 +155,10 @@ def read_json(reply: str) -> tuple[Any, str | None]:
     text = reply.rpartition("</think>")[2].strip()
     fenced = re.fullmatch(r"```(?:json)?\s*\n(.*?)\n?```", text, re.DOTALL | re.IGNORECASE)
     try:
-        return json.loads(fenced[1] if fenced else text), None
+        value = json.loads(fenced[1] if fenced else text)
     except (ValueError, RecursionError):
         return None, "not JSON" if text else "no reply"
+    return (None, "half of a surrogate pair, which is no text") if torn(value) else (value, None)
 
 
 def quotes(text: str, instruction: str) -> bool:
