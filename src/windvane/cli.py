@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from windvane.errors import UserError
+from windvane.interrupts import Interrupts, how_to_go_on
 
 VERBS = {
     "demo": ("windvane.recipes.demo:main", "SPPO, three iterations, on the embedded world: see it all work, offline"),
@@ -177,8 +178,17 @@ def find(argv: Sequence[str]) -> tuple[str, list[str]]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a verb; 0 when done, 2 for what the user can mend (one line says what), 130 when interrupted."""
+    """Run a verb; 0 when done, 2 for what the user can mend (one line says what), 130 when interrupted, 143 by SIGTERM."""
     argv = list(sys.argv[1:] if argv is None else argv)
+    interrupts = Interrupts(partial(how_to_go_on, argv))
+    with interrupts.heard():
+        try:
+            return _run(argv)
+        except KeyboardInterrupt:
+            return interrupts.tell()
+
+
+def _run(argv: list[str]) -> int:
     if not argv or argv[0] in ("-h", "--help", "help"):
         print(usage())
         return 0
@@ -216,9 +226,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except OSError as error:
         return _failed(error)
-    except KeyboardInterrupt:
-        print("windvane: interrupted; the same command goes on where this one stopped", file=sys.stderr)
-        return 130
 
 
 def _called(module: str, function: str, rest: list[str]) -> int:
