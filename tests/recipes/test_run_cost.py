@@ -6,9 +6,11 @@ from types import SimpleNamespace
 import pytest
 
 from tests import tiny
+from windvane.backends.local import Sampling
+from windvane.errors import UserError
 from windvane.modeling.tree import Tree
 from windvane.objectives.batch import load_objective
-from windvane.recipes import run_cost
+from windvane.recipes import disk_cost, run_cost
 from windvane.recipes.long_cost import said, shape_of
 from windvane.recipes.sppo import Sppo
 from windvane.records import Message, Prompt
@@ -57,12 +59,31 @@ def test_bytes_by_hand(model, settings):
     assert lora["models"] < found["models"] / 4
 
 
+def free(monkeypatch, count, total=10**12):
+    monkeypatch.setattr(disk_cost.shutil, "disk_usage", lambda path: SimpleNamespace(free=count, total=total))
+
+
 def test_one_line_and_a_full_disk(model, settings, tmp_path, monkeypatch):
     parts, held, objective = [prompts(8, 5)], prompts(4, 5), load_objective("sppo", {})
-    said = run_cost.estimate(model, parts, held, settings, objective, tmp_path)
-    assert "\n" not in said and "responses" in said and "free" in said and "MORE" not in said
-    monkeypatch.setattr(run_cost.shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
-    assert "MORE than is free" in run_cost.estimate(model, parts, held, settings, objective, tmp_path)
+
+    def told():
+        return run_cost.estimate(model, parts, held, settings, objective, tmp_path / "not/yet/there")
+
+    assert "\n" not in told() and "responses" in told() and "free" in told() and "MORE" not in told()
+    weights = sum(p.numel() for p in model.parameters())
+    sure = 4 * weights * 2 + 4 * weights * 2  # two iterations' models; a checkpoint's weights and its one moment
+    free(monkeypatch, sure)  # no room for the rows, nor for a second checkpoint: a note
+    assert "MORE than is free: use another --out" in told()
+    free(monkeypatch, sure - 1)
+    with pytest.raises(
+        UserError, match=r"there: disk: 563\.7 KB of weights are going to be written there and 563\.7 KB are free"
+    ):
+        told()
+    lora = replace(settings, train=replace(settings.train, lora_rank=2))
+    free(monkeypatch, 1)
+    assert "MORE" in run_cost.estimate(model, parts, held, lora, objective, tmp_path), "an adapter's size is a guess"
+    free(monkeypatch, 0, total=0)
+    assert told().endswith("free not known"), "some network file systems tell nothing"
 
 
 def test_training_on_rows_that_are_there(model, tmp_path, monkeypatch):
@@ -72,13 +93,31 @@ def test_training_on_rows_that_are_there(model, tmp_path, monkeypatch):
         run_cost, "probe", lambda model, rows: (shape.forward(12), 0.5)
     )  # one row of 12 tokens a second
     train = Train(objective="dpo", optimizer="adamw", epochs=2, keep="last")
-    told = run_cost.training_estimate(model, rows, train, load_objective("dpo", {}), tmp_path)
+    told = run_cost.training_estimate(model, rows, train, True, tmp_path)
     assert told.startswith(f"about {said(210 / 3600)} at"), "30 s of reference, 3 x 2 x 30 s of training"
     assert f"reference {said(30 / 3600)}, training {said(180 / 3600)}." in told
-    assert f"checkpoints {run_cost.size(2 * 4 * weights * 3)}" in told and "MORE" not in told
-    monkeypatch.setattr(run_cost.shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
-    assert "MORE than is free" in run_cost.training_estimate(model, rows, train, load_objective("sft", {}), tmp_path)
+    assert f"checkpoints {disk_cost.size(2 * 4 * weights * 3)}" in told and "MORE" not in told
+    free(monkeypatch, 4 * weights * 4)
+    assert "MORE than is free" in run_cost.training_estimate(model, rows, train, False, tmp_path)
+    free(monkeypatch, 4 * weights * 4 - 1)
+    with pytest.raises(UserError, match="of weights are going to be written"):
+        run_cost.training_estimate(model, rows, train, False, tmp_path)
+    assert "MORE" in run_cost.training_estimate(model, rows, train, False, tmp_path, begun=True), "a checkpoint stands"
+    half = replace(train, precision="bfloat16")
+    free(monkeypatch, 10**9)
+    assert f"(model {disk_cost.size(2 * 2 * weights)}," in run_cost.training_estimate(
+        model, rows, half, False, tmp_path
+    )
+
+
+def test_answers_by_hand(model, tmp_path, monkeypatch):
+    shape = shape_of(model)
+    monkeypatch.setattr(run_cost, "probe", lambda model, rows: (shape.forward(5), 0.5))  # a prompt a second
+    told = run_cost.sampling_estimate(model, prompts(8, 5), Sampling(3, 1.0, 1.0, 10), 4, tmp_path)
+    seconds = 8 + 24 / 12 * 10 * 0.5  # 8 prompts read; 12 answers at a time, 10 steps each
+    assert told.startswith(f"about {said(seconds / 3600)} at most, were every answer as long as it may be")
+    assert f"Disk {disk_cost.size(24 * (320 + 12 * 10))} at most (rows" in told
 
 
 def test_size():
-    assert [run_cost.size(n) for n in (12, 1500, 2.5e9, 3e12)] == ["12 B", "1.5 KB", "2.5 GB", "3.0 TB"]
+    assert [disk_cost.size(n) for n in (12, 1500, 2.5e9, 3e12)] == ["12 B", "1.5 KB", "2.5 GB", "3.0 TB"]

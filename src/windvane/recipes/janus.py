@@ -16,11 +16,12 @@ from typing import Any
 
 import torch
 
+from windvane.backends.http_budget import Estimate, Usage
 from windvane.backends.http_spec import Server
 from windvane.data.taxonomy import Taxonomy, read_taxonomy
 from windvane.errors import UserError
 from windvane.recipes.launch import launch
-from windvane.recipes.value_cost import expected, tell_expected
+from windvane.recipes.value_cost import expected, room_told, tell_expected
 from windvane.recipes.value_finish import finish
 from windvane.recipes.value_instructions import Instruction, benchmarks, take_instructions
 from windvane.recipes.value_settings import Janus
@@ -49,7 +50,10 @@ def run(settings: Janus, out: str, quiet: bool = False) -> None:
         instructions = take_instructions(folder, s.instructions, s.instruction_column, s.instruction_split, bench)
         writer = Writer(s.writer, s.device, s.dtype, s.server, folder / "calls.jsonl")
         writer.prepare()
-        tell(folder, s, instructions, taxonomy)
+        left = tell(folder, s, instructions, taxonomy)
+        if left and not quiet:
+            at_once = s.batch * max(1, left.calls // len(instructions))
+            folder.tell(f"the writer {s.writer}: {room_told(writer, left, at_once, folder.path)}")
         runner = HereRunner(folder, quiet)
         try:
             run_values(runner, s, writer, taxonomy, instructions)  # 4 dimensions, `sets` values each
@@ -92,10 +96,13 @@ def check(s: Janus, taxonomy: Taxonomy) -> None:
         raise UserError(f"differ: {s.differ}; a set has {len(taxonomy.dimensions)} values; take fewer")
 
 
-def tell(folder: RunFolder, s: Janus, instructions: Sequence[Instruction], taxonomy: Taxonomy) -> None:
-    """What the stages that are not finished may take."""
+def tell(folder: RunFolder, s: Janus, instructions: Sequence[Instruction], taxonomy: Taxonomy) -> Estimate | None:
+    """What the stages that are not finished may take, said, and all of it together; None where there is none."""
     left = {n: e for n, e in expected(s, instructions, taxonomy).items() if not folder.finished(f"{n}.jsonl")}
     tell_expected(s, left)
+    return (
+        Estimate(sum(e.calls for e in left.values()), sum((e.likely for e in left.values()), Usage())) if left else None
+    )
 
 
 def table(summary: dict[str, Any], folder: RunFolder) -> str:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -27,6 +28,7 @@ from windvane.errors import UserError
 from windvane.judge import Pair, compare, questions
 from windvane.pair import TIE, group
 from windvane.protocols import PairJudge
+from windvane.recipes.judge_cost import judge_estimate
 from windvane.recipes.own_judge import answers_from
 from windvane.records import Prompt, Response, Verdict, by_prompt, seed_of
 from windvane.runners.here import HereRunner
@@ -74,6 +76,9 @@ def main(argv: Sequence[str]) -> int:
         )
         if judge is not None:
             tell_estimate(judge, [q for pairs in left.values() for q in questions(pairs)], server)
+            foretold = judge_estimate(options.judge, judge, [x for pairs in left.values() for x in pairs], out)
+            if not options.quiet:
+                print(f"windvane: {foretold}", file=sys.stderr)
             runner = HereRunner(folder, quiet=options.quiet or human)
             for t, pairs in left.items():
                 _run(runner, f"iter-{t}/verdicts", judge, pairs, batch)

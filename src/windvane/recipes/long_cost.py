@@ -11,11 +11,20 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from windvane.modeling.decode import plain_model
+from windvane.recipes.disk_cost import (
+    BYTES_A_TOKEN,
+    certain,
+    checkpoint_bytes,
+    disk_told,
+    trained_numbers,
+    weight_bytes,
+)
 from windvane.recipes.long_documents import Cut
 from windvane.recipes.long_settings import LongPO
 
@@ -101,6 +110,24 @@ def estimate(shape: Shape, rate: Rate, cuts: Sequence[Cut], s: LongPO, t: int) -
         f"round {t}: {len(lengths)} documents, {sum(lengths)} tokens (the longest {max(lengths, default=0)}), {chunks} chunks; at the "
         f"{rate.operations:.2g} operations a second of a {rate.tokens}-token probe here about: {parts}"
     )
+
+
+def disk(model: Any, cuts: Sequence[Cut], s: LongPO, t: int) -> dict[str, float]:
+    """Bytes that rounds t, t + 1, ... write, each as many documents as round t: models, answers, checkpoints. What an adapter ends in
+    is merged, a whole model."""
+    left, trained, whole = s.rounds - t + 1, trained_numbers(model, s.train.lora_rank), trained_numbers(model, 0)
+    wrote = s.ask.attempts * s.ask.max_new_tokens + 2 * s.answer.max_new_tokens
+    return {
+        "models": weight_bytes(s.train) * (left * trained + whole),
+        "rows": float(left * sum(len(c.chunks) for c in cuts) * wrote * BYTES_A_TOKEN),
+        "checkpoints": 2 * checkpoint_bytes(s.train, trained),
+    }
+
+
+def disk_estimate(model: Any, cuts: Sequence[Cut], s: LongPO, t: int, out: Path) -> str:
+    """One sentence, for this round and those after it. `UserError` where the disk is certain to be too small."""
+    mend = "use another --out, fewer rounds or --train.lora-rank"
+    return disk_told(disk(model, cuts, s, t), out, mend, certain(model, s.train, s.rounds - t + 1, trains=False))
 
 
 def said(value: float) -> str:

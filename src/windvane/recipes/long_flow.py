@@ -19,7 +19,7 @@ from windvane.modeling.load import save_model
 from windvane.prompts.chat import check_template
 from windvane.recipes.long_answers import CHOSEN, REJECTED, Prompts, run_long_answers, run_short_answers
 from windvane.recipes.long_arms import ARMS, objective_of, preference_weight
-from windvane.recipes.long_cost import estimate, measure_rate, shape_of
+from windvane.recipes.long_cost import disk_estimate, estimate, measure_rate, shape_of
 from windvane.recipes.long_data import take_data
 from windvane.recipes.long_decode import TrunkReader
 from windvane.recipes.long_documents import (
@@ -150,7 +150,8 @@ class LongFlow:
                     f"round {t}: none of its {len(cuts)} documents has a chunk of {self.s.least_chunk} to {self.s.chunks.tokens} tokens; "
                     "lower --chunks.min-chunk or raise --chunks.tokens"
                 )
-            self.tell(estimate(shape_of(model), measure_rate(model, self.s.targets[t - 1]), cuts, self.s, t))
+            took = estimate(shape_of(model), measure_rate(model, self.s.targets[t - 1]), cuts, self.s, t)
+            self.tell(f"{took}. {disk_estimate(model, cuts, self.s, t, self.folder.path)}")
             weight = preference_weight(self.s, max(c.tokens for c in cuts if c.chunks))
             if weight is not None and 0 < weight < FAINT:
                 self.tell(

@@ -118,7 +118,7 @@ class OwnFlow:
         self._write("spans", [Spans(id, spans) for id, spans in sorted(made.spans.items())])
         self._write("refused", [{"place": r.place, "reason": r.reason} for r in made.refused])
         examples = self._examples()
-        self.tell(training_estimate(model, examples, s.train, self.objective, self.folder.path))
+        self.tell(training_estimate(model, examples, s.train, self.objective.reference, self.folder.path))
         _, held = hold_out(examples, s.train.held_out, s.seed)
         ids = {e.id for e in held}
         # last: with it the rows stand

@@ -26,8 +26,10 @@ from windvane.errors import UserError
 from windvane.generate import run_generate
 from windvane.prompts.chat import Refused, screen
 from windvane.prompts.chat_findings import findings, refuse, set_thinking
+from windvane.recipes.disk_cost import disk_told
 from windvane.recipes.own_source import Source, source_files
 from windvane.recipes.portions import on_hub, read_hub
+from windvane.recipes.run_cost import answer_bytes, sampling_estimate
 from windvane.records import Prompt, Response, seed_of
 from windvane.runners.here import HereRunner
 from windvane.schema import dumps
@@ -77,10 +79,8 @@ def main(argv: Sequence[str]) -> int:
             calls = out / "calls-generate.jsonl"
             generator = resolve_generator(spec, sampling, o.device, o.dtype, server=server_of(o), calls=calls)
             prompts = _prompts(folder, o, generator)
-            estimate = getattr(generator, "estimate", None)
-            if estimate is not None:
-                found = estimate(prompts, range(o.k), o.seed)
-                print(f"windvane: {found.told(server_of(o))}", file=sys.stderr)
+            if not o.quiet or hasattr(generator, "estimate"):  # what a server will be asked for is said however quiet
+                print(f"windvane: {_foretold(generator, prompts, sampling, o)}", file=sys.stderr)
             seed = seed_of(o.seed, "generate", 1)
             run_generate(
                 HereRunner(folder, o.quiet), "iter-1/responses", generator, prompts, range(o.k), seed, o.batch_prompts
@@ -90,6 +90,16 @@ def main(argv: Sequence[str]) -> int:
         folder.write_manifest()
     print(json.dumps(summary | {"out": str(out)}) if o.json else _told(summary, out))
     return 0
+
+
+def _foretold(generator: Any, prompts: Sequence[Prompt], sampling: Sampling, o: Any) -> str:
+    """What it will take: time and disk of a model in this process, calls and disk of a server's, disk of any other's."""
+    if isinstance(generator, LocalGenerator):
+        return sampling_estimate(generator.model, prompts, sampling, o.batch_prompts, Path(o.out))
+    disk = disk_told(answer_bytes(len(prompts), sampling), Path(o.out), "use another --out or fewer prompts")
+    if not hasattr(generator, "estimate"):
+        return disk
+    return f"{generator.estimate(prompts, range(o.k), o.seed).told(server_of(o))}. {disk}"
 
 
 def generator_spec(model: str) -> str:

@@ -9,25 +9,40 @@ are what it takes at most: every answer is reckoned at `max_new_tokens`, every m
 from __future__ import annotations
 
 import math
-import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
+from windvane.backends.local import Sampling
 from windvane.modeling.decode import plain_model
+from windvane.modeling.tree import Tree
 from windvane.objectives.batch import Objective
+from windvane.recipes.disk_cost import (
+    BYTES_A_ROW,
+    BYTES_A_TOKEN,
+    certain,
+    checkpoint_bytes,
+    disk_told,
+    trained_numbers,
+    weight_bytes,
+)
 from windvane.recipes.long_cost import said, shape_of
 from windvane.records import Prompt
-from windvane.train.batches import Example
 from windvane.train.loop import Train
 
 PROBE_ROWS, PROBE_TOKENS = 64, 64
-BYTES_A_TOKEN = 12  # of an answer in a row: its id and its text
-BYTES_A_VERDICT = 320
-ROOM = 1.1  # a file system wants some
+LONGEST = "at most, were every answer as long as it may be, at the rate of a short probe here"
+PROBED = "at the rate of a short probe here"
+
+
+class Readable(Protocol):
+    """What training reads: an `Example`, a `PreferenceExample`."""
+
+    @property
+    def tree(self) -> Tree: ...
 
 
 @torch.no_grad()
@@ -83,68 +98,63 @@ def seconds(
 
 def disk(model: Any, parts: Sequence[Sequence[Prompt]], held: Sequence[Prompt], s: Any) -> dict[str, float]:
     """Bytes: the models of all iterations and the final copy, the rows of every stage, the checkpoints that stand at once."""
-    plain, k, e = plain_model(model), s.sampling.k, s.evaluate
-    every = sum(p.numel() for p in plain.parameters())
-    trained = _adapter(plain, s.train.lora_rank) if s.train.lora_rank else every
+    k, e = s.sampling.k, s.evaluate
+    trained = trained_numbers(model, s.train.lora_rank)
     asked = sum(map(len, parts))
     rows = asked * k * s.sampling.max_new_tokens + (s.iterations + 1) * len(held) * (e.answers + 1) * e.max_new_tokens
-    moments = 2 if s.train.optimizer == "adamw" else 1
-    best = 1 if s.train.keep == "best" else 0
     return {
-        "models": 4.0 * trained * (s.iterations + 1),
-        "rows": float(BYTES_A_TOKEN * rows + BYTES_A_VERDICT * asked * k * (k - 1) // 2),
-        "checkpoints": 2 * 4.0 * trained * (1 + moments + best),  # the newer one is published before the older one goes
+        "models": weight_bytes(s.train) * trained * (s.iterations + 1),
+        "rows": float(BYTES_A_TOKEN * rows + BYTES_A_ROW * asked * k * (k - 1) // 2),
+        "checkpoints": 2 * checkpoint_bytes(s.train, trained),
     }
-
-
-def _adapter(plain: Any, rank: int) -> int:
-    """At most: every linear layer but the head."""
-    head = plain.get_output_embeddings()
-    layers = [m for m in plain.modules() if isinstance(m, torch.nn.Linear) and m is not head]
-    return sum(rank * (m.in_features + m.out_features) for m in layers)
 
 
 def estimate(
     model: Any, parts: Sequence[Sequence[Prompt]], held: Sequence[Prompt], s: Any, objective: Objective, out: Path
 ) -> str:
-    """One line for people."""
+    """One line for people. `UserError` where the disk is certain to be too small."""
     took = seconds(model, probe(model, s.batch_prompts * s.sampling.k), parts, held, s, objective)
-    takes, free = disk(model, parts, held, s), shutil.disk_usage(out).free
-    by_stage = ", ".join(f"{name} {said(value / 3600)}" for name, value in took.items() if value)
-    by_kind = ", ".join(f"{name} {size(value)}" for name, value in takes.items())
-    need = sum(takes.values())
-    short = (
-        " (MORE than is free: use another --out, fewer iterations or --train.lora-rank)" if need * ROOM > free else ""
-    )
-    return (
-        f"about {said(sum(took.values()) / 3600)} at most, were every answer as long as it may be, at the rate of a short probe here: "
-        f"{by_stage}; local judges not reckoned. Disk {size(need)} at most ({by_kind}), {size(free)} free{short}"
-    )
+    mend = "use another --out, fewer iterations or --train.lora-rank"
+    disk_line = disk_told(disk(model, parts, held, s), out, mend, certain(model, s.train, s.iterations))
+    return f"{time_told(took, LONGEST)}; local judges not reckoned. {disk_line}"
 
 
-def training_estimate(model: Any, examples: Sequence[Example], train: Train, objective: Objective, out: Path) -> str:
-    """One line for people about `windvane train`, whose rows are there: they are read as they are, not at their longest."""
+def training_estimate(
+    model: Any, examples: Sequence[Readable], train: Train, reference: bool, out: Path, begun: bool = False
+) -> str:
+    """One line for people about training on rows that are there, which are read as they are; `begun`: a checkpoint stands
+    already. `UserError` where the disk is certain to be too small."""
     shape, (operations, _) = shape_of(model), probe(model, len(examples))
     forward = sum(shape.forward(e.tree.tokens) for e in examples) / operations
     again = 4 / 3 if train.gradient_checkpointing else 1.0
-    took = {"reference": forward if objective.reference else 0.0, "training": 3 * again * train.epochs * forward}
-    plain = plain_model(model)
-    every = sum(p.numel() for p in plain.parameters())
-    trained = _adapter(plain, train.lora_rank) if train.lora_rank else every
-    moments, best = 2 if train.optimizer == "adamw" else 1, 1 if train.keep == "best" else 0
-    takes = {"model": 2 * 4.0 * trained, "checkpoints": 2 * 4.0 * trained * (1 + moments + best)}
-    need, free = sum(takes.values()), shutil.disk_usage(out).free
-    short = " (MORE than is free: use another --out or --train.lora-rank)" if need * ROOM > free else ""
+    took = {"reference": forward if reference else 0.0, "training": 3 * again * train.epochs * forward}
+    trained = trained_numbers(model, train.lora_rank)
+    takes = {
+        "model": 2 * weight_bytes(train) * trained,
+        "checkpoints": 2 * checkpoint_bytes(train, trained),
+    }
+    sure = 0.0 if begun else certain(model, train, 1)
+    disk_line = disk_told(takes, out, "use another --out or --train.lora-rank", sure)
+    return f"{time_told(took, PROBED)}. {disk_line}"
+
+
+def sampling_estimate(model: Any, prompts: Sequence[Prompt], sampling: Sampling, batch: int, out: Path) -> str:
+    """One line for people about answers of a model in this process; `batch` prompts are one unit."""
+    operations, step = probe(model, batch * sampling.k)
+    shape, rows = shape_of(model), min(batch * sampling.k, PROBE_ROWS)
+    read = sum(shape.forward(len(p.token_ids)) for p in prompts) / operations
+    wrote = math.ceil(len(prompts) * sampling.k / rows) * sampling.max_new_tokens * step
+    disk_line = disk_told(answer_bytes(len(prompts), sampling), out, "use another --out or fewer prompts")
+    return f"{time_told({'responses': read + wrote}, LONGEST)}. {disk_line}"
+
+
+def answer_bytes(prompts: int, sampling: Sampling) -> dict[str, float]:
+    """Of the rows of `sampling.k` answers to each of `prompts` prompts, were every one as long as it may be."""
+    answers = prompts * sampling.k
+    return {"rows": float(answers * (BYTES_A_ROW + BYTES_A_TOKEN * sampling.max_new_tokens))}
+
+
+def time_told(took: Mapping[str, float], how: str) -> str:
+    """ "about 2.1 h <how>: responses 1.3 h, ..."."""
     by_stage = ", ".join(f"{name} {said(value / 3600)}" for name, value in took.items() if value)
-    return (
-        f"about {said(sum(took.values()) / 3600)} at the rate of a short probe here: {by_stage}. Disk {size(need)} at most "
-        f"({', '.join(f'{name} {size(value)}' for name, value in takes.items())}), {size(free)} free{short}"
-    )
-
-
-def size(count: float) -> str:
-    for unit in ("B", "KB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"
+    return f"about {said(sum(took.values()) / 3600)} {how}: {by_stage}"

@@ -124,7 +124,8 @@ class SpeechFlow:
                 examples(policy.tokenizer, [i.instruction for i in own if i.split == k], longest) for k in (TRAIN, HELD)
             )
             if here().lead:
-                told = training_estimate(scorer.model, found, self.s.train, self.objective, self.folder.path)
+                begun = self.folder.finished(f"{stage}/train/checkpoints")
+                told = training_estimate(scorer.model, found, self.s.train, False, self.folder.path, begun)
                 self.folder.tell(f"{stage}: {told}", self.quiet)
             seed = seed_of(self.s.seed, "train", name)
             run_train(

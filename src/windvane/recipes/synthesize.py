@@ -35,6 +35,7 @@ from windvane.errors import UserError
 from windvane.evaluate.live_judge import Expected
 from windvane.prompts.cefr import conversation
 from windvane.prompts.cefr_write import read_conversation, writing_messages
+from windvane.recipes.value_cost import room_told
 from windvane.recipes.value_stages import units
 from windvane.recipes.value_writer import Said, Writer
 from windvane.records import Message, Prompt, content_id
@@ -125,6 +126,9 @@ def write_all(
         told = writer.write([(p.id, Prompt.of(asked[p.id])) for p in batch], read, sampling, o.attempts, o.seed)
         return [_row(p, told[p.id].value, told[p.id].rejected, o.writer) for p in batch]
 
+    if writer is not None and not o.quiet and not run.finished("written.jsonl"):
+        found = estimate(server_of(o), [Expected(m, o.max_new_tokens) for m in asked.values()])
+        run.tell(f"the writer {o.writer}: {room_told(writer, found, o.batch, run.path)}")
     try:
         HereRunner(run, o.quiet).run("written", units(planned, o.batch), work)
     finally:

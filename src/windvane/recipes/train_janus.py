@@ -89,6 +89,10 @@ class Training:
             found, held, sharing = self._examples(name, policy, objective.branches)
             if not found:
                 raise UserError(f"{_set(self.s, _data(name))}: no row to train {name} on")
+            if here().lead:
+                begun = self.folder.finished(f"{name}/train/checkpoints")
+                unread, model = objective.reference and not begun, policy.scorer(training=True).model
+                self._tell(f"{name}: {training_estimate(model, found, train, unread, self.folder.path, begun)}")
             if objective.reference:
                 found, held = self._referred(name, policy, found, held)
             if here().lead:  # what the others read stands
@@ -99,7 +103,6 @@ class Training:
             scorer, tokenizer = policy.scorer(training=True), policy.tokenizer
             if here().lead:
                 self._note(name, sharing)
-                self._tell(f"{name}: {training_estimate(scorer.model, found, train, objective, self.folder.path)}")
             seed = seed_of(self.s.seed, "train", name)
             run_train(
                 self.folder, name, scorer, tokenizer, objective, train, found, held, seed, self.s.model, self.quiet, here()

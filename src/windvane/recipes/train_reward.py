@@ -28,6 +28,7 @@ from windvane.modeling.preference_heads import HeadShape
 from windvane.modeling.preference_model import PreferenceModel, save_preference_model, start_preference_model
 from windvane.prompts.system_role import system_mode
 from windvane.recipes.launch import launch
+from windvane.recipes.run_cost import training_estimate
 from windvane.schema import dumps
 from windvane.settings import settle
 from windvane.store import RunFolder, file_sha256, published, write_atomic
@@ -118,6 +119,9 @@ def _train(s: TrainReward, folder: RunFolder, sources: list[list[PreferencePair]
     made = [[preference_example(model, tokenizer, p) for p in pairs] for pairs in training]
     found = mixed(made, [weight for _, weight in s.sources], s.seed, s.samples)
     held = [preference_example(model, tokenizer, p) for p in held_pairs]
+    begun = folder.finished("train/checkpoints")
+    told = training_estimate(model.decoder, found, s.train.loop, False, folder.path, begun) if found else ""
+    folder.tell(told, quiet) if told else None
     trainer, bar = _trainer(s, folder, model, quiet)
     try:
         metrics = trainer.fit(found, held)

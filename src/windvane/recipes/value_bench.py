@@ -27,6 +27,7 @@ from windvane.errors import UserError
 from windvane.evaluate.live_judge import Expected
 from windvane.prompts.value_rubrics import Rubric, read_rubric, rubric_maker_messages
 from windvane.recipes.launch import launch
+from windvane.recipes.value_cost import room_told
 from windvane.recipes.value_writer import Said, Writer
 from windvane.records import Prompt, content_id
 from windvane.runners.here import HereRunner
@@ -76,12 +77,11 @@ def run(settings: RubricMaker, out: str, quiet: bool = False) -> None:
             calls = [Expected(rubric_maker_messages(v), s.tokens) for x in samples.values() for v in x.preference_set]
             more = f"; {s.attempts} times that at worst" if s.attempts > 1 else ""
             print(f"windvane: the writer {s.writer}: {estimate(s.server, calls).told(s.server)}{more}", file=sys.stderr)
-            make_rubrics(
-                HereRunner(folder, quiet),
-                s,
-                samples,
-                Writer(s.writer, s.device, s.dtype, s.server, folder / "calls.jsonl"),
-            )
+            writer = Writer(s.writer, s.device, s.dtype, s.server, folder / "calls.jsonl")
+            if not quiet:
+                room = room_told(writer, estimate(s.server, calls), s.batch, folder.path)
+                folder.tell(f"the writer {s.writer}: {room}")
+            make_rubrics(HereRunner(folder, quiet), s, samples, writer)
         summary = write_bench(folder, s, samples)
     print(f"{summary['instances']} of {summary['samples']} instances: {out}/bench.jsonl")
 

@@ -91,6 +91,10 @@ class Writer:
             for p in prompts
         ]
 
+    def local_model(self) -> Any | None:
+        """The model that writes, where it is one in this process."""
+        return None if self._opened.local is None else self._opened.model
+
     def prepare(self) -> None:
         """Look at the template of a model in this process, so that `notes` are the same in a resumed run."""
         if self._opened.local is not None:
