@@ -12,23 +12,20 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
-from typing import Any
-
-import jinja2
-from markupsafe import Markup
 
 from windvane.errors import UserError
 from windvane.evaluate.intervals import Difference, paired_difference
 from windvane.report.answer import percent
 from windvane.report.charts import Axis, Point, Series
 from windvane.report.evaluations import evaluations
+from windvane.report.frame import fill
 from windvane.report.gather import Gathered, gather
 from windvane.report.panels import HALF, Panel, panel
 from windvane.report.tables import Table, number
 from windvane.store import read_jsonl, write_atomic
 
+SECTIONS = (("answer", "Answer"), ("curves", "Curves"), ("numbers", "Numbers"), ("answers", "Answers"))
 SHOWN = 12  # prompts where the two differ most, and as many drawn
 SAME = ("evaluation_judge", "model")  # must be equal for the win rates to be of one kind
 
@@ -215,18 +212,11 @@ def render(first: Path, second: Path) -> str:
     a, b = side("A", first), side("B", second)
     found, why = compared(a, b)
     shown, common = prompts(a, b)
-    room = files("windvane") / "report"
-    loader = jinja2.FunctionLoader(lambda name: (room / name).read_text(encoding="utf-8"))
-    environment = jinja2.Environment(
-        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
     tone, title, sentence = headline(a, b, found, why)
-    context: dict[str, Any] = {
-        "css": Markup((room / "page.css").read_text(encoding="utf-8")),
-        "tone": tone, "headline": title, "sentence": sentence, "sides": (a, b), "panels": charts(a, b), "shown": shown, "common": common,
-        "tables": [figures(a, b), settings(a, b), measured(a, b)],
-    }  # fmt: skip
-    return environment.get_template("beside.html").render(context)
+    return fill(
+        "beside.html", SECTIONS, tone=tone, headline=title, sentence=sentence, sides=(a, b), panels=charts(a, b), shown=shown,
+        common=common, tables=[figures(a, b), settings(a, b), measured(a, b)],
+    )  # fmt: skip
 
 
 def write_beside(folders: Sequence[Path], out: Path) -> Path:

@@ -8,30 +8,24 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
 from windvane.report.charts import Axis, Point, Series, chart, swatch
 from windvane.report.evaluations import evaluations
+from windvane.report.frame import fill
 from windvane.report.gather import shorten
+from windvane.report.panels import Panel
+from windvane.report.tables import Table
 from windvane.store import read_jsonl
 
 RECIPE = "train janus"
 HEAD = ["Model", "From", "Steps or pairs", "Held out, before", "after", "Accuracy", "Shared"]
 
 
-@dataclass(frozen=True, slots=True)
-class Figure:
-    title: str
-    svg: Markup
-    legend: list[tuple[Markup, str]]
-    caption: str
-    file: str
+SECTIONS = (("answer", "Answer"), ("training", "Training"), ("evaluations", "Evaluations"))
 
 
 def models_page(run: Path) -> str | None:
@@ -45,21 +39,18 @@ def models_page(run: Path) -> str | None:
         return None
     summary = shorten(summary)
     models = summary["models"]
-    room = files("windvane") / "report"
-    loader = jinja2.FunctionLoader(lambda name: (room / name).read_text(encoding="utf-8"))
-    environment = jinja2.Environment(
-        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
     names = [row["name"] for row in models]
-    return environment.get_template("models.html").render(
-        css=Markup((room / "page.css").read_text(encoding="utf-8")),
+    return fill(
+        "models.html",
+        SECTIONS,
         headline=f"{len(names)} model{'s' if len(names) > 1 else ''} trained",
         lead=f"{', '.join(names)}. What they are worth is for an evaluation to say: a loss says only that training went its way.",
         recipe=RECIPE,
         model=summary["model"],
         notes=summary["notes"],
-        head=HEAD,
-        rows=[_row(row) for row in models],
+        models=Table(
+            "Models, in the order of their making", "summary.json", HEAD, [_row(row) for row in models], (0, 1)
+        ),
         figures=[*(f for name in names if (f := _loss(run, name))), *_best_of(summary.get("best_of"))],
         evaluations=evaluations(run),
     )
@@ -77,7 +68,7 @@ def _row(row: dict[str, Any]) -> list[str]:
     return [row["name"], row["start"], f"{size:,}", *losses, told, f"{100 * row['saved']:.1f}%"]
 
 
-def _loss(run: Path, name: str) -> Figure | None:
+def _loss(run: Path, name: str) -> Panel | None:
     """Loss by step: every step's, and the held-out examples'."""
     file = f"{name}/train/metrics.jsonl"
     if not (run / file).exists():
@@ -93,10 +84,10 @@ def _loss(run: Path, name: str) -> Figure | None:
     svg = chart(
         f"loss-{name}", f"{name}: loss", "Loss by optimizer step.", series, Axis("step", "whole"), Axis("loss")
     )  # fmt: skip
-    return None if svg is None else Figure(name, svg, legend, "Loss by optimizer step.", file)
+    return None if svg is None else Panel(name, "Loss by optimizer step.", file, svg, legend, "")
 
 
-def _best_of(found: dict[str, Any] | None) -> list[Figure]:
+def _best_of(found: dict[str, Any] | None) -> list[Panel]:
     """The reward model's own mean reward, by N."""
     if found is None:
         return []
@@ -111,4 +102,4 @@ def _best_of(found: dict[str, Any] | None) -> list[Figure]:
         f"Answers of {found['model']} to {found['prompts']} test prompts, the reward model’s favourite of N, by its own reward: this rises "
         "with N by its making."
     )
-    return [Figure("Best of N", svg, [(swatch("plain"), "mean reward")], caption, "best-of.jsonl")] if svg else []
+    return [Panel("Best of N", caption, "best-of.jsonl", svg, [(swatch("plain"), "mean reward")], "")] if svg else []

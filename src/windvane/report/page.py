@@ -8,14 +8,10 @@ JSON that the script shows as text alone.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
 from windvane.arguments import Parser
@@ -24,6 +20,7 @@ from windvane.report.answer import answer
 from windvane.report.beside import write_beside
 from windvane.report.browse import browse
 from windvane.report.evaluations import evaluations
+from windvane.report.frame import fill
 from windvane.report.gather import gather, iteration_numbers
 from windvane.report.graded_run import SECTIONS as GRADED_SECTIONS
 from windvane.report.graded_run import graded_answer, graded_panels, graded_tables, is_graded
@@ -75,21 +72,14 @@ def render(run: Path) -> str:
     long = long_run(run, numbers)
     own, graded = is_own(found), is_graded(found)
     sets = browse(run) if long is None else long_browse(run, numbers)
-    room = files("windvane") / "report"
-    script = (room / "page.js").read_text(encoding="utf-8")
-    loader = jinja2.FunctionLoader(lambda name: (room / name).read_text(encoding="utf-8"))
-    environment = jinja2.Environment(
-        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.get_template("page.html").render(
-        css=Markup((room / "page.css").read_text(encoding="utf-8")),
-        script=Markup(script),
-        script_hash=Markup("sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()),
+    return fill(
+        "page.html",
+        GRADED_SECTIONS if graded else OWN_SECTIONS if own else SECTIONS if long is None else LONG_SECTIONS,
+        "page.js",
         data=embedded({"sets": sets}),
         long=long,
         own=own,
         graded=graded,
-        sections=GRADED_SECTIONS if graded else OWN_SECTIONS if own else SECTIONS if long is None else LONG_SECTIONS,
         signs=SIGNS,
         answer=(
             graded_answer(found, run)
