@@ -179,7 +179,10 @@ def turns(*roles):
         ),
         ([{"role": "user", "content": None}], "field 'messages[0].content': expected text, got nothing"),
         ([{"role": "user", "content": ""}], "field 'messages[0].content': empty"),
-        ([{"role": "user", "content": [{"type": "text"}]}], "field 'messages[0].content': expected text, got a list"),
+        (
+            [{"role": "user", "content": [{"type": "text"}]}],
+            "field 'messages[0].content[0]': expected a part {'type': 'text', 'text': ...}, got one of",
+        ),
         ([{"text": "x"}], "field 'messages[0].role': expected system, user or assistant, got nothing"),
         (["x"], "field 'messages[0]': expected a turn"),
         ([{"from": "human", "value": 3}], "field 'messages[0].value': expected text, got int '3'"),

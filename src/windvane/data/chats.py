@@ -2,7 +2,9 @@
 
 In: a plain string, a list of turns {"role", "content"} or {"from", "value"} (ShareGPT's names), or such a list as JSON text in a
 cell of a chat column (CSV has no lists). Out: `Message`s: at most one system message, first; then user and assistant in turn; last
-a user's, because a prompt waits for an answer. Text is kept to the letter: nothing is stripped, normalised or cut.
+a user's, because a prompt waits for an answer. Text is kept to the letter: nothing is stripped, normalised or cut. Content in parts
+({"type": "text", "text": ...}) is joined with nothing between, as templates that know parts do. What a turn says beside its text (tool
+calls, a thought, that it is not to be learnt) is never overlooked: such a turn is refused.
 """
 
 from __future__ import annotations
@@ -25,6 +27,13 @@ ROLES = {
     "bot": "assistant",
     "model": "assistant",
 }
+TOOLS = "tool calls are not supported; write the turn as text or remove the row"
+THOUGHT = "a thought beside the text is not read; write it into the text as the model's own template has it, or remove the field"
+BESIDE = {  # fields of a turn that hold words of their own, which a template would write
+    "tool_calls": TOOLS, "function_call": TOOLS,
+    "reasoning_content": THOUGHT, "reasoning": THOUGHT, "thinking": THOUGHT,
+}  # fmt: skip
+LEARNT = ("weight", "train", "loss")  # OpenAI's, axolotl's: whether a turn is learnt
 
 
 def messages_of(value: Any, where: str, field: str) -> tuple[Message, ...]:
@@ -63,11 +72,34 @@ def _turn(turn: Any, where: str, field: str) -> Message:
         _fail(where, field, f"expected a turn like {{'role': ..., 'content': ...}}, got {_kind(turn)}")
     keys = ("role", "content") if turn.get("role") is not None or turn.get("from") is None else ("from", "value")
     role, content = (turn.get(key) for key in keys)
-    if turn.get("tool_calls"):
-        _fail(where, f"{field}.tool_calls", "tool calls are not supported; write the turn as text or remove the row")
+    for name, told in BESIDE.items():
+        if turn.get(name):
+            _fail(where, f"{field}.{name}", told)
+    for name in LEARNT:
+        if turn.get(name) in (0, False):
+            _fail(
+                where, f"{field}.{name}", "a turn that is not to be learnt; every assistant turn is, or the last alone "
+                "(--learn last): cut the chat behind the answer to learn, and remove the field",
+            )  # fmt: skip
     if not isinstance(role, str) or role.strip().lower() not in ROLES:
         _fail(where, f"{field}.{keys[0]}", f"expected system, user or assistant, got {_kind(role)}")
+    if isinstance(content, list):
+        content = _parts(content, where, f"{field}.{keys[1]}")
     return Message(ROLES[role.strip().lower()], _text(content, where, f"{field}.{keys[1]}"))
+
+
+def _parts(parts: list[Any], where: str, field: str) -> str:
+    """The text of content in parts."""
+    for i, part in enumerate(parts):
+        kind = part.get("type") if isinstance(part, dict) else None
+        if kind != "text" or not isinstance(part.get("text"), str):
+            what = f"one of type {kind!r}" + (" without text" if kind == "text" else "") if kind else _kind(part)
+            _fail(
+                where,
+                f"{field}[{i}]",
+                f"expected a part {{'type': 'text', 'text': ...}}, got {what}; text alone is read",
+            )
+    return "".join(part["text"] for part in parts)
 
 
 def _text(value: Any, where: str, field: str) -> str:

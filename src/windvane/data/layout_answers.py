@@ -5,7 +5,9 @@ probabilities. Out: the texts, and a score or a probability each, or neither.
 
 An answer's score in UltraFeedback as released is the mean of its four ratings (helpfulness, honesty, instruction following, truthfulness),
 1 to 5, not `overall_score`, which the data set's own readers found wrong (an overall score of 10 was often a 1.0 misread; Argilla's
-`ultrafeedback-binarized-preferences` mends it the same way). `--columns scores=overall_score` takes that one all the same.
+`ultrafeedback-binarized-preferences` mends it the same way). An answer that was not rated in some way ("N/A") has no score at all: a
+mean of the others, or `overall_score` in its place, would stand beside means of another scale. `--columns scores=overall_score` takes
+that one for all.
 """
 
 from __future__ import annotations
@@ -42,8 +44,9 @@ def answers_of(
             fail(where, place, f"no text; name it {' or '.join(TEXTS[:3])}")
         texts.append(answer[name])
         score = _inline(answer, (inner,) if inner else SCORES, where, place)
-        if inner is None and isinstance(answer.get("annotations"), Mapping):
-            score = _mean_rating(answer["annotations"], where, place) or score
+        rated = answer.get("annotations")
+        if inner is None and isinstance(rated, Mapping) and any("Rating" in (told or ()) for told in rated.values()):
+            score = _mean_rating(rated, where, place)
         scores.append(score)
         probabilities.append(_inline(answer, PROBABILITIES, where, place))
     told = None if inner else listed(row, wanted, len(cell), where)

@@ -3,13 +3,14 @@
 In: a file (JSONL, JSON, CSV, TSV, Parquet), a folder saved by `datasets` or a hub data set, in any of the layouts of `layout_columns`
 (docs/data_formats.md shows each). Out: `OwnData`. A text is a user's turn and its reply; what two chats have in common is their prompt, and
 what follows, turn by turn, the answer. Nothing is stripped, cut or dropped in silence: a row that cannot be read stops the reading, or, for
-who asks to `collect`, stands among the refused with its reason.
+who asks to `collect`, stands among the refused with its reason. The columns are those of all rows together, since a JSON row may leave out
+what it does not have; a column that a template would render and that is not read here (tools, say) refuses the rows that fill it.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,8 @@ from typing import Any
 from windvane.data.chats import turns_of
 from windvane.data.layout_answers import answers_of, fail, has_scores, number
 from windvane.data.layout_columns import Kind, Layout, layout_of
-from windvane.data.layout_turns import Turns, answer_turns, prompt_turns, unpacked, with_system
-from windvane.data.preference_pairs import DIALOGUE, common_text, dialogue
+from windvane.data.layout_turns import Turns, answer_turns, prompt_turns, spoken, unpacked, with_system
+from windvane.data.preference_pairs import common_text
 from windvane.data.table_rows import rows_of
 from windvane.errors import UserError
 from windvane.records import Message, Prompt
@@ -62,37 +63,71 @@ def read_own(
     kind: Kind | None = None,
     split: str | None = None,
     collect: bool = False,
+    dialogues: bool = True,
 ) -> OwnData:
     """Every row of `source`, in its order. `columns`: role -> column name where the names are not usual; `kind`: what the rows are, where
-    the columns leave it open. `collect` puts rows that cannot be read into `refused`; else the first of them is a `UserError`."""
-    name, given = str(source), dict(columns or {})
-    inner = given.pop("scores", None) if kind != "pairs" else None  # may be a field inside each answer
-    layout: Layout | None = None
+    the columns leave it open. `collect` puts rows that cannot be read into `refused`; else the first of them is a `UserError`.
+    `dialogues`: text that is a dialogue ("\\n\\nHuman: ...") is read as its turns; else it stays text."""
+    name = str(source)
+    found = list(_tables(name, split, collect))
+    tables = [row for _, row in found if not isinstance(row, Unread)]
+    if not tables:
+        raise UserError(
+            next((row.reason for _, row in found if isinstance(row, Unread)), f"{name}: no rows; write at least one")
+        )
+    layout = _layout(name, tables, dict(columns or {}), kind)
     rows: list[OwnRow] = []
     refused: list[Unread] = []
-    for place, row in _tables(name, split, collect, refused):
-        if layout is None:
-            if inner is not None and inner in row:
-                given["scores"] = inner
-            layout = layout_of(name, list(row), given, kind)
-            if inner is not None and inner not in row:
-                layout = replace(layout, columns={**layout.columns, "scores": inner})
-            answers = layout.columns.get("answers")
-            if layout.kind == "answers" and kind is None and answers and (inner or has_scores(row, answers)):
-                layout = replace(layout, kind="groups")
+    for place, row in found:
+        if isinstance(row, Unread):
+            refused.append(row)
+            continue
         try:
-            rows.append(READERS[layout.kind](row, layout.columns, place))
+            _beside(row, layout, place)
+            rows.append(READERS[layout.kind](spoken(row, layout.columns) if dialogues else row, layout.columns, place))
         except UserError as error:
             if not collect:
                 raise
             refused.append(Unread(place, str(error)))
-    if layout is None:
-        raise UserError(refused[0].reason if refused else f"{name}: no rows; write at least one")
     return OwnData(name, layout, rows, refused)
 
 
-def _tables(name: str, split: str | None, collect: bool, refused: list[Unread]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Rows; a JSON lines file is gone through line by line, so that a broken line is one refusal."""
+def _layout(name: str, rows: Sequence[Mapping[str, Any]], given: dict[str, str], kind: Kind | None) -> Layout:
+    """The layout of all rows together."""
+    names = list(dict.fromkeys(column for row in rows for column in row))
+    inner = given.pop("scores", None) if kind != "pairs" else None  # may be a field inside each answer
+    if inner is not None and inner in names:
+        given["scores"] = inner
+    layout = layout_of(name, names, given, kind)
+    if inner is not None and inner not in names:
+        layout = replace(layout, columns={**layout.columns, "scores": inner})
+    answers = layout.columns.get("answers") if layout.kind == "answers" and kind is None else None
+    if answers and (inner or any(has_scores(row, answers) for row in rows)):
+        layout = replace(layout, kind="groups")
+    return layout
+
+
+NOT_RENDERED = {
+    "tools": "tool definitions are not rendered here",
+    "chat_template_kwargs": "a row's own arguments of the template are not read; --thinking sets the thinking switch for all rows",
+    "images": "images are not read", "image": "images are not read", "videos": "videos are not read", "audios": "sound is not read",
+}  # fmt: skip
+
+
+def _beside(row: Mapping[str, Any], layout: Layout, where: str) -> None:
+    """Refuse a row whose prompt a template would write with more than its turns."""
+    for column in layout.unread:
+        cell = row.get(column)
+        if column.lower() in NOT_RENDERED and cell and cell not in ("[]", "{}", "null"):
+            fail(
+                where,
+                column,
+                f"{NOT_RENDERED[column.lower()]}; remove the row, or the column where the prompt goes without",
+            )
+
+
+def _tables(name: str, split: str | None, collect: bool) -> Iterator[tuple[str, dict[str, Any] | Unread]]:
+    """Rows; for who collects, a JSON lines file is gone through line by line, so that a broken line is one refusal."""
     if not (collect and Path(name).suffix.lower() in (".jsonl", ".ndjson") and Path(name).is_file() and split is None):
         yield from rows_of(name, split)
         return
@@ -104,10 +139,10 @@ def _tables(name: str, split: str | None, collect: bool, refused: list[Unread]) 
             try:
                 row = json.loads(line.decode("utf-8-sig" if line_number == 1 else "utf-8"))
             except (ValueError, RecursionError) as error:
-                refused.append(Unread(place, f"{place}: not valid JSON in UTF-8 ({error}); mend or remove the line"))
+                yield place, Unread(place, f"{place}: not valid JSON in UTF-8 ({error}); mend or remove the line")
                 continue
             if not isinstance(row, dict):
-                refused.append(Unread(place, f"{place}: expected a table with named fields; mend or remove the line"))
+                yield place, Unread(place, f"{place}: expected a table with named fields; mend or remove the line")
                 continue
             yield place, row
 
@@ -116,9 +151,13 @@ def _pairs(row: Mapping[str, Any], columns: Mapping[str, str], where: str) -> Ow
     names = columns["chosen"], columns["rejected"]
     if "prompt" in columns or "chat" in columns:
         messages = prompt_turns(row, columns, where)
-        if messages[-1].role != "user":  # a chat that repeats an answer: what comes before it is the prompt
-            messages = messages[:-1]
+        *before, last = messages
+        if last.role != "user":  # a chat that repeats an answer: what comes before it is the prompt
+            messages = before
         answers = [answer_turns(row.get(n), where, n, messages) for n in names]
+        if last.role != "user" and (last,) not in answers:
+            told = "ends with an assistant's turn that is neither answer; end with the user turn that both answer"
+            fail(where, columns["chat"], told)
     else:
         messages, answers = _implicit(row, names, where)
         messages = with_system(messages, row, columns, where)
@@ -134,12 +173,10 @@ def _plain(message: Message) -> dict[str, str]:
 
 def _implicit(row: Mapping[str, Any], names: tuple[str, str], where: str) -> tuple[list[Message], list[Turns]]:
     """The prompt is what chosen and rejected have in common (TRL's implicit prompt), as text or as turns."""
-    chosen, rejected = (unpacked(row.get(n)) for n in names)
+    chosen, rejected = (unpacked(row.get(n), where, n) for n in names)
     if isinstance(chosen, str) and isinstance(rejected, str):
-        if not (DIALOGUE.match(chosen) and DIALOGUE.match(rejected)):
-            messages, first, second = common_text(chosen, rejected, where)
-            return messages, [(Message("assistant", first),), (Message("assistant", second),)]
-        chosen, rejected = dialogue(chosen), dialogue(rejected)
+        messages, first, second = common_text(chosen, rejected, where)
+        return messages, [(Message("assistant", first),), (Message("assistant", second),)]
     sides = [list(turns_of(v, where, n)) for v, n in zip((chosen, rejected), names)]
     shared = 0
     while shared < min(map(len, sides)) and sides[0][shared] == sides[1][shared]:

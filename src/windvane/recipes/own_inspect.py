@@ -39,7 +39,7 @@ def main(argv: Sequence[str]) -> int:
     if (path.is_dir() and (path / "tokenizer_config.json").exists()) or (o.what.startswith("world:") and not o.model):
         return _template(o.what, o)
     kind = None if o.layout == "auto" else o.layout
-    data = read_anywhere(o.what, mapping(o.columns), kind, o.split, collect=True)
+    data = read_anywhere(o.what, mapping(o.columns), kind, o.split, collect=True, dialogues=o.text == "chat")
     made, notes, rendered = None, list[Any](), None
     if o.model:
         made, notes, rendered = _rendered(data, o)

@@ -37,11 +37,12 @@ def read_anywhere(
     kind: Kind | None = None,
     split: str | None = None,
     collect: bool = False,
+    dialogues: bool = True,
 ) -> OwnData:
     """`read_own`, which waits for no hub that does not answer."""
     if on_hub(source):
-        return from_hub(source, lambda: read_own(source, columns, kind, split, collect))  # type: ignore[no-any-return]
-    return read_own(source, columns, kind, split, collect)
+        return from_hub(source, lambda: read_own(source, columns, kind, split, collect, dialogues))  # type: ignore[no-any-return]
+    return read_own(source, columns, kind, split, collect, dialogues)
 
 
 def made_from(
@@ -63,7 +64,7 @@ def made_from(
         raise UserError(
             f"{source}: a run folder without iter-1/groups.jsonl; `windvane pair {source}` makes them from its verdicts"
         )
-    data = read_anywhere(source, columns, kind, split, collect)
+    data = read_anywhere(source, columns, kind, split, collect, dialogues=how.text == "chat")
     if data.layout.kind in ("answers", "prompts"):
         what = "answers without a preference" if data.layout.kind == "answers" else "prompts alone"
         raise UserError(
