@@ -1,17 +1,21 @@
 """What a run will take: seconds and bytes worked out by hand for a tiny model; too little disk is said."""
 
+import re
 from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
 from tests import tiny
+from tests.recipes.own_data import pairs, write
 from windvane.backends.local import Sampling
+from windvane.cli import main
 from windvane.errors import UserError
 from windvane.modeling.tree import Tree
 from windvane.objectives.batch import load_objective
-from windvane.recipes import disk_cost, run_cost
+from windvane.recipes import disk_cost, long_cost, run_cost
 from windvane.recipes.long_cost import said, shape_of
+from windvane.recipes.long_settings import LongPO
 from windvane.recipes.sppo import Sppo
 from windvane.records import Message, Prompt
 from windvane.train.batches import Example
@@ -117,6 +121,43 @@ def test_answers_by_hand(model, tmp_path, monkeypatch):
     seconds = 8 + 24 / 12 * 10 * 0.5  # 8 prompts read; 12 answers at a time, 10 steps each
     assert told.startswith(f"about {said(seconds / 3600)} at most, were every answer as long as it may be")
     assert f"Disk {disk_cost.size(24 * (320 + 12 * 10))} at most (rows" in told
+
+
+def test_longpo_says_the_disk_of_the_rounds_to_come(model, tmp_path, monkeypatch):
+    weights, cuts = sum(p.numel() for p in model.parameters()), [SimpleNamespace(chunks=(1, 2))] * 3
+    s = LongPO(model="m", documents=("d",), lengths="64k,128k,256k")
+    s = replace(s, ask=replace(s.ask, attempts=2, max_new_tokens=10), answer=replace(s.answer, max_new_tokens=5))
+    s = replace(s, train=replace(s.train, optimizer="adamw", keep="last", precision="float32", lora_rank=0))
+    found = long_cost.disk(model, cuts, s, 2)
+    assert found["models"] == 4 * weights * 3, "rounds 2 and 3, and the final copy"
+    assert found["rows"] == 2 * 6 * (2 * 10 + 2 * 5) * 12, "2 rounds of 6 questions with two answers each"
+    assert found["checkpoints"] == 2 * 4 * weights * 3
+    free(monkeypatch, 4 * weights * 2 - 1)
+    with pytest.raises(UserError, match="fewer rounds"):
+        long_cost.disk_estimate(model, cuts, s, 2, tmp_path)
+    free(monkeypatch, 4 * weights * 2)
+    assert "MORE than is free" in long_cost.disk_estimate(model, cuts, s, 2, tmp_path)
+
+
+def test_verbs_on_files_say_it_before_the_first_row(tmp_path, capsys, monkeypatch):
+    """Time and disk, in the same words, whichever verb; a person's and a function's time is not guessed."""
+    monkeypatch.chdir(tmp_path)
+    tiny.folder(tmp_path / "model", window=256)
+    pairs(tmp_path / "pairs.jsonl")
+    write(tmp_path / "answers.jsonl", [{"prompt": f"Say {i}.", "responses": ["a", "two"]} for i in range(4)])
+    (tmp_path / "mine.py").write_text("def f(prompt, a, b):\n    return 0.5\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    words = {
+        "generate answers.jsonl --prompt-column prompt --model model --max-new-tokens 4 --out g": "responses",
+        "judge answers.jsonl --judge world:styles --out j": "verdicts",
+        "judge answers.jsonl --judge py:mine:f --out k": None,
+        "train reward --kind bt --model model --data pairs.jsonl --train.batch 4 --threads 1 --device cpu --out r": "training",
+    }
+    for command, stage in words.items():
+        assert main(command.split()) == 0, command
+        (line,) = [t for t in capsys.readouterr().err.splitlines() if "Disk" in t]
+        assert re.search(r"Disk [\d.]+ [KMG]?B at most \(.+\), [\d.]+ [KMGT]?B free$", line), line
+        assert bool(re.match(rf"windvane: about [\d.]+ (s|min|h) .*probe here: {stage} ", line)) == bool(stage), line
 
 
 def test_size():
