@@ -1,7 +1,6 @@
 """The EvalYaks claim end to end at a reduced size, and its rules on planted numbers."""
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,13 +16,11 @@ from windvane.claims.evalyaks import (
     sweeps,
     trained,
     trained_unit,
-    world_sha256,
 )
 from windvane.claims.evalyaks_findings import findings
 from windvane.claims.evalyaks_measure import UNTRAINED, affine, measured, median_bands
 from windvane.claims.record import read_claim
 from windvane.data.transcripts import PART_CRITERIA, Transcript, Turn
-from windvane.errors import UserError
 from windvane.recipes.speech_items import HELD, TEST
 
 
@@ -48,20 +45,6 @@ def test_one_seed_at_reduced_size(tmp_path, capsys):
     assert main(["--seeds", "1", "--reduced", "--out", str(out), "--workers", "1"]) == 0
     assert "2 of 2 units stand already" in capsys.readouterr().err
     assert (out / "claim.json").read_text() == before
-
-
-def test_the_world_is_the_declared_one():
-    assert world_sha256() == declared("evalyaks").world_sha256
-
-
-def test_another_world_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        "windvane.claims.evalyaks.declared", lambda name: replace(declared(name), world_sha256="0" * 64)
-    )
-    with pytest.raises(UserError, match="is not the world that was declared"):
-        main(["--out", str(tmp_path / "run")])
-    with pytest.raises(UserError, match="--workers: 0"):
-        main(["--workers", "0"])
 
 
 def record(part, number, **scores):

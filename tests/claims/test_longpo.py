@@ -2,24 +2,34 @@
 
 import json
 import shutil
-from dataclasses import replace
 
 import pytest
 import torch
 
-from windvane.claims import longpo, page, plot
+from windvane.claims import page
 from windvane.claims.declare import declared
-from windvane.claims.longpo import choose, fixed, main, reduced, run_all, source_key, sweep_of, swept, unit_of
+from windvane.claims.longpo import (
+    choose,
+    fixed,
+    main,
+    reduced,
+    run_all,
+    source_key,
+    sweep_of,
+    swept,
+    unit_of,
+    work,
+)
 from windvane.claims.longpo_findings import _rate, best_within, findings, matched
-from windvane.claims.longpo_measure import Probe, Sizes, world_sha256
+from windvane.claims.longpo_measure import Probe, Sizes
 from windvane.claims.record import read_claim
-from windvane.errors import UserError
+from windvane.claims.units import Workshop
 from windvane.modeling.load import load_model
 from windvane.world.fact_skill import nats_per_token
 
 
 @pytest.mark.slow
-def test_one_seed_at_reduced_size(tmp_path, capsys, monkeypatch):
+def test_one_seed_at_reduced_size(tmp_path, capsys):
     out = tmp_path / "run"
     assert main(["--seeds", "1", "--reduced", "--out", str(out), "--workers", "1"]) == 0
     told = capsys.readouterr()
@@ -49,8 +59,6 @@ def test_one_seed_at_reduced_size(tmp_path, capsys, monkeypatch):
     assert first == last, "before the first step every arm is the start with theta raised"
     rounds = claim.figures["data"]["longpo"][0]
     assert len(rounds) == 2 and all(0 < r["asked"] <= r["yield"] <= 1 and r["right_chosen"] > 0.5 for r in rounds)
-    monkeypatch.setitem(page.SECTIONS, "longpo", "windvane.claims.longpo_section:section")
-    monkeypatch.setitem(plot.FIGURES, "longpo", "windvane.claims.longpo_figures:panels")
     (tmp_path / "docs" / "claims").mkdir(parents=True)
     shutil.copy(out / "claim.json", tmp_path / "docs" / "claims" / "longpo.json")
     made = page.render(tmp_path / "docs")
@@ -59,15 +67,6 @@ def test_one_seed_at_reduced_size(tmp_path, capsys, monkeypatch):
     assert main(["--seeds", "1", "--reduced", "--out", str(out), "--workers", "1"]) == 0
     assert "1 of 1 units stand already" in capsys.readouterr().err
     assert (out / "claim.json").read_text() == before
-
-
-def test_another_world_is_refused(tmp_path, monkeypatch):
-    assert world_sha256() == declared("longpo").world_sha256
-    monkeypatch.setattr(longpo, "declared", lambda name: replace(declared(name), world_sha256="0" * 64))
-    with pytest.raises(UserError, match="is not the world that was declared"):
-        main(["--out", str(tmp_path / "run")])
-    with pytest.raises(UserError, match="--workers: 0"):
-        main(["--workers", "0"])
 
 
 def end(right, back=1.0, kl=1.0, nats=2.0, each=(1.0, 0.0)):
@@ -82,7 +81,7 @@ def planted(monkeypatch, d, ends):
         seen.append(list(units))
         return {u.key: {"end": ends(u)} for u in units}
 
-    monkeypatch.setattr(longpo, "run_units", run_units)
+    monkeypatch.setattr("windvane.claims.units.run_units", run_units)
     return seen
 
 
@@ -96,7 +95,7 @@ def test_the_data_come_before_those_who_take_them(tmp_path, monkeypatch, capsys)
 
     waves = planted(monkeypatch, d, ends)
     seeds = d.seeds[:3]
-    _, chosen, development = run_all(d, seeds, tmp_path, 1, "v")
+    _, chosen, development = run_all(d, seeds, Workshop(tmp_path, work, 1, "v"))
     assert development == source_key(2e-4, 900) == "longpo-0.0002-900"
     assert list(chosen) == list(d.arms)
     assert chosen["longpo"]["learning_rate"] == 2e-4 and chosen["sft"]["learning_rate"] == 5e-5
@@ -122,7 +121,7 @@ def test_lost_data_are_made_again(tmp_path, monkeypatch, capsys):
         (tmp_path / "units" / f"{key}.json").write_text("{}")
     (tmp_path / "data" / keys[1]).mkdir(parents=True)
     planted(monkeypatch, d, lambda unit: end([1.0, 0.5, 0.1]))
-    run_all(d, (1,), tmp_path, 1, "v")
+    run_all(d, (1,), Workshop(tmp_path, work, 1, "v"))
     assert sorted(p.stem for p in (tmp_path / "units").iterdir()) == keys[1:]
 
 

@@ -7,28 +7,20 @@ arm runs at each of the declared ones on the development seed, the one with the 
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from windvane.arguments import Parser
-from windvane.claims.assemble import assemble
-from windvane.claims.declare import Declaration, declared, take_seeds
+from windvane.claims.assemble import Outcome
+from windvane.claims.declare import Declaration
 from windvane.claims.evalyaks_findings import findings
 from windvane.claims.evalyaks_measure import UNTRAINED, Size, unit
-from windvane.claims.plot import draw
-from windvane.claims.record import Claim, code_version, write_claim
-from windvane.claims.sppo import told
-from windvane.claims.units import Unit, run_units, tell
-from windvane.errors import UserError
-from windvane.schema import decode, dumps, encode
-from windvane.store import RunFolder, file_sha256
+from windvane.claims.launch import Study, best_rate, launch, tell_rates, world_digest
+from windvane.claims.units import Results, Unit, Workshop
+from windvane.schema import decode, encode
 from windvane.world import grades
-
-Results = dict[str, dict[str, Any]]
 
 
 def work(unit_: Unit, folder: Path) -> dict[str, Any]:
@@ -71,15 +63,14 @@ def sweeps(d: Declaration) -> list[Unit]:
 
 def choose(d: Declaration, results: Results) -> Results:
     """Each arm's sweep {rate: acceptable accuracy on the development seed} and the rate chosen from it (of equals the lower DOV)."""
-    found: Results = {arm: {"learning_rate": 0.0, "sweep": {}} for arm in d.arms}
+
+    def measure(arm: str, name: str, sign: int, lr: float) -> float:
+        return sign * float(results[trained_unit(d, arm, lr, d.development_seed).key][name])
+
+    chosen: Results = {arm: {"learning_rate": 0.0, "sweep": {}} for arm in d.arms}
     for arm in trained(d):
-        if len(d.learning_rates) == 1:
-            found[arm] = {"learning_rate": d.learning_rates[0], "sweep": {}}
-            continue
-        sweep = {lr: results[trained_unit(d, arm, lr, d.development_seed).key] for lr in d.learning_rates}
-        best = max(sweep, key=lambda lr: (round(sweep[lr]["acceptable"], 9), -sweep[lr]["dov"]))
-        found[arm] = {"learning_rate": best, "sweep": {f"{lr:g}": r["acceptable"] for lr, r in sweep.items()}}
-    return found
+        chosen[arm] = best_rate(d, partial(measure, arm, "acceptable", 1), partial(measure, arm, "dov", -1))
+    return chosen
 
 
 def fresh_units(d: Declaration, seeds: tuple[int, ...], chosen: Results) -> list[Unit]:
@@ -104,63 +95,27 @@ def gather(
     return found
 
 
-def make_claim(
-    d: Declaration, seeds: tuple[int, ...], chosen: Results, results: Results, is_reduced: bool, workers: int
-) -> Claim:
-    """Everything that claim.json holds."""
+def outcome(d: Declaration, seeds: tuple[int, ...], shop: Workshop) -> Outcome:
+    results = shop.run(sweeps(d))
+    chosen = choose(d, results)
+    tell_rates(chosen, trained(d))
+    results |= shop.run(fresh_units(d, seeds, chosen))
     runs = gather(d, seeds, chosen, results)
     per_seed = {arm: [r["acceptable"] for r in own] for arm, own in runs.items()}
     per_prompt = {arm: [r["per_prompt"] for r in runs[arm]] for arm in d.primary}
     names = ("acceptable", "strict", "accurate", "dov", "qwk", "parts", "held_out")
     figures = {"arms": {arm: {name: [r[name] for r in own] for name in names} for arm, own in runs.items()}}
-    return assemble(d, seeds, chosen, results, per_seed, per_prompt, findings(d, runs), figures, is_reduced, workers)
+    return Outcome(chosen, results, per_seed, per_prompt, findings(d, runs), figures)
 
 
 def world_sha256() -> str:
     """The world by what it does: weights, tokenizer, and ten graded conversations a part of every generator family."""
-    digest = hashlib.sha256()
-    for name in ("model.safetensors", "tokenizer.json"):
-        digest.update(file_sha256(grades.model_folder() / name).encode())
+    told = []
     for family in ("train", "test"):
         records = grades.transcripts(0, 10, family)
-        digest.update(dumps([[grades.grading_prompt(r), encode(r.scores)] for r in records]).encode())
-    return digest.hexdigest()
-
-
-def run_claim(d: Declaration, seeds: tuple[int, ...], out: Path, workers: int, is_reduced: bool) -> Claim:
-    """Run what is missing, write DIR/claim.json and the drawings."""
-    if world_sha256() != d.world_sha256:
-        raise UserError(
-            f"{d.name}: {d.world} is not the world that was declared (world_sha256 in claims/{d.name}.toml); declare it anew"
-        )
-    version = code_version()
-    with RunFolder(out):
-        results = run_units(sweeps(d), work, out, workers, version)
-        chosen = choose(d, results)
-        for arm in trained(d):
-            tell(f"{arm}: learning rate {chosen[arm]['learning_rate']:g}")
-        results |= run_units(fresh_units(d, seeds, chosen), work, out, workers, version)
-        claim = make_claim(d, seeds, chosen, results, is_reduced, workers)
-        write_claim(claim, out / "claim.json")
-        for name, text in draw(claim).items():
-            (out / name).write_text(text, encoding="utf-8")
-    return claim
+        told.append([[grades.grading_prompt(r), encode(r.scores)] for r in records])
+    return world_digest(grades.model_folder(), ("model.safetensors", "tokenizer.json"), told)
 
 
 def main(argv: Sequence[str]) -> int:
-    """`windvane claim evalyaks [--seeds N] [--out DIR] [--workers 2] [--reduced]`."""
-    parser = Parser(prog="windvane claim evalyaks", description=__doc__)
-    parser.add_argument("--seeds", type=int, help="the first N of the declared fresh seeds; left out: all")
-    parser.add_argument(
-        "--out", default="runs/claim-evalyaks", help="the folder; the same command goes on with what is there"
-    )
-    parser.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1), help="single-threaded processes")
-    parser.add_argument("--reduced", action="store_true", help="a small size that decides nothing, to see that it runs")
-    given = parser.parse_args(list(argv))
-    if given.workers < 1:
-        raise UserError(f"--workers: {given.workers}; must be at least 1")
-    d = reduced(declared("evalyaks")) if given.reduced else declared("evalyaks")
-    claim = run_claim(d, take_seeds(d, given.seeds), Path(given.out), given.workers, given.reduced)
-    print(told(claim))
-    print(f"\n{Path(given.out) / 'claim.json'}")
-    return 0
+    return launch("evalyaks", argv, Study(__doc__, work, reduced, world_sha256, outcome))

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from windvane.claims.declare import Declaration
-from windvane.claims.record import UNDECIDED, Contrast, Finding, over_seeds, verdict
-from windvane.claims.sppo_findings import shown
+from windvane.claims.record import UNDECIDED, Contrast, Finding, over_seeds, shown, verdict
 
 Runs = dict[str, list[Any]]
 # (better arm, other arm, measure, sign: 1 where more is better, statement)

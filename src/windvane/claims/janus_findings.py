@@ -10,8 +10,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
-from windvane.claims.record import FAILS, HOLDS, UNDECIDED, Contrast, Finding, over_seeds, verdict
-from windvane.claims.sppo_findings import shown
+from windvane.claims.record import FAILS, HOLDS, UNDECIDED, Contrast, Finding, gap_finding, over_seeds, shown
 
 MARGIN = 0.05  # share of good replies without a system message that may be lost and still be called kept
 
@@ -28,14 +27,14 @@ def findings(runs: Runs) -> list[Finding]:
     found = []
     for split, words in SPLITS.items():
         found.append(
-            _gap(
+            gap_finding(
                 f"On {words}, many system messages are followed whole more often than a uniform one's training",
                 [a["all"][split] - b["all"][split] for a, b in zip(runs["janus"], runs["uniform"])],
                 "janus - uniform",
             )
         )
     found += [
-        _gap(f"A value that training never shows is followed more often than by {other}", _pairs(runs, "janus", other, _held_out),
+        gap_finding(f"A value that training never shows is followed more often than by {other}", _pairs(runs, "janus", other, _held_out),
              f"janus - {other}")
         for other in ("uniform", "start") if other in runs
     ]  # fmt: skip
@@ -61,10 +60,10 @@ def findings(runs: Runs) -> list[Finding]:
         ("orpo", "star", "ORPO from the base follows more, on unseen combinations, than Janus*"),
     ):
         if first in runs and second in runs:
-            found.append(_gap(words, _pairs(runs, first, second, _combinations), f"{first} - {second}"))
+            found.append(gap_finding(words, _pairs(runs, first, second, _combinations), f"{first} - {second}"))
     if "shuffled" in runs:
         found.append(
-            _gap(
+            gap_finding(
                 "Shuffled messages leave something: shuffled is above uniform on unseen combinations",
                 _pairs(runs, "shuffled", "uniform", _combinations),
                 "shuffled - uniform",
@@ -77,7 +76,7 @@ def findings(runs: Runs) -> list[Finding]:
 
 def _reward(runs: Sequence[dict[str, Any]], name: str) -> list[Finding]:
     found = [
-        _gap(
+        gap_finding(
             f"The reward model{name} tells the right answer of two, {words}, better than chance",
             [r["accuracy"][split] - 0.5 for r in runs],
             "accuracy - 1/2",
@@ -98,7 +97,10 @@ def _reward(runs: Sequence[dict[str, Any]], name: str) -> list[Finding]:
         )
     )
     gain = [r["best"][ns[-1]]["adherence"] - r["best"]["1"]["adherence"] for r in runs]
-    return [*found, _gap(f"Best-of-{ns[-1]}{name} shows more of the values than one answer", gain, f"{ns[-1]} - 1")]
+    return [
+        *found,
+        gap_finding(f"Best-of-{ns[-1]}{name} shows more of the values than one answer", gain, f"{ns[-1]} - 1"),
+    ]
 
 
 def _held_out(run: dict[str, Any]) -> float:
@@ -120,8 +122,3 @@ def verdict_within(loss: Contrast, margin: float) -> str:
 def _pairs(runs: Runs, first: str, second: str, of: Callable[[dict[str, Any]], float]) -> list[float]:
     """first - second, a seed each; of the seeds that both ran on."""
     return [of(a) - of(b) for a, b in zip(runs[first], runs[second])]
-
-
-def _gap(statement: str, found: Sequence[float], name: str) -> Finding:
-    gap = over_seeds(list(found))
-    return Finding(statement, verdict(gap), f"{name} {shown(gap)}")

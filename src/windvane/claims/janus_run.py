@@ -9,7 +9,6 @@ messages alone.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 import json
 import random
@@ -22,6 +21,7 @@ from typing import Any
 from windvane.backends.local import LocalGenerator, Sampling
 from windvane.backends.reward import RewardJudge
 from windvane.backends.reward import open_judge as open_reward
+from windvane.claims.launch import world_digest
 from windvane.data.multifaceted import Sample, instruction_id
 from windvane.data.multifaceted_sets import (
     by_instruction,
@@ -39,7 +39,6 @@ from windvane.recipes.value_best_of import counts, pick
 from windvane.recipes.value_training import Name, TrainJanus
 from windvane.records import Response, seed_of
 from windvane.schema import dumps
-from windvane.store import file_sha256
 from windvane.train.loop import Train
 from windvane.train.preference_loop import PreferenceTrain
 from windvane.world import value_lessons, value_writer, values
@@ -236,15 +235,14 @@ def _mean(found: Sequence[float]) -> float:
 
 def world_sha256() -> str:
     """The world by what it does: the start's weights and tokenizer, a collection, cases of every split, what the check says of replies."""
-    digest = hashlib.sha256()
-    for name in ("model.safetensors", "tokenizer.json"):
-        digest.update(file_sha256(values.model_folder() / name).encode())
     rows = collection(Size(20, 1, 1, 1, 1, 1, 1, 1, 1, 1), "many", 0)
-    digest.update(dumps([[r.system, r.prompt, r.output] for r in rows]).encode())
+    told: list[Any] = [[[r.system, r.prompt, r.output] for r in rows]]
     for split in values.CASES:
         cases = values.cases(20, split, 0)
-        told = [
-            [c.system, c.instruction, [[values.satisfied(k, r.output) for r in rows] for k in c.values]] for c in cases
-        ]
-        digest.update(dumps(told).encode())
-    return digest.hexdigest()
+        told.append(
+            [
+                [c.system, c.instruction, [[values.satisfied(k, r.output) for r in rows] for k in c.values]]
+                for c in cases
+            ]
+        )
+    return world_digest(values.model_folder(), ("model.safetensors", "tokenizer.json"), told)

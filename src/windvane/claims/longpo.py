@@ -13,29 +13,22 @@ The start is the one model that is shipped; a seed draws documents, questions, s
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from windvane.arguments import Parser
 from windvane.claims import longpo_run
-from windvane.claims.assemble import assemble
-from windvane.claims.declare import Declaration, declared, take_seeds
+from windvane.claims.assemble import Outcome
+from windvane.claims.declare import Declaration
+from windvane.claims.launch import Study, best_rate, launch, tell_rates
 from windvane.claims.longpo_findings import findings
 from windvane.claims.longpo_measure import world_sha256
 from windvane.claims.longpo_run import Size
-from windvane.claims.plot import draw
-from windvane.claims.record import Claim, code_version, write_claim
-from windvane.claims.sppo import told
-from windvane.claims.units import Unit, run_units, tell
-from windvane.errors import UserError
+from windvane.claims.units import Results, Unit, Workshop
 from windvane.schema import decode
-from windvane.store import RunFolder
 from windvane.world import facts
 
-Results = dict[str, dict[str, Any]]
 SOURCE = "longpo"  # the arm whose run makes the data
 
 
@@ -117,11 +110,7 @@ def short_of(d: Declaration, end: dict[str, Any]) -> float:
 
 def choose(d: Declaration, arm: str, results: Results, source: str | None) -> dict[str, Any]:
     """The arm's sweep {rate: worth on the development seed} and the rate chosen from it, the lowest of equals."""
-    if len(d.learning_rates) == 1:
-        return {"learning_rate": d.learning_rates[0], "sweep": {}}
-    found = {lr: worth(d, results[unit_of(d, arm, lr, d.development_seed, source).key]) for lr in d.learning_rates}
-    best = max(found, key=lambda lr: found[lr])
-    return {"learning_rate": best, "sweep": {f"{lr:g}": value for lr, value in found.items()}}
+    return best_rate(d, lambda lr: worth(d, results[unit_of(d, arm, lr, d.development_seed, source).key]))
 
 
 def fixed(d: Declaration, arm: str, source_rate: float) -> dict[str, Any]:
@@ -129,31 +118,26 @@ def fixed(d: Declaration, arm: str, source_rate: float) -> dict[str, Any]:
     return {"learning_rate": source_rate * d.arms[arm].settings.get("times", 0.0), "sweep": {}}
 
 
-def run_all(
-    d: Declaration, seeds: tuple[int, ...], out: Path, workers: int, version: str
-) -> tuple[Results, dict[str, dict[str, Any]], str]:
+def run_all(d: Declaration, seeds: tuple[int, ...], shop: Workshop) -> tuple[Results, Results, str]:
     """(every unit's result, each arm's rate and sweep, the development seed's data), in the order that data need."""
     makers = {source_key(lr, seed) for lr in d.learning_rates for seed in (d.development_seed, *d.seeds)}
     for key in sorted(makers):
-        if not (out / "data" / key).exists():
-            (out / "units" / f"{key}.json").unlink(missing_ok=True)  # its data are gone: it is run again
+        if not (shop.out / "data" / key).exists():
+            (shop.out / "units" / f"{key}.json").unlink(missing_ok=True)  # its data are gone: it is run again
 
-    def run(units: Sequence[Unit]) -> Results:
-        return run_units(units, work, out, workers, version) if units else {}
-
-    results = run(sweep_of(d, [SOURCE], None))
+    results = shop.run(sweep_of(d, [SOURCE], None))
     chosen = {SOURCE: choose(d, SOURCE, results, None)}
     rate = chosen[SOURCE]["learning_rate"]
     development = source_key(rate, d.development_seed)
     others = [arm for arm in swept(d) if arm != SOURCE]
-    results |= run([unit_of(d, SOURCE, rate, s, None) for s in seeds] + sweep_of(d, others, development))
+    results |= shop.run([unit_of(d, SOURCE, rate, s, None) for s in seeds] + sweep_of(d, others, development))
     for arm in d.arms:
         if arm != SOURCE:
             chosen[arm] = choose(d, arm, results, development) if arm in others else fixed(d, arm, rate)
-        tell(f"{arm}: learning rate {chosen[arm]['learning_rate']:g}")
+    tell_rates(chosen, d.arms)
     for secondary in (False, True):
         arms = [a for a in d.arms if a != SOURCE and d.arms[a].secondary is secondary]
-        results |= run([fresh_unit(d, a, chosen, s) for a in arms for s in d.fresh(a, seeds)])
+        results |= shop.run([fresh_unit(d, a, chosen, s) for a in arms for s in d.fresh(a, seeds)])
     return results, {arm: chosen[arm] for arm in d.arms}, development
 
 
@@ -162,17 +146,8 @@ def fresh_unit(d: Declaration, arm: str, chosen: dict[str, dict[str, Any]], seed
     return unit_of(d, arm, chosen[arm]["learning_rate"], seed, source)
 
 
-def make_claim(
-    d: Declaration,
-    seeds: tuple[int, ...],
-    chosen: dict[str, dict[str, Any]],
-    results: Results,
-    development: str,
-    is_reduced: bool,
-    workers: int,
-) -> Claim:
-    """Everything that claim.json holds. Its seconds are the units' over the number of workers: what an undisturbed run takes, also where
-    this one was resumed."""
+def outcome(d: Declaration, seeds: tuple[int, ...], shop: Workshop) -> Outcome:
+    results, chosen, development = run_all(d, seeds, shop)
     runs = {arm: [results[fresh_unit(d, arm, chosen, s).key] for s in d.fresh(arm, seeds)] for arm in d.arms}
     per_seed = {arm: [long_of(d, r["end"]) for r in found] for arm, found in runs.items()}
     per_prompt = {arm: [r["end"]["each"] for r in runs[arm]] for arm in d.primary}
@@ -190,8 +165,7 @@ def make_claim(
         "sweep": _sweep_figures(d, results, development),
         "data": {arm: [r["data"] for r in runs[arm]] for arm in (SOURCE, "placebo") if arm in runs},
     }
-    found = findings(runs, figures)
-    return assemble(d, seeds, chosen, results, per_seed, per_prompt, found, figures, is_reduced, workers)
+    return Outcome(chosen, results, per_seed, per_prompt, findings(runs, figures), figures)
 
 
 def _sweep_figures(d: Declaration, results: Results, development: str) -> dict[str, list[dict[str, float]]]:
@@ -205,44 +179,13 @@ def _sweep_figures(d: Declaration, results: Results, development: str) -> dict[s
     return found
 
 
-def run_claim(d: Declaration, seeds: tuple[int, ...], out: Path, workers: int, is_reduced: bool) -> Claim:
-    """Run what is missing, write DIR/claim.json and the drawings."""
-    if world_sha256() != d.world_sha256:
-        raise UserError(
-            f"{d.name}: {d.world} is not the world that was declared (world_sha256 in claims/{d.name}.toml); declare it anew"
-        )
-    with RunFolder(out):
-        results, chosen, development = run_all(d, seeds, out, workers, code_version())
-        claim = make_claim(d, seeds, chosen, results, development, is_reduced, workers)
-        write_claim(claim, out / "claim.json")
-        for name, text in draw(claim).items():
-            (out / name).write_text(text, encoding="utf-8")
-    return claim
+STUDY = Study(__doc__, work, reduced, world_sha256, outcome)
 
 
 def main(argv: Sequence[str]) -> int:
-    """`windvane claim longpo [--seeds N] [--out DIR] [--workers 2] [--reduced]`."""
-    return run_declared("longpo", argv)
+    return launch("longpo", argv, STUDY)
 
 
 def weight(argv: Sequence[str]) -> int:
-    """`windvane claim longpo-weight`, likewise: the second declaration."""
-    return run_declared("longpo-weight", argv)
-
-
-def run_declared(name: str, argv: Sequence[str]) -> int:
-    parser = Parser(prog=f"windvane claim {name}", description=__doc__)
-    parser.add_argument("--seeds", type=int, help="the first N of the declared fresh seeds; left out: all")
-    parser.add_argument(
-        "--out", default=f"runs/claim-{name}", help="the folder; the same command goes on with what is there"
-    )
-    parser.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1), help="single-threaded processes")
-    parser.add_argument("--reduced", action="store_true", help="a small size that decides nothing, to see that it runs")
-    given = parser.parse_args(list(argv))
-    if given.workers < 1:
-        raise UserError(f"--workers: {given.workers}; must be at least 1")
-    d = reduced(declared(name)) if given.reduced else declared(name)
-    claim = run_claim(d, take_seeds(d, given.seeds), Path(given.out), given.workers, given.reduced)
-    print(told(claim))
-    print(f"\n{Path(given.out) / 'claim.json'}")
-    return 0
+    """The second declaration: the same study at the paper's ratio of preference to NLL."""
+    return launch("longpo-weight", argv, STUDY)

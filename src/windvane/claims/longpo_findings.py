@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from windvane.claims.record import FAILS, HOLDS, UNDECIDED, Finding, contrast, over_seeds, verdict
-from windvane.claims.sppo_findings import shown
+from windvane.claims.record import Finding, agreed, contrast, gap_finding, over_seeds, shown, verdict
 from windvane.world import facts
 
 MARGIN = 0.05  # share of the short skills that may be lost and still be called kept
@@ -31,7 +30,7 @@ def findings(runs: Runs, figures: dict[str, Any]) -> list[Finding]:
     at = lengths.index(target)
     ours = runs["longpo"]
     found = [
-        _gap(
+        gap_finding(
             "LongPO's right answers at the longest trained length are above the start's",
             [r["end"]["right"][at] - s["right"][at] for r, s in zip(ours, start)],
             "LongPO - start",
@@ -45,7 +44,7 @@ def findings(runs: Runs, figures: dict[str, Any]) -> list[Finding]:
         if other in runs:
             gaps = [a["end"]["right"][-1] - b["end"]["right"][-1] for a, b in zip(ours, runs[other])]
             words = f"At {lengths[-1]} tokens, never trained on, LongPO's right answers are above {other}'s"
-            found.append(_gap(words, gaps, f"LongPO - {other}"))
+            found.append(gap_finding(words, gaps, f"LongPO - {other}"))
     return [
         *found,
         *_kept(runs, figures),
@@ -54,11 +53,6 @@ def findings(runs: Runs, figures: dict[str, Any]) -> list[Finding]:
         *_weight(runs, figures),
         *_data(figures),
     ]
-
-
-def _gap(statement: str, values: Sequence[float], name: str) -> Finding:
-    gap = over_seeds(list(values))
-    return Finding(statement, verdict(gap), f"{name} {shown(gap)}")
 
 
 def short(end: dict[str, Any], lengths: Sequence[int]) -> float:
@@ -78,7 +72,7 @@ def _kept(runs: Runs, figures: dict[str, Any]) -> list[Finding]:
     for arm in ("sft", "dpo"):
         if arm in runs:
             gaps = [short(a["end"], lengths) - short(b["end"], lengths) for a, b in zip(runs["longpo"], runs[arm])]
-            found.append(_gap(f"LongPO keeps more of the short skills than {arm}", gaps, f"LongPO - {arm}"))
+            found.append(gap_finding(f"LongPO keeps more of the short skills than {arm}", gaps, f"LongPO - {arm}"))
     rise = [r["end"]["nats"] - s["nats"] for r, s in zip(runs["longpo"], start)]
     within = over_seeds([NATS_MARGIN - v for v in rise])
     statement = f"LongPO's held-out nats a token on short documents rise by less than {NATS_MARGIN}"
@@ -128,7 +122,7 @@ def _rate(runs: Runs, figures: dict[str, Any]) -> list[Finding]:
             found.append(
                 Finding(
                     f"{words} at 40 times LongPO's rate forgets: more than {FORGOTTEN} of the short skills, in every seed",
-                    _agreed([v > FORGOTTEN for v in lost]),
+                    agreed([v > FORGOTTEN for v in lost]),
                     "start - end " + ", ".join(f"{v:.3f}" for v in lost),
                 )
             )
@@ -145,12 +139,12 @@ def _weight(runs: Runs, figures: dict[str, Any]) -> list[Finding]:
     for other in others:
         gaps = [a["end"]["right"][at] - b["end"]["right"][at] for a, b in zip(ours, runs[other])]
         words = f"LongPO's right answers at the longest trained length are above {other}'s"
-        found.append(_gap(words, gaps, f"LongPO - {other}"))
+        found.append(gap_finding(words, gaps, f"LongPO - {other}"))
     for key, words in (("nats", "has fewer held-out nats a token"), ("kl", "drifts less from the start (KL, nats)")):
         for other in ("sft", "dpo", *others):
             if other in runs:
                 gaps = [b["end"][key] - a["end"][key] for a, b in zip(ours, runs[other])]
-                found.append(_gap(f"At its end LongPO {words} than {other}", gaps, f"{other} - LongPO"))
+                found.append(gap_finding(f"At its end LongPO {words} than {other}", gaps, f"{other} - LongPO"))
     return found
 
 
@@ -159,18 +153,16 @@ def _data(figures: dict[str, Any]) -> list[Finding]:
     for t in range(len(runs[0])):
         gaps = [r[t]["right_chosen"] - r[t]["right_rejected"] for r in runs]
         found.append(
-            _gap(f"Round {t + 1}: chosen answers are right more often than rejected ones", gaps, "chosen - rejected")
+            gap_finding(
+                f"Round {t + 1}: chosen answers are right more often than rejected ones", gaps, "chosen - rejected"
+            )
         )
     asked = [[r[t]["asked"] for r in runs] for t in range(len(runs[0]))]
     found.append(
         Finding(
             "Self-made questions are about their chunk at least 80% of the time, in every round and seed",
-            _agreed([v >= 0.8 for values in asked for v in values]),
+            agreed([v >= 0.8 for values in asked for v in values]),
             "; ".join(f"round {t}: {np.mean(values):.2f}" for t, values in enumerate(asked, 1)),
         )
     )
     return found
-
-
-def _agreed(answers: Sequence[bool]) -> str:
-    return HOLDS if all(answers) else FAILS if not any(answers) else UNDECIDED

@@ -7,13 +7,13 @@ are held out and the same for every arm of a seed.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from windvane.backends.local import LocalGenerator, Sampling
+from windvane.claims.launch import world_digest
 from windvane.evaluate.perplexity import document_nats, summarise
 from windvane.modeling.load import load_model, load_tokenizer
 from windvane.modeling.logprobs import Scorer
@@ -23,8 +23,7 @@ from windvane.recipes.long_documents import read_cuts
 from windvane.recipes.long_questions import Question
 from windvane.recipes.long_turns import Turns
 from windvane.records import Response, seed_of
-from windvane.schema import dumps
-from windvane.store import file_sha256, read_records
+from windvane.store import read_records
 from windvane.world import facts
 from windvane.world.fact_skill import chunks, replies
 
@@ -155,13 +154,11 @@ def data_of(run: Path, rounds: int) -> list[dict[str, float]]:
 def world_sha256() -> str:
     """The world by what it does: the start's weights and tokenizer, documents to train on, held-out questions with their answers, lists,
     and what the two checks say of them."""
-    digest = hashlib.sha256()
-    for name in ("model.safetensors", "tokenizer.json", "config.json"):
-        digest.update(file_sha256(facts.model_folder() / name).encode())
-    digest.update(dumps(list(facts.documents(0, (208, 976), 4))).encode())
     cases = facts.cases(0, 256, 8)
-    told = [[c.document, c.question, c.answer, facts.check(c.question, c.answer, c.document)] for c in cases]
-    digest.update(dumps(told).encode())
-    digest.update(dumps([p.text for p in facts.reversals(8, 0)]).encode())
-    digest.update(dumps([facts.grounded(c.question, piece) for c in cases for piece in chunks(0, 4)]).encode())
-    return digest.hexdigest()
+    told = [
+        list(facts.documents(0, (208, 976), 4)),
+        [[c.document, c.question, c.answer, facts.check(c.question, c.answer, c.document)] for c in cases],
+        [p.text for p in facts.reversals(8, 0)],
+        [facts.grounded(c.question, piece) for c in cases for piece in chunks(0, 4)],
+    ]
+    return world_digest(facts.model_folder(), ("model.safetensors", "tokenizer.json", "config.json"), told)

@@ -114,6 +114,23 @@ def verdict(found: Contrast) -> str:
     return HOLDS if found.low > 0 else FAILS if found.high < 0 else UNDECIDED
 
 
+def shown(found: Contrast) -> str:
+    if found.low is None:
+        return f"{found.mean:+.3f}, one seed"
+    return f"{found.mean:+.3f} [{found.low:+.3f}, {found.high:+.3f}], {found.n} seeds"
+
+
+def gap_finding(statement: str, values: Sequence[float], name: str) -> Finding:
+    """One difference a seed, `name` says of what from what: the statement holds where its t interval lies above 0."""
+    gap = over_seeds(list(values))
+    return Finding(statement, verdict(gap), f"{name} {shown(gap)}")
+
+
+def agreed(answers: Sequence[bool]) -> str:
+    """For few seeds, whose t interval is very wide: each is asked, and what not all answer alike is undecided."""
+    return HOLDS if all(answers) else FAILS if not any(answers) else UNDECIDED
+
+
 def figures_of(per_seed: Mapping[str, Sequence[float]]) -> tuple[dict[str, float], dict[str, float | None]]:
     """(mean, spread) of every arm."""
     means = {arm: float(np.mean(values)) for arm, values in per_seed.items()}

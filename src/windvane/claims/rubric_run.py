@@ -9,7 +9,6 @@ those rubrics (a fifth of its grades turned round); what is reported is the prog
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 import json
 import random
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from windvane.backends.local import Sampling
+from windvane.claims.launch import world_digest
 from windvane.evaluate.winrate import Evaluate
 from windvane.modeling.load import load_model, load_tokenizer
 from windvane.protocols import RubricQuestion
@@ -25,7 +25,7 @@ from windvane.recipes.demo import recipe
 from windvane.recipes.sppo import Sppo, run
 from windvane.records import Response, seed_of
 from windvane.schema import dumps
-from windvane.store import file_sha256, write_atomic
+from windvane.store import write_atomic
 from windvane.world import value_lessons, value_steering, values
 from windvane.world.value_replies import read
 
@@ -132,11 +132,7 @@ def measure(size: Size, spec: str, seed: int, whole: bool) -> dict[str, Any]:
 def world_sha256() -> str:
     """The world by what it does: the start's weights and tokenizer, training prompts with their rubrics, cases of every split, and the
     words of the grader that trains and of the one that knows."""
-    digest = hashlib.sha256()
-    for name in ("model.safetensors", "tokenizer.json"):
-        digest.update(file_sha256(values.model_folder() / name).encode())
     cases = [c for split in ("train", *values.CASES) for c in values.cases(20, split, 0)]
-    digest.update(dumps([[c.system, c.instruction, c.values] for c in cases]).encode())
     reply = "In simple words, the sea is cold and blue. It is wide and deep. Please take good care."
     asked = [
         RubricQuestion(
@@ -145,6 +141,6 @@ def world_sha256() -> str:
         for i, c in enumerate(cases)
         for k in c.values
     ]
-    for name in ("programme", "noisy"):
-        digest.update(dumps([g.score for g in values.grader(name).grade(asked)]).encode())
-    return digest.hexdigest()
+    marks = [[g.score for g in values.grader(name).grade(asked)] for name in ("programme", "noisy")]
+    told = [[[c.system, c.instruction, c.values] for c in cases], *marks]
+    return world_digest(values.model_folder(), ("model.safetensors", "tokenizer.json"), told)

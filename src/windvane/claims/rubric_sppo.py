@@ -7,36 +7,21 @@ own adherence; then the fresh seeds. No paper claims this: it is the question th
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from windvane.arguments import Parser
 from windvane.claims import rubric_run
-from windvane.claims.assemble import assemble
-from windvane.claims.declare import Declaration, declared, take_seeds
-from windvane.claims.plot import draw
-from windvane.claims.record import (
-    FAILS,
-    HOLDS,
-    UNDECIDED,
-    Claim,
-    Contrast,
-    Finding,
-    code_version,
-    over_seeds,
-    write_claim,
-)
+from windvane.claims.assemble import Outcome
+from windvane.claims.declare import Declaration
+from windvane.claims.launch import Study, best_rate, launch, tell_rates
+from windvane.claims.record import Contrast, Finding, over_seeds, shown, verdict
 from windvane.claims.rubric_run import Size, world_sha256
-from windvane.claims.sppo import told
-from windvane.claims.units import Unit, run_units, tell
-from windvane.errors import UserError
+from windvane.claims.units import Results, Unit, Workshop
 from windvane.schema import decode
-from windvane.store import RunFolder
 
-Results = dict[str, dict[str, Any]]
 NAME = "rubric-sppo"
 SPLITS = {
     "seen": "with nothing else held out",
@@ -78,31 +63,27 @@ def sweeps(d: Declaration) -> list[Unit]:
     return [unit_of(d, arm, lr, d.development_seed, False) for arm in trained(d) for lr in d.learning_rates]
 
 
-def choose(d: Declaration, results: Results) -> dict[str, dict[str, Any]]:
+def choose(d: Declaration, results: Results) -> Results:
     """Each arm's rate and the sweep it was chosen from, {rate: adherence on "seen" cases of the development seed}."""
-    found: dict[str, dict[str, Any]] = {}
-    for arm in d.arms:
-        found[arm] = {"learning_rate": d.learning_rates[0] if arm in trained(d) else 0.0, "sweep": {}}
-        if arm in trained(d) and len(d.learning_rates) > 1:
-            sweep = {
-                lr: results[unit_of(d, arm, lr, d.development_seed, False).key]["adherence"]["seen"]
-                for lr in d.learning_rates
-            }
-            best = max(sweep, key=lambda lr: sweep[lr])
-            found[arm] = {"learning_rate": best, "sweep": {f"{lr:g}": value for lr, value in sweep.items()}}
-    return found
+
+    def seen(arm: str, lr: float) -> float:
+        return float(results[unit_of(d, arm, lr, d.development_seed, False).key]["adherence"]["seen"])
+
+    untrained: dict[str, Any] = {"learning_rate": 0.0, "sweep": {}}
+    return {arm: best_rate(d, partial(seen, arm)) if arm in trained(d) else untrained for arm in d.arms}
 
 
-def fresh_units(d: Declaration, seeds: tuple[int, ...], chosen: dict[str, Any]) -> list[Unit]:
+def fresh_units(d: Declaration, seeds: tuple[int, ...], chosen: Results) -> list[Unit]:
     """What is reported, secondary arms last."""
     order = sorted(d.arms, key=lambda a: d.arms[a].secondary)
     return [unit_of(d, a, chosen[a]["learning_rate"], s, True) for a in order for s in d.fresh(a, seeds)]
 
 
-def make_claim(
-    d: Declaration, seeds: tuple[int, ...], chosen: dict[str, Any], results: Results, is_reduced: bool, workers: int
-) -> Claim:
-    """Everything that claim.json holds."""
+def outcome(d: Declaration, seeds: tuple[int, ...], shop: Workshop) -> Outcome:
+    results = shop.run(sweeps(d))
+    chosen = choose(d, results)
+    tell_rates(chosen, trained(d))
+    results |= shop.run(fresh_units(d, seeds, chosen))
     runs = {
         arm: [results[unit_of(d, arm, chosen[arm]["learning_rate"], s, True).key] for s in d.fresh(arm, seeds)]
         for arm in d.arms
@@ -111,7 +92,7 @@ def make_claim(
     per_prompt = {arm: [r["each"] for r in runs[arm]] for arm in d.primary}
     names = ("adherence", "malformed", "off_topic", "words", "course")
     figures = {"arms": {arm: {n: [r[n] for r in found] for n in names} for arm, found in runs.items()}}
-    return assemble(d, seeds, chosen, results, per_seed, per_prompt, findings(runs), figures, is_reduced, workers)
+    return Outcome(chosen, results, per_seed, per_prompt, findings(runs), figures)
 
 
 def findings(runs: dict[str, list[dict[str, Any]]]) -> list[Finding]:
@@ -139,47 +120,11 @@ def _gap(runs: dict[str, list[dict[str, Any]]], first: str, second: str, split: 
 
 def _finding(statement: str, gap: Contrast, side: int = 1) -> Finding:
     """Holds where the interval lies on the side of 0 that the statement names."""
-    if gap.low is None or gap.high is None:
-        return Finding(statement, UNDECIDED, f"{gap.mean:+.3f}, one seed")
-    ends = sorted((side * gap.low, side * gap.high))
-    verdict = HOLDS if ends[0] > 0 else FAILS if ends[1] < 0 else UNDECIDED
-    return Finding(statement, verdict, f"{gap.mean:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}], {gap.n} seeds")
-
-
-def run_claim(d: Declaration, seeds: tuple[int, ...], out: Path, workers: int, is_reduced: bool) -> Claim:
-    """Everything, resumable."""
-    if world_sha256() != d.world_sha256:
-        raise UserError(
-            f"{d.name}: {d.world} is not the world that was declared (world_sha256 in claims/{d.name}.toml); declare it anew"
-        )
-    version = code_version()
-    with RunFolder(out):
-        results = run_units(sweeps(d), work, out, workers, version)
-        chosen = choose(d, results)
-        for arm in trained(d):
-            tell(f"{arm}: learning rate {chosen[arm]['learning_rate']:g}")
-        results |= run_units(fresh_units(d, seeds, chosen), work, out, workers, version)
-        claim = make_claim(d, seeds, chosen, results, is_reduced, workers)
-        write_claim(claim, out / "claim.json")
-        for name, text in draw(claim).items():
-            (out / name).write_text(text, encoding="utf-8")
-    return claim
+    signed = gap
+    if side < 0 and gap.low is not None and gap.high is not None:
+        signed = Contrast(-gap.mean, -gap.high, -gap.low, gap.n)
+    return Finding(statement, verdict(signed), shown(gap))
 
 
 def main(argv: Sequence[str]) -> int:
-    """`windvane claim rubric-sppo [--seeds N] [--out DIR] [--workers 2] [--reduced]`."""
-    parser = Parser(prog=f"windvane claim {NAME}", description=__doc__)
-    parser.add_argument("--seeds", type=int, help="the first N of the declared fresh seeds; left out: all")
-    parser.add_argument(
-        "--out", default=f"runs/claim-{NAME}", help="the folder; the same command goes on with what is there"
-    )
-    parser.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1), help="single-threaded processes")
-    parser.add_argument("--reduced", action="store_true", help="a small size that decides nothing, to see that it runs")
-    given = parser.parse_args(list(argv))
-    if given.workers < 1:
-        raise UserError(f"--workers: {given.workers}; must be at least 1")
-    d = reduced(declared(NAME)) if given.reduced else declared(NAME)
-    claim = run_claim(d, take_seeds(d, given.seeds), Path(given.out), given.workers, given.reduced)
-    print(told(claim))
-    print(f"\n{Path(given.out) / 'claim.json'}")
-    return 0
+    return launch(NAME, argv, Study(__doc__, work, reduced, world_sha256, outcome))

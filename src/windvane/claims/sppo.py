@@ -7,26 +7,22 @@ seed, the one with the best final true win rate is taken. Then the fresh seeds.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from windvane.arguments import Parser
 from windvane.claims import sppo_cycle, sppo_games, sppo_styles
-from windvane.claims.assemble import assemble
-from windvane.claims.declare import Declaration, declared, take_seeds
-from windvane.claims.plot import draw
-from windvane.claims.record import Claim, code_version, write_claim
+from windvane.claims.assemble import Outcome
+from windvane.claims.declare import Declaration
+from windvane.claims.launch import Study, best_rate, launch, tell_rates
 from windvane.claims.sppo_cycle import Cycle
 from windvane.claims.sppo_findings import findings
 from windvane.claims.sppo_games import Games
 from windvane.claims.sppo_styles import Styles, world_sha256
-from windvane.claims.units import Unit, run_units, tell
-from windvane.errors import UserError
+from windvane.claims.units import Results, Unit, Workshop
 from windvane.schema import decode
-from windvane.store import RunFolder
 
 
 def work(unit: Unit, folder: Path) -> dict[str, Any]:
@@ -76,7 +72,7 @@ def sweeps(d: Declaration) -> list[Unit]:
     return [styles_unit(d, arm, lr, d.development_seed) for arm in d.arms for lr in d.learning_rates]
 
 
-def fresh_units(d: Declaration, seeds: tuple[int, ...], chosen: dict[str, dict[str, Any]]) -> list[Unit]:
+def fresh_units(d: Declaration, seeds: tuple[int, ...], chosen: Results) -> list[Unit]:
     """What is reported: the arms of (b) at their chosen rates, secondary ones last; the games; the judge that goes round."""
     cycle = d.parts["cycle"]
     rounds = [
@@ -96,21 +92,18 @@ def fresh_units(d: Declaration, seeds: tuple[int, ...], chosen: dict[str, dict[s
     return [*of(False), Unit("games", {"part": "games", "games": d.parts["games"]}), *rounds, *of(True)]
 
 
-def choose(d: Declaration, results: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+def choose(d: Declaration, results: Results) -> Results:
     """Each arm's sweep {rate: final true win rate on the development seed} and the rate chosen from it."""
-    if len(d.learning_rates) == 1:
-        return {arm: {"learning_rate": d.learning_rates[0], "sweep": {}} for arm in d.arms}
-    found = {}
-    for arm in d.arms:
-        sweep = {
-            lr: results[styles_unit(d, arm, lr, d.development_seed).key]["win_rate"][-1] for lr in d.learning_rates
-        }
-        best = max(sweep, key=lambda lr: sweep[lr])
-        found[arm] = {"learning_rate": best, "sweep": {f"{lr:g}": rate for lr, rate in sweep.items()}}
-    return found
+
+    def final(arm: str, lr: float) -> float:
+        return float(results[styles_unit(d, arm, lr, d.development_seed).key]["win_rate"][-1])
+
+    return {arm: best_rate(d, partial(final, arm)) for arm in d.arms}
 
 
-def gather(d: Declaration, seeds: tuple[int, ...], chosen: dict[str, Any], results: dict[str, Any]) -> dict[str, Any]:
+def gather(
+    d: Declaration, seeds: tuple[int, ...], chosen: Results, results: Results
+) -> dict[str, list[dict[str, Any]]]:
     """{arm: [a fresh seed's result, ...]}."""
     return {
         arm: [results[styles_unit(d, arm, chosen[arm]["learning_rate"], s).key] for s in d.fresh(arm, seeds)]
@@ -118,16 +111,11 @@ def gather(d: Declaration, seeds: tuple[int, ...], chosen: dict[str, Any], resul
     }
 
 
-def make_claim(
-    d: Declaration,
-    seeds: tuple[int, ...],
-    chosen: dict[str, Any],
-    results: dict[str, Any],
-    is_reduced: bool,
-    workers: int,
-) -> Claim:
-    """Everything that claim.json holds. Its seconds are the units' over the number of workers: what an undisturbed run takes, also where
-    this one was resumed."""
+def outcome(d: Declaration, seeds: tuple[int, ...], shop: Workshop) -> Outcome:
+    results = shop.run(sweeps(d))
+    chosen = choose(d, results)
+    tell_rates(chosen, d.arms)
+    results |= shop.run(fresh_units(d, seeds, chosen))
     styles = gather(d, seeds, chosen, results)
     per_seed = {arm: [r["win_rate"][-1] for r in runs] for arm, runs in styles.items()}
     per_prompt = {arm: [r["per_prompt"] for r in styles[arm]] for arm in d.primary}
@@ -141,61 +129,8 @@ def make_claim(
         "games": results["games"]["games"],
         "cycle": cycle,
     }
-    found = findings(d, styles, figures["games"], cycle)
-    return assemble(d, seeds, chosen, results, per_seed, per_prompt, found, figures, is_reduced, workers)
-
-
-def run_claim(d: Declaration, seeds: tuple[int, ...], out: Path, workers: int, is_reduced: bool) -> Claim:
-    """Run what is missing, write DIR/claim.json and the drawings."""
-    if world_sha256() != d.world_sha256:
-        raise UserError(
-            f"{d.name}: {d.world} is not the world that was declared (world_sha256 in claims/{d.name}.toml); declare it anew"
-        )
-    version = code_version()
-    with RunFolder(out):
-        results = run_units(sweeps(d), work, out, workers, version)
-        chosen = choose(d, results)
-        for arm in d.arms:
-            tell(f"{arm}: learning rate {chosen[arm]['learning_rate']:g}")
-        results |= run_units(fresh_units(d, seeds, chosen), work, out, workers, version)
-        claim = make_claim(d, seeds, chosen, results, is_reduced, workers)
-        write_claim(claim, out / "claim.json")
-        for name, text in draw(claim).items():
-            (out / name).write_text(text, encoding="utf-8")
-    return claim
-
-
-def told(claim: Claim) -> str:
-    """What the terminal shows."""
-    first, second = claim.primary
-    lines = [f"{'arm':>12}  {'mean':>6}  {'spread':>6}  a seed each"]
-    for arm, values in claim.per_seed.items():
-        spread = claim.spread[arm]
-        lines.append(
-            f"{arm:>12}  {claim.mean[arm]:6.3f}  {'     -' if spread is None else f'{spread:6.3f}'}  "
-            + " ".join(f"{v:.3f}" for v in values)
-        )
-    i = claim.interval
-    between = "no interval from one seed" if i.low is None else f"[{i.low:+.3f}, {i.high:+.3f}]"
-    lines.append(f"{first} - {second}: {i.mean:+.3f} {between}: {claim.verdict}")
-    lines += [f"{f.verdict:>14}  {f.statement} ({f.numbers})" for f in claim.findings]
-    return "\n".join(lines)
+    return Outcome(chosen, results, per_seed, per_prompt, findings(d, styles, figures["games"], cycle), figures)
 
 
 def main(argv: Sequence[str]) -> int:
-    """`windvane claim sppo [--seeds N] [--out DIR] [--workers 2] [--reduced]`."""
-    parser = Parser(prog="windvane claim sppo", description=__doc__)
-    parser.add_argument("--seeds", type=int, help="the first N of the declared fresh seeds; left out: all")
-    parser.add_argument(
-        "--out", default="runs/claim-sppo", help="the folder; the same command goes on with what is there"
-    )
-    parser.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1), help="single-threaded processes")
-    parser.add_argument("--reduced", action="store_true", help="a small size that decides nothing, to see that it runs")
-    given = parser.parse_args(list(argv))
-    if given.workers < 1:
-        raise UserError(f"--workers: {given.workers}; must be at least 1")
-    d = reduced(declared("sppo")) if given.reduced else declared("sppo")
-    claim = run_claim(d, take_seeds(d, given.seeds), Path(given.out), given.workers, given.reduced)
-    print(told(claim))
-    print(f"\n{Path(given.out) / 'claim.json'}")
-    return 0
+    return launch("sppo", argv, Study(__doc__, work, reduced, world_sha256, outcome))

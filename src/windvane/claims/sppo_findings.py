@@ -6,21 +6,14 @@ where the 95% interval over seeds lies on its side of 0, and does not where it l
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from windvane.claims.declare import Declaration
-from windvane.claims.record import FAILS, HOLDS, UNDECIDED, Contrast, Finding, contrast, over_seeds, verdict
+from windvane.claims.record import FAILS, HOLDS, UNDECIDED, Finding, agreed, contrast, over_seeds, shown, verdict
 
 SHALLOWEST = -0.45  # log gap on log T: -1/2, less a tenth for finite T
-
-
-def shown(found: Contrast) -> str:
-    if found.low is None:
-        return f"{found.mean:+.3f}, one seed"
-    return f"{found.mean:+.3f} [{found.low:+.3f}, {found.high:+.3f}], {found.n} seeds"
 
 
 def findings(
@@ -135,14 +128,13 @@ def of_styles(d: Declaration, styles: dict[str, list[Any]]) -> list[Finding]:
 
 
 def of_cycle(cycle: dict[str, list[Any]]) -> list[Finding]:
-    """Few seeds: a t interval over two is very wide, so each seed is asked, and what not all answer alike is undecided."""
     found = []
     runs = cycle["sppo"]
     nearer = [r["gap_average"][-1] < r["gap_average"][0] for r in runs]
     found.append(
         Finding(
             "(c) a judge that goes round: SPPO's average policy ends nearer to Nash than the start, in every seed",
-            _agreed(nearer),
+            agreed(nearer),
             ", ".join(f"{r['gap_average'][0]:.3f} -> {r['gap_average'][-1]:.3f}" for r in runs),
         )
     )
@@ -151,7 +143,7 @@ def of_cycle(cycle: dict[str, list[Any]]) -> list[Finding]:
         found.append(
             Finding(
                 f"(c) SPPO's average policy ends nearer to Nash than {other}'s, in every seed",
-                _agreed(better),
+                agreed(better),
                 ", ".join(
                     f"{a['gap_average'][-1]:.3f} against {b['gap_average'][-1]:.3f}" for a, b in zip(runs, cycle[other])
                 ),
@@ -162,15 +154,11 @@ def of_cycle(cycle: dict[str, list[Any]]) -> list[Finding]:
         found.append(
             Finding(
                 "(c) with INPO's slow reference the last policy ends nearer to Nash than SPPO's, in every seed",
-                _agreed([ours > cured for ours, cured in ends]),
+                agreed([ours > cured for ours, cured in ends]),
                 ", ".join(f"{ours:.3f} against {cured:.3f}" for ours, cured in ends),
             )
         )
     return found
-
-
-def _agreed(answers: Sequence[bool]) -> str:
-    return HOLDS if all(answers) else FAILS if not any(answers) else UNDECIDED
 
 
 def _after(styles: dict[str, list[Any]], arm: str) -> list[int]:

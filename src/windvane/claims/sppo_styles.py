@@ -9,18 +9,17 @@ start are the same for all arms.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from windvane.claims.launch import world_digest
 from windvane.recipes.demo import recipe
 from windvane.recipes.sppo import Sppo, run
 from windvane.records import Prompt, Response
-from windvane.schema import dumps
-from windvane.store import file_sha256, read_jsonl, read_records
+from windvane.store import read_jsonl, read_records
 from windvane.world import styles
 from windvane.world.style_replies import read
 
@@ -82,16 +81,12 @@ def _malformed(path: Path, prompts: dict[str, str]) -> float:
 def world_sha256() -> str:
     """The world by what it does: the start's weights and tokenizer, every prompt, and the verdicts of the judge that trains and of the
     one that grades on the first 40 prompts and a fixed reply to each."""
-    digest = hashlib.sha256()
-    for name in ("model.safetensors", "tokenizer.json"):
-        digest.update(file_sha256(styles.model_folder() / name).encode())
     prompts = [p for split in styles.SPLITS for p in styles.prompts(None, split, 0)]
-    digest.update(dumps([p.text for p in prompts]).encode())
     replies = [
         "Hello there! The sea is wide and blue. I hope this helps!",
         "Oh, that. The sea is a sleeping giant. Now leave me alone.",
     ]
-    for judge in (styles.judge("programme"), styles.judge("proxy"), styles.judge("proxy-clean")):
-        told = [f"{judge.probability(p.text, *replies):.9f}" for p in prompts[:40]]
-        digest.update(dumps(told).encode())
-    return digest.hexdigest()
+    judges = (styles.judge("programme"), styles.judge("proxy"), styles.judge("proxy-clean"))
+    verdicts = [[f"{judge.probability(p.text, *replies):.9f}" for p in prompts[:40]] for judge in judges]
+    files = ("model.safetensors", "tokenizer.json")
+    return world_digest(styles.model_folder(), files, [[p.text for p in prompts], *verdicts])

@@ -35,9 +35,23 @@ class Unit:
 
 
 Work = Callable[[Unit, Path], dict[str, Any]]
+Results = dict[str, dict[str, Any]]
 
 
-def run_units(units: Sequence[Unit], work: Work, out: Path, workers: int, version: str) -> dict[str, dict[str, Any]]:
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """Where a claim's units are run: the folder, the function that runs one, how many at a time, the code's version."""
+
+    out: Path
+    work: Work
+    workers: int
+    version: str
+
+    def run(self, units: Sequence[Unit]) -> Results:
+        return run_units(units, self.work, self.out, self.workers, self.version)
+
+
+def run_units(units: Sequence[Unit], work: Work, out: Path, workers: int, version: str) -> Results:
     """Each unit's result by key; `work` is a module's function, called in a process of its own where `workers` > 1. Results get
     "seconds" (wall), "cpu_seconds" and "code_version", which is `version`."""
     found = {u.key: _kept(u, out) for u in units}
