@@ -1,7 +1,6 @@
 """Two runs side by side: the paired difference by hand, what is not comparable, what differs, hostile text, the page in Chromium."""
 
 import json
-import shutil
 
 import pytest
 
@@ -101,22 +100,12 @@ def test_command_line(pair, tmp_path, capsys, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.browser
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium on this machine")
 @pytest.mark.parametrize("width", [390, 1280])
-def test_in_a_browser(pair, tmp_path, width):
-    from playwright.sync_api import sync_playwright
-
+def test_in_a_browser(pair, tmp_path, width, visit):
     path = tmp_path / "beside.html"
     path.write_text(render(*pair), encoding="utf-8")
-    said = []
-    with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": width, "height": 900})
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.goto(path.as_uri())
-        assert page.title().startswith("A is better than B")
-        assert page.evaluate("document.documentElement.scrollWidth") <= width, "nothing sticks out"
-        assert page.locator("figure svg[role=img]").count() == 3 and page.locator("details.prompt").count() == 24
-        browser.close()
-    assert said == []
+    page = visit(path.as_uri(), width)
+    assert page.title().startswith("A is better than B")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width, "nothing sticks out"
+    assert page.locator("figure svg[role=img]").count() == 3 and page.locator("details.prompt").count() == 24
+    assert set(visit.asked) == {path.as_uri()}

@@ -1,15 +1,12 @@
 """The page in headless Chromium: a clean console, no request, nothing wider than the window, and a browser that finds things."""
 
 import re
-import shutil
 from importlib.resources import files
 
 import pytest
 
 from windvane.report.page import write_report
 
-CHROMIUM = shutil.which("chromium")
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
 BACKGROUND = "getComputedStyle(document.body).backgroundColor"
 WIDER = """() => ({
   page: document.documentElement.scrollWidth - innerWidth,
@@ -25,17 +22,6 @@ IN_SIGHT = """(id) => {
 }"""
 
 browser_test = pytest.mark.browser
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    if CHROMIUM is None:
-        pytest.skip("no `chromium` on the PATH (Debian: apt-get install chromium)")
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (pip install playwright)")
-    with sync_api.sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 DRAWING = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 700 90"><style>svg{position:fixed;top:0;left:0;z-index:9}
@@ -55,25 +41,10 @@ def address(make, tmp_path_factory):
 
 
 @pytest.fixture
-def open_page(chromium, address):
-    """Opens the page; when the test is over, the console must be clean and nothing but the page itself requested."""
-    contexts, said, asked = [], [], []
-
-    def opened(width=1280, scheme="light"):
-        context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto(address)
-        return page
-
-    yield opened
-    for context in contexts:
-        context.close()
-    assert said == []
-    assert set(asked) == {address}
+def open_page(visit, address):
+    """Opens the page; when the test is over, nothing but the page itself was requested."""
+    yield lambda width=1280, scheme="light": visit(address, width, scheme)
+    assert set(visit.asked) == {address}
 
 
 @browser_test

@@ -2,12 +2,12 @@
 
 import json
 import shutil
-from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
+from tests.report.words import Words
 from windvane.errors import UserError
 from windvane.evaluate.infinitebench import main as infinitebench
 from windvane.evaluate.intransitivity import main as intransitivity
@@ -17,26 +17,6 @@ from windvane.report.page import render
 from windvane.report.svg import DEEPEST, ELEMENTS, LARGEST, clean
 
 HEAD = '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="0 0 10 10">'
-
-
-class Tags(HTMLParser):
-    """The tags and attributes of a page, its text, and what stood in `<style>`."""
-
-    def __init__(self, html):
-        super().__init__()
-        self.tags, self.text, self.raw = [], "", 0
-        self.feed(html)
-        self.text = " ".join(self.text.split())
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        self.raw += tag in ("script", "style")
-
-    def handle_endtag(self, tag):
-        self.raw -= tag in ("script", "style")
-
-    def handle_data(self, data):
-        self.text += "" if self.raw else data + " "
 
 
 def put(run, name, result, svg=HEAD + '<rect width="4" height="4"/></svg>'):
@@ -86,7 +66,7 @@ def test_the_number_comes_first(copy):
     assert mt.head == ["model", "average", "n"] and mt.rows == [["ours", "7.25", "160"], ["base", "6.5", "160"]]
     html = render(copy)
     assert "Wins &lt;b&gt;twice" in html and "<b>twice" not in html and '<template shadowrootmode="open">' in html
-    text = Tags(html).text
+    text = Words(html).text
     assert text.index("28.5% length-controlled win rate") < text.index("Prompts and answers") and render(copy) == html
 
 
@@ -103,7 +83,7 @@ def test_labels_stand_beside_their_numbers(copy):
     assert (live.value, live.what, live.sentence) == ("61.5%", "win rate", "not comparable with published ones")
     assert (suite.value, suite.what) == ("62.5%", "mean over tasks, iteration 1")
     assert suite.rows == [["start", "0.5"], ["iteration 1", "0.625"]] and not live.problems + suite.problems
-    assert "61.5% win rate not comparable with published ones" in Tags(render(copy)).text
+    assert "61.5% win rate not comparable with published ones" in Words(render(copy)).text
 
 
 def test_what_is_missing_or_broken_is_one_line(copy):
@@ -123,12 +103,12 @@ def test_what_is_missing_or_broken_is_one_line(copy):
     assert "expected a table" in lines["c"] and "no number to show" in lines["d"] and "not an SVG" in lines["d"]
     assert "result.json" in lines["e"] and "not an SVG" in lines["e"] and "deep" in lines["f"]
     assert "cannot be read" in lines["g"] and "not there" in lines["h"]
-    text = Tags(render(copy)).text
+    text = Words(render(copy)).text
     assert "result.json: not valid JSON" in text and "Traceback" not in text
 
 
 def test_a_run_without_evaluations_says_how_to_get_them(run):
-    assert evaluations(run) == [] and "windvane eval NAME … --out RUN/evaluations/NAME" in Tags(render(run)).text
+    assert evaluations(run) == [] and "windvane eval NAME … --out RUN/evaluations/NAME" in Words(render(run)).text
 
 
 @pytest.mark.parametrize(
@@ -158,7 +138,7 @@ def test_a_run_without_evaluations_says_how_to_get_them(run):
 )
 def test_nothing_in_a_drawing_acts(evil):
     made = str(clean(f"{HEAD}{evil}<circle r='1'/></svg>"))
-    page = Tags(made)
+    page = Words(made)
     names = {tag for tag, _ in page.tags}
     assert names <= {name.lower() for name in ELEMENTS} and "circle" in names
     for _, attributes in page.tags:
@@ -245,7 +225,7 @@ def test_the_commands_put_them_there(copy, tmp_path, capsys):
     assert "effective length" in str(found["ruler"].svg) and "Retrieve" in str(found["infinitebench"].svg)
     held = json.loads((out / "infinitebench" / "result.json").read_text())
     assert [row["of"] for row in held["tasks"]] == ["passkey.jsonl", "number_string.jsonl"] and held["mean"] == 75
-    assert "Evaluations" in Tags(render(copy)).text
+    assert "Evaluations" in Words(render(copy)).text
     (out / "infinitebench" / "result.json").write_text("{}")
     with pytest.raises(UserError, match="not a result of windvane eval infinitebench"):
         infinitebench([str(tmp_path / "passkey.jsonl"), "--task", "passkey", "--out", str(out / "infinitebench")])

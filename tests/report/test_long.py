@@ -1,7 +1,6 @@
 """A LongPO run on the page: what is counted from its files, and how it looks in Chromium."""
 
 import json
-import shutil
 
 import pytest
 
@@ -185,35 +184,19 @@ def test_other_recipes_are_none_of_it(run):
 @pytest.mark.browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
-def test_it_fits_and_is_quiet(long, width, scheme):
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("no `chromium` on the PATH (Debian: apt-get install chromium)")
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (pip install playwright)")
+def test_it_fits_and_is_quiet(long, width, scheme, visit):
     (long / "evaluations" / "own").mkdir(parents=True)
     (long / "evaluations" / "own" / "result.json").write_text(json.dumps({"name": "own", "rate": 0.25}))
-    said = []
-    with sync_api.sync_playwright() as play:
-        browser = play.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+    page = visit(write_report(long).as_uri(), width, scheme)
+    assert page.locator("h1").inner_text() == "What it can do: see the evaluations"
+    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") == 0
+    if width == 390:
+        wide = (
+            '[...document.querySelectorAll(".scroll, #entry")].filter((n) => n.scrollWidth > n.clientWidth + 1).length'
         )
-        page = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme).new_page()
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.goto(write_report(long).as_uri())
-        assert page.locator("h1").inner_text() == "What it can do: see the evaluations"
-        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") == 0
-        if width == 390:
-            assert (
-                page.evaluate(
-                    '[...document.querySelectorAll(".scroll, #entry")].filter((n) => n.scrollWidth > n.clientWidth + 1).length'
-                )
-                == 0
-            )
-        page.locator("#search").fill("bruno paints")
-        assert page.locator("#list li").count() == 1
-        entry = page.locator("#entry").inner_text()
-        assert "What does Bruno do?" in entry and "Carla paints a" in entry and "cut off" in entry
-        assert page.locator("#entry b, #entry i").count() == 2, "names of answers; markup from the model is text"
-        browser.close()
-    assert said == []
+        assert page.evaluate(wide) == 0
+    page.locator("#search").fill("bruno paints")
+    assert page.locator("#list li").count() == 1
+    entry = page.locator("#entry").inner_text()
+    assert "What does Bruno do?" in entry and "Carla paints a" in entry and "cut off" in entry
+    assert page.locator("#entry b, #entry i").count() == 2, "names of answers; markup from the model is text"

@@ -2,36 +2,16 @@ import json
 import random
 import re
 import shutil
-from html.parser import HTMLParser
 
 import pytest
 
+from tests.report.words import Words
 from windvane.errors import UserError
 from windvane.report import browse as browsing
 from windvane.report.browse import browse, pick
 from windvane.report.gather import CURVE_POINTS, curve, gather, quantiles, shorten
 from windvane.report.page import embedded, main, render, write_report
 from windvane.store import read_jsonl
-
-
-class Words(HTMLParser):
-    """The page's text as a reader sees it, scripts and styles left out, and the tags that were opened."""
-
-    def __init__(self, html):
-        super().__init__()
-        self.text, self.tags, self.raw = "", [], 0
-        self.feed(html)
-        self.text = " ".join(self.text.split())
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        self.raw += tag in ("script", "style")
-
-    def handle_endtag(self, tag):
-        self.raw -= tag in ("script", "style")
-
-    def handle_data(self, data):
-        self.text += "" if self.raw else data + " "
 
 
 def sets_of(html):

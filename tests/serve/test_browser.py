@@ -1,7 +1,6 @@
 """The pages in headless Chromium: console clean, nothing asked of anybody else, everything by keyboard, nothing wider than a phone."""
 
 import re
-import shutil
 from urllib.parse import urlsplit
 
 import pytest
@@ -10,8 +9,6 @@ from tests.serve.conftest import SPOKEN, TOKENS, behind_socket
 from windvane.serve.people import digest
 from windvane.serve.site import Site
 
-CHROMIUM = shutil.which("chromium")
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
 WIDER = """() => [document.documentElement.scrollWidth - innerWidth,
   ...[...document.querySelectorAll("main *, header *, footer *")].filter((node) => {
     const box = node.getBoundingClientRect();
@@ -25,17 +22,6 @@ pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")
-def chromium():
-    if CHROMIUM is None:
-        pytest.skip("no `chromium` on the PATH (Debian: apt-get install chromium)")
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (pip install playwright)")
-    with sync_api.sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
 def address(tmp_path_factory):
     site = Site(data=tmp_path_factory.mktemp("pages"), rate=0, max_new_tokens=48)
     with behind_socket(site) as found:
@@ -43,26 +29,15 @@ def address(tmp_path_factory):
 
 
 @pytest.fixture
-def open_page(chromium, address):
-    """Opens a page; when the test is over, the console must be clean and nobody else asked for anything."""
-    contexts, said, asked = [], [], []
+def open_page(visit, address):
+    """Opens a page; when the test is over, nobody else was asked for anything."""
 
     def opened(path, width=1280, scheme="light", base=address, height=900):
-        context = chromium.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
-        context.set_default_timeout(30_000)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto(base + path)
-        return page
+        return visit(base + path, width, scheme, height)
 
     yield opened
-    for context in contexts:
-        context.close()
-    assert said == []
-    assert {urlsplit(url).hostname for url in asked if not url.startswith(("blob:", "data:"))} == {"127.0.0.1"}
+    asked = [url for url in visit.asked if not url.startswith(("blob:", "data:"))]
+    assert {urlsplit(url).hostname for url in asked} == {"127.0.0.1"}
 
 
 def expect(locator):
