@@ -73,6 +73,18 @@ def write_atomic(path: Path, text: str) -> None:
     fsync_folder(path.parent)
 
 
+def write_new(path: Path, text: str, redrawn: str | None = None) -> None:
+    """`write_atomic` of a file that a user named: what stands there is never lost. The same text is left as it is; a page or picture is
+    drawn again over an earlier one, told by `redrawn` in its head; anything else is a `UserError`."""
+    if path.exists():
+        held = path.read_bytes() if path.is_file() else None
+        if held == text.encode():
+            return
+        if held is None or redrawn is None or redrawn.encode() not in held[:4096]:
+            raise UserError(f"--out {path}: is there already, and is something else; name a new file or remove it")
+    write_atomic(path, text)
+
+
 def publish_folder(aside: Path, final: Path) -> None:
     """Fsync every file under `aside` and rename the folder to `final`, which must not exist or is replaced."""
     for file in sorted(p for p in aside.rglob("*") if p.is_file()):

@@ -23,7 +23,7 @@ from windvane.errors import UserError
 from windvane.prompts.chat import answered, merged
 from windvane.records import Group, Message, Prompt, Response
 from windvane.schema import dumps
-from windvane.store import read_records, write_atomic
+from windvane.store import file_sha256, named, read_records, write_new
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,15 +143,21 @@ def _others(tokenizer: Any, row: dict[str, Any], prompt: Prompt, answer: Respons
 
 def _write(out: Path, rows: list[dict[str, Any]]) -> None:
     if out.suffix == ".jsonl":
-        write_atomic(out, "".join(dumps(row) + "\n" for row in rows))
+        write_new(out, "".join(dumps(row) + "\n" for row in rows))
         return
     import pyarrow
     import pyarrow.parquet
 
     out.parent.mkdir(parents=True, exist_ok=True)
     aside = out.with_name(out.name + ".tmp")
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), aside)
-    aside.replace(out)
+    try:
+        with named(out):
+            pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), aside)
+        if out.exists() and (not out.is_file() or file_sha256(out) != file_sha256(aside)):
+            raise UserError(f"--out {out}: is there already, and is something else; name a new file or remove it")
+        aside.replace(out)
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def main(argv: Sequence[str]) -> int:

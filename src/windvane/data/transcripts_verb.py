@@ -19,7 +19,7 @@ from windvane.data.transcripts import ROLES, details, summary
 from windvane.data.transcripts_read import read_transcripts
 from windvane.errors import UserError
 from windvane.schema import dumps
-from windvane.store import write_atomic
+from windvane.store import write_new
 
 
 def main(argv: Sequence[str]) -> int:
@@ -55,9 +55,9 @@ def main(argv: Sequence[str]) -> int:
         more["groups"] = len({r.split_group for r in records})
         more["largest_group"] = max(Counter({r.conversation: r.split_group for r in records}.values()).values())
     if options.out:
-        write_atomic(Path(options.out), "".join(dumps(r) + "\n" for r in records))
+        write_new(Path(options.out), "".join(dumps(r) + "\n" for r in records))
     if options.quarantine:
-        write_atomic(Path(options.quarantine), "".join(dumps(q) + "\n" for q in read.quarantined))
+        write_new(Path(options.quarantine), "".join(dumps(q) + "\n" for q in read.quarantined))
     if options.json:
         print(json.dumps({**found, **more} if options.details else found))
     else:

@@ -27,7 +27,7 @@ from windvane.evaluate.length_control import SHA256, Gamed, read_difficulty, rea
 from windvane.evaluate.length_plot import length_plot
 from windvane.evaluate.live_flags import add_live_flags
 from windvane.evaluate.result_files import keep_result
-from windvane.store import file_sha256, write_atomic
+from windvane.store import file_sha256, write_new
 
 
 def main(argv: list[str]) -> int:
@@ -75,7 +75,7 @@ def main(argv: list[str]) -> int:
     result = {"name": "alpaca", **result}
     svg = length_plot(drawn, "Win rate against the difference in length", "characters") if drawn else ""
     if options.plot:
-        write_atomic(options.plot, svg)
+        write_new(options.plot, svg, redrawn="<svg")
     if options.out:
         keep_result(options.out, result, svg)
     print(json.dumps(result, allow_nan=False) if options.json else _table(result))

@@ -23,7 +23,7 @@ from windvane.evaluate.live_flags import add_live_flags
 from windvane.evaluate.rating_gaps import rating_gaps
 from windvane.evaluate.ratings import Rating, rate
 from windvane.evaluate.result_files import keep_result
-from windvane.store import write_atomic
+from windvane.store import write_new
 
 BASELINE = "gpt-4-0314"  # Arena-Hard 0.1's
 COMPARED = 10  # pairs of models that a table shows
@@ -112,7 +112,7 @@ def main(argv: list[str]) -> int:
     found = read_judgements(options.judgements, baseline)
     result = {"name": "arena-hard", **summarise(found, baseline, options.resamples, options.seed)}
     if options.plot:
-        write_atomic(options.plot, plot(result, f"Against {baseline}"))
+        write_new(options.plot, plot(result, f"Against {baseline}"), redrawn="<svg")
     if options.out:
         keep_result(options.out, result, plot(result, f"Against {baseline}"))
     print(json.dumps(result, allow_nan=False) if options.json else table(result))

@@ -24,7 +24,7 @@ from windvane.evaluate.ruler_plot import heat_map, tokens_label
 from windvane.evaluate.ruler_score import Row, row_score, summarise
 from windvane.evaluate.ruler_tasks import GROUPS, PUBLISHED, TASKS, Sources, parse_length
 from windvane.schema import encode
-from windvane.store import RunFolder, write_atomic
+from windvane.store import RunFolder, write_atomic, write_new
 
 PROG = "windvane eval ruler"
 
@@ -147,7 +147,7 @@ def main(argv: Sequence[str]) -> int:
     )
     plot = heat_map(rows, f"RULER: found by depth and length, {a.model or path.name}", result["effective_length"], said)
     if a.plot:
-        write_atomic(a.plot, plot)
+        write_new(a.plot, plot, redrawn="<svg")
     if a.out:
         kept = {"name": "ruler", "model": a.model or path.name, "headline": headline(result), **result}
         write_atomic(a.out / "result.json", json.dumps(kept, indent=1, ensure_ascii=False) + "\n")

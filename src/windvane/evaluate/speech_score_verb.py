@@ -47,6 +47,7 @@ def main(argv: Sequence[str]) -> int:
     out: Path = options.out
     if out.suffix.lower() != ".csv":
         raise UserError(f"--out {out}: give a .csv file; the details stand beside it as .jsonl")
+    _refuse_other(out, options.files)
     read = read_transcripts(
         options.files, options.part, parse_speakers(options.speaker), 0.5 if options.half_bands else 1.0
     )
@@ -79,6 +80,18 @@ def main(argv: Sequence[str]) -> int:
     told = tell(read, rows, scorer, fresh, seconds, len(tests))
     print(json.dumps(told) if options.json else shown(told, out))
     return 0
+
+
+def _refuse_other(out: Path, files: Sequence[Any]) -> None:
+    """A table that this verb has not made is never written over, nor is what it reads."""
+    details = out.with_suffix(".jsonl")
+    for made in (out, details):
+        if made.resolve() in {Path(f).resolve() for f in files}:
+            raise UserError(f"--out {out}: would be written over {made}, which is read; name a new file")
+    if out.exists() and not details.exists():
+        raise UserError(
+            f"--out {out}: is there already, and is something else (no {details.name} beside it); name a new file"
+        )
 
 
 def score_all(

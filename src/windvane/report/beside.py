@@ -23,7 +23,7 @@ from windvane.report.frame import fill
 from windvane.report.gather import Gathered, gather
 from windvane.report.panels import HALF, Panel, panel
 from windvane.report.tables import Table, number
-from windvane.store import read_jsonl, write_atomic
+from windvane.store import read_jsonl, write_new
 
 SECTIONS = (("answer", "Answer"), ("curves", "Curves"), ("numbers", "Numbers"), ("answers", "Answers"))
 SHOWN = 12  # prompts where the two differ most, and as many drawn
@@ -220,5 +220,7 @@ def render(first: Path, second: Path) -> str:
 
 
 def write_beside(folders: Sequence[Path], out: Path) -> Path:
-    write_atomic(out, render(*folders))
+    if (out.parent / "recipe.toml").exists():
+        raise UserError(f"--out {out}: inside a run folder, whose files are listed in its manifest; write it elsewhere")
+    write_new(out, render(*folders), redrawn="Windvane</title>")
     return out
