@@ -10,7 +10,7 @@ import random
 
 import pytest
 
-from tests.data.test_transcripts import FULL, table
+from tests.data.conversations import FULL, table
 from windvane.data.speech_plan import plans
 from windvane.data.speech_programme import write
 from windvane.data.transcripts import by_conversation, details, summary

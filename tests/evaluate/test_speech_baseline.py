@@ -9,7 +9,7 @@ import pytest
 from scipy.optimize import approx_fprime
 from sklearn.linear_model import LogisticRegression, Ridge
 
-from tests.data.test_transcripts import DATA, public
+from tests.data.conversations import DATA, public
 from windvane.data.transcripts import Transcript, Turn
 from windvane.data.transcripts_read import read_transcripts
 from windvane.data.transcripts_split import cluster

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from tests.data.test_transcripts import DATA, public
+from tests.data.conversations import DATA, public
 from windvane.data.speech_plan import plans
 from windvane.data.speech_programme import write
 from windvane.data.speech_topics import LISTS
