@@ -7,6 +7,7 @@ their probabilities and marks, verdicts, reference log-probs and evaluation, a f
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,10 @@ def inspect_row(run: Path, id: str | None, as_json: bool) -> int:
     if id is None:
         listed = ", ".join(sorted({p.relative_to(run).as_posix() for p in files})[:12])
         raise UserError(f"{run}: a run's folder; name a row: --id ID (ids stand in {listed or 'no file yet'})")
-    found = [(p.relative_to(run).as_posix(), row) for p in files for _, row in read_jsonl(p) if _about(row, id)]
+    plain = re.fullmatch(r"[\w@.:-]+", id, re.ASCII) is not None  # written the same way however JSON is escaped
+    named: str = id
+    may_be = (lambda line: named in line) if plain else None
+    found = [(p.relative_to(run).as_posix(), row) for p in files for _, row in read_jsonl(p, may_be) if _about(row, id)]
     keys = {str(row.get("prompt_id") or row["id"]).partition("@")[0] for _, row in found}
     if not found:
         raise UserError(f"{run}: no row has the id {id}; ids stand in prompts.jsonl, responses.jsonl and groups.jsonl")
