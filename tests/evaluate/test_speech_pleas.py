@@ -1,11 +1,8 @@
 """ "Give me 5" said inside a turn: neither lifts the bands nor takes the sentence around it away."""
 
-import dataclasses
-
 import pytest
 
-from windvane.data.speech_plan import plans
-from windvane.data.speech_programme import write
+from tests.evaluate.speech import edited, programmes
 from windvane.data.transcripts import Transcript, Turn
 from windvane.evaluate.speech_clean import ASKED, cleaned, guarded
 from windvane.evaluate.speech_score import open_scorer
@@ -28,12 +25,7 @@ WAYS = {
 
 @pytest.fixture(scope="module")
 def records():
-    return [write(plan, 5) for plan in plans(3, seed=55)]
-
-
-def edited(record, change):
-    turns = tuple(Turn(t.role, change(t.text)) if t.role == "candidate" else t for t in record.turns)
-    return dataclasses.replace(record, turns=turns)
+    return programmes(3)
 
 
 @pytest.mark.parametrize("way", WAYS)
