@@ -1,38 +1,24 @@
-"""LongPO's parts: each against another implementation, or by hand."""
+"""What LongPO computes with models (decoding after one document, theta, KL): each against another implementation, or by hand."""
 
 import dataclasses
-import math
 
 import pytest
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, MistralConfig, MistralForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM
 
-from tests.tiny import byte_tokenizer, folder, model
+from tests.tiny import byte_tokenizer, model
 from windvane.backends.local import LocalGenerator, Sampling
 from windvane.errors import UserError
-from windvane.modeling.load import load_model, load_tokenizer
+from windvane.modeling.load import load_model
 from windvane.modeling.logprobs import Scorer
-from windvane.prompts.chat import answered, render
 from windvane.recipes.long_arms import preference_weight
-from windvane.recipes.long_cost import Rate, Shape, hours, measure_rate, shape_of
 from windvane.recipes.long_decode import TrunkReader, common_prefix
-from windvane.recipes.long_documents import Chunk, Cut, Held, choose_documents, gather_documents
-from windvane.recipes.long_filters import drop_reason, repeats, repetition
 from windvane.recipes.long_finish import kept_told
-from windvane.recipes.long_flow import LongFlow
 from windvane.recipes.long_kl import short_to_long
-from windvane.recipes.long_questions import about, ask_about, chosen_question, grounding_of, led_in
 from windvane.recipes.long_retention import ShortText, retention_figures
-from windvane.recipes.long_settings import Answer, Ask, Chunks, Filters, LongPO
+from windvane.recipes.long_settings import LongPO
 from windvane.recipes.long_theta import stretch
-from windvane.recipes.long_turns import next_turn
-from windvane.recipes.longpo import world_recipe
-from windvane.records import Message, Prompt, Response, seed_of
-from windvane.store import RunFolder, read_records
-from windvane.train.loop import Train
-
-LONG = {"model": "m", "documents": ("d",)}
-SMALL = LongPO(**LONG, lengths="8k,16k", chunks=Chunks(tokens=2000, per_document=2))
+from windvane.records import Prompt, Response, seed_of
 
 
 def ids(count, seed):
@@ -98,155 +84,6 @@ def test_a_raised_theta_is_that_of_a_model_configured_so(tmp_path, family):
     assert torch.equal(stretch(plain, 0, 4096)(row).logits, before), "0 leaves the model's own"
 
 
-# Questions
-
-CHUNK = "The treaty of Utrecht was signed in 1713. Its negotiators, Harley and St John, weighed trade against territory in Brazil."
-
-
-@pytest.mark.parametrize(
-    ("question", "right"),
-    [
-        ("How did Harley weigh trade against territory?", True),
-        ("What was signed in 1713?", True),
-        ("Which territories and trades did the negotiators weigh?", True),  # other endings
-        ("What was signed in 1714?", False),
-        ("How did Walpole weigh trade against territory?", False),  # a name that is not there
-        ("What are the main ingredients of a good soup?", False),
-        ("Why?", False),
-    ],
-)
-def test_grounding(question, right):
-    assert about(question, CHUNK) is right
-
-
-def test_a_grounding_that_is_none_is_told_before_documents_are_read(tmp_path):
-    s = LongPO("nowhere", ("nothing",), ask=Ask(grounding="wrods"))
-    with pytest.raises(UserError, match=r"ask.grounding: wrods; take words, off"):
-        LongFlow(s, str(tmp_path / "run"))
-    assert not (tmp_path / "run").exists()
-
-
-def test_which_question_is_kept():
-    ask = Ask(count=2)
-    reply = "1: What are soups?\n2: What did the negotiators weigh?"
-    assert {chosen_question(reply, CHUNK, ask, None, seed)[0] for seed in range(20)} == {
-        "What are soups?",
-        "What did the negotiators weigh?",
-    }
-    assert {chosen_question(reply, CHUNK, ask, about, seed)[0] for seed in range(9)} == {
-        "What did the negotiators weigh?"
-    }
-    assert chosen_question("1: What are soups?\n2: And stews?", CHUNK, ask, about, 0) == (None, "not about the chunk")
-    assert chosen_question("What?", CHUNK, ask, about, 0) == (None, "not a numbered list")
-    assert grounding_of("off") is None and grounding_of("words") is about
-    assert grounding_of("world:facts")("What does Anna do?", "Anna sings.") is True
-    assert grounding_of("py:operator:contains")("abc", "b") is True
-    for wrong in ("word", "py:operator", "py:operator:nothing", "world:nothing"):
-        with pytest.raises(UserError, match=r"ask.grounding"):
-            grounding_of(wrong)
-    leads = {led_in("Why?", ("A,", "B:"), seed) for seed in range(20)}
-    assert leads == {"A, Why?", "B: Why?"} and led_in("Why?", (), 1) == "Why?"
-
-
-class Scripted:
-    """A generator that says what is written for (chunk, attempt)."""
-
-    tokenizer = byte_tokenizer()
-
-    def __init__(self, replies):
-        self.replies, self.asked = replies, []
-
-    def generate(self, prompts, indices, seed):
-        self.asked += [(p.id, indices[0]) for p in prompts]
-        return [
-            [Response(f"{p.id}-{i}", p.id, i, self.replies[p.id, i], (5,), "stop") for i in indices] for p in prompts
-        ]
-
-
-def test_a_chunk_is_asked_again_only_where_its_reply_cannot_be_used():
-    replies = {
-        ("a", 0): "What was signed?",
-        ("b", 0): "",
-        ("b", 1): "What are soups?",
-        ("b", 2): "What was signed?",
-        ("c", 0): "one\ntwo",
-        ("c", 1): "What was signed, " + "and what was signed, " * 9,
-        ("c", 2): "What are soups?",
-    }
-    scripted = Scripted(replies)
-    places = [("doc", Chunk(id, 0, 1, 1), CHUNK) for id in "abc"] + [("doc", Chunk("d", 0, 1, 1), CHUNK * 40)]
-    ask = Ask(count=1, attempts=3, lead_ins=("Say:",), max_tokens=60, max_new_tokens=10, prompt="{chunk}\nAsk.")
-    found = {q.id: q for q in ask_about(scripted, ask, places, about, 1, 1000)}
-    assert scripted.asked == [("a", 0), ("b", 0), ("c", 0), ("b", 1), ("c", 1), ("b", 2), ("c", 2)]
-    assert found["a"].text == found["b"].text == "Say: What was signed?" and found["a"].reason is None
-    assert [r.reason for r in found["b"].replies] == ["no reply", "not about the chunk", None]
-    assert [r.reason for r in found["c"].replies] == [
-        "not a numbered list",
-        "too long a question",
-        "not about the chunk",
-    ]
-    assert (found["c"].text, found["c"].reason) == (None, "not about the chunk")
-    assert (found["d"].text, found["d"].reason) == (None, "the chunk is longer than the window")
-
-
-# Filters
-
-
-def says(text, finish="stop"):
-    return Response("r", "p", 0, text, (5, 6), finish)
-
-
-FINE = "Three separate reasons explain the long decline."
-LOOP = "again and again and again and again"
-
-
-@pytest.mark.parametrize(
-    ("chosen", "rejected", "changes", "reason"),
-    [
-        (FINE, FINE, {}, None),
-        (" ", FINE, {}, "chosen empty"),
-        (FINE, "", {}, "rejected empty"),
-        (FINE, "I’m sorry, but I cannot.", {}, "rejected refused"),
-        ("As an AI model, one two", FINE, {}, "chosen refused"),
-        (FINE, "No. It is.", {}, "rejected of too few words"),
-        (FINE, "No. It is.", {"min_words": 0}, None),
-        (LOOP, FINE, {}, "chosen repetitive"),
-        (FINE, "one two one two one two", {"repetition_rejected": 1.0}, None),
-        (FINE, "one two one two one two ", {"repetition_rejected": 1.0, "whole_repeats": 0}, None),
-        (FINE, "onetwo-onetwo-onetwo-", {"repetition_rejected": 1.0}, "rejected repetitive"),
-    ],
-)
-def test_filters(chosen, rejected, changes, reason):
-    assert drop_reason(says(chosen), says(rejected), 10, 100, Filters(**changes)) == reason
-
-
-def test_filters_by_length():
-    assert drop_reason(says(FINE), says(FINE), 101, 100, Filters()) == "over-long short row"
-    assert drop_reason(says(FINE), says(FINE), 101, 100, Filters(short_tokens=200)) is None
-    cut = says(FINE, "length")
-    assert drop_reason(says(FINE), cut, 1, 100, Filters()) is None
-    assert drop_reason(says(FINE), cut, 1, 100, Filters(unfinished="drop")) == "rejected unfinished"
-    # 8 words, of which "a" 3 times and "b" twice
-    assert repetition(["a", "b", "c", "a", "b", "d", "a", "e"]) == pytest.approx(5 / 8)
-    assert repeats("ababab") == 3 and repeats("abcab") == 1
-
-
-# Turns
-
-
-def test_the_next_turn_is_the_templates():
-    """Prompt, answer, closing tokens and next turn are the ids of the whole chat through the template."""
-    tokenizer = byte_tokenizer()
-    chat = [Message("user", "Document.\n\nWhy?"), Message("assistant", "Because."), Message("user", "And then?")]
-    closing, following = next_turn(tokenizer, "And then?", {2})
-    assert closing == (2,)
-    start = answered(tokenizer, chat[:1], "Because.")
-    assert start[-1] == 2 and start + following == render(tokenizer, chat)
-    assert next_turn(tokenizer, "And then?", {99}) == ((), closing + following), (
-        "a stop token that the template does not write"
-    )
-
-
 # KL
 
 
@@ -306,120 +143,3 @@ def test_a_policy_is_no_way_from_itself():
     net, answer = model(), Response("a-2", "a", 2, "", ids(5, 1), "stop")
     (found,) = short_to_long("doc", Scorer(net), Scorer(net), {"a": ids(9, 2)}, {"a": ids(9, 2)}, {"a": answer})
     assert found.kl == pytest.approx(0.0, abs=1e-6) and found.tokens == 5
-
-
-# Cost
-
-
-def test_cost_of_the_papers_set_at_7b():
-    """45,000 documents of 131,072 tokens on a Mistral-7B at 4e14 operations a second: about 200 hours to read them once."""
-    mistral = Shape(weights=7_110_660_096, layers=32, width=4096)
-    assert mistral.forward(131_072) == pytest.approx(6.4e15, rel=0.02)
-    s = LongPO(**LONG)
-    cuts = [Cut("d", 131_072, (), tuple(Chunk(str(i), 0, 1, 30_000) for i in range(4)))] * 45_000
-    found = hours(mistral, Rate(4e14, 0.0, 4096), cuts, s)
-    assert found["rejected"] == pytest.approx(200, rel=0.01)
-    assert found["training"] == pytest.approx(3 * found["rejected"])
-    assert hours(mistral, Rate(4e14, 0.02, 4096), cuts, s)["rejected"] - found["rejected"] == pytest.approx(
-        45_000 * 1024 * 0.02 / 3600
-    )
-    assert (
-        hours(mistral, Rate(4e14, 0.0, 1), cuts, dataclasses.replace(s, arm="placebo", answer=Answer(temperature=1.0)))[
-            "rejected"
-        ]
-        == 0
-    )
-
-
-def test_shape_and_rate_of_a_model():
-    with torch.device("meta"):
-        whole = MistralForCausalLM(MistralConfig())
-    assert shape_of(whole) == Shape(7_241_732_096 - 32_000 * 4096, 32, 4096)
-    rate = measure_rate(model(), 100)
-    assert rate.tokens == 100 and rate.operations > 0 and rate.step > 0
-
-
-# Settings
-
-
-def test_lengths_and_rounds():
-    s = LongPO(**LONG)
-    assert s.targets == (131_072, 262_144, 524_288) and s.least_document == 65_536 and s.least_chunk == 15_000
-    assert s.limit(131_072) == 131_072 - 4 * (1024 + 256)
-    assert [s.start_of(t) for t in (1, 2, 3)] == [0, 1, 1], "256K and 512K both from the 128K model, as published"
-    assert [dataclasses.replace(s, iterate="chained").start_of(t) for t in (1, 2, 3)] == [0, 1, 2]
-    assert [dataclasses.replace(s, theta=(1.0, 2.0, 3.0)).theta_of(t) for t in (1, 2, 3)] == [1.0, 2.0, 3.0]
-
-
-@pytest.mark.parametrize(
-    ("changes", "text"),
-    [
-        ({"lengths": "4k,2k"}, "must grow"),
-        ({"lengths": "4x"}, "'4x' is no length"),
-        ({"lengths": "64k,128k", "theta": (1.0, 2.0, 3.0)}, "3 values for 2 rounds"),
-        ({"lengths": "16k"}, "chunks.tokens: 30000 is no shorter than the first length, 16384"),
-        ({"lengths": "4k", "chunks": Chunks(tokens=1000)}, "leaves no room for a document"),
-        ({"beta": 0.0}, "beta: 0.0; must be above 0"),
-        ({"beta": float("nan")}, "beta: nan; must be above 0"),
-        ({"lam": -0.01}, "lam: -0.01; must be 0 or more"),
-        ({"theta": (float("nan"),)}, "theta: must be positive"),
-        ({"arm": "placebo"}, "greedy gives the same answer twice"),
-        ({"arm": "dpo", "train": Train(objective="simpo")}, "arm dpo has its own loss"),
-    ],
-)
-def test_what_does_not_go_together_is_refused(changes, text):
-    with pytest.raises(UserError, match=text):
-        LongPO(**{**LONG, **changes})
-
-
-@pytest.mark.parametrize(
-    ("changes", "text"),
-    [
-        ({"whole_repeats": 1}, "whole_repeats: 1; must be 0"),  # every answer is one unit once
-        ({"repetition_chosen": 90.0}, "repetition_chosen: 90.0; must be a share"),
-        ({"short_tokens": 0}, "short_tokens: 0; must be at least 1"),
-        ({"min_turns": 0}, "min_turns: 0; must be at least 1"),
-    ],
-)
-def test_filters_that_mean_nothing_are_refused(changes, text):
-    with pytest.raises(UserError, match=text):
-        Filters(**changes)
-
-
-def test_the_worlds_own_base_is_the_best_factor_whatever_the_lengths():
-    """docs/world.md: 6.25 times its own 1,000; a base that grew with the rounds would pass 1e4, where it only loses."""
-    s = dataclasses.replace(world_recipe(), lengths="256,512,1024,2048")
-    assert [s.theta_of(t) for t in (1, 2, 3, 4)] == [6250.0] * 4 and s.ask.temperature == 0.7
-
-
-def test_a_document_that_stands_twice_is_used_once_and_told(tmp_path):
-    for name, text in (("a", "one two"), ("b", "three four"), ("c", "one two"), ("d", "one two")):
-        (tmp_path / f"{name}.txt").write_text(text)
-    tokenizer = load_tokenizer(str(folder(tmp_path / "model", "mistral")))
-    files = tuple(str(tmp_path / f"{name}.txt") for name in "abcd")
-    with RunFolder(tmp_path / "run") as run:
-        small = dataclasses.replace(SMALL, documents=files)
-        assert gather_documents(run, small, tokenizer, quiet=True) == 2
-        held = read_records(run / "documents.jsonl", Held)
-    assert sorted(h.source for h in held) == ["a.txt", "b.txt"]
-
-
-def test_documents_of_a_round():
-    limits = [SMALL.limit(t) for t in SMALL.targets]
-    held = [Held(f"{i:02}", "s", n, "kept") for i, n in enumerate((5000, limits[0], limits[0] + 1, limits[1]))]
-    held += [Held("90", "s", 9000, "long"), Held("91", "s", 50, "short")]
-
-    def names(t, **changes):
-        return [
-            h.id
-            for h in choose_documents(
-                dataclasses.replace(SMALL, chunks=dataclasses.replace(SMALL.chunks, **changes)), held, t
-            )
-        ]
-
-    assert names(1) == ["00", "01"] and names(2) == ["00", "01", "02", "03"]
-    assert names(2, lengths="band") == ["02", "03"]
-    assert len(names(2, per_round=3)) == 3 and names(2, per_round=3) == sorted(names(2, per_round=3))
-    with pytest.raises(UserError, match=r"none of 2 fits round 1 .* the longest has 9000"):
-        choose_documents(SMALL, held[4:], 1)
-    assert math.isclose(SMALL.least_document, 4096)
