@@ -34,8 +34,10 @@ def test_tensorboard_holds_every_step_of_both_starts(tmp_path):
 def fake(monkeypatch, log):
     module = types.ModuleType("trackio")
     module.__spec__ = ModuleSpec("trackio", None)
-    module.init = lambda project, **_: types.SimpleNamespace(log=log, finish=lambda: None)
+    module.inits, module.finish = [], lambda: None
+    module.init = lambda **given: module.inits.append(given) or types.SimpleNamespace(log=log)
     monkeypatch.setitem(sys.modules, "trackio", module)
+    return module
 
 
 def test_a_tracker_that_fails_does_not_end_the_run(tmp_path, monkeypatch):
@@ -60,6 +62,20 @@ def test_trackio_gets_the_numbers_alone(tmp_path, monkeypatch):
     with tracking("trackio", tmp_path / "run"), RunFolder(tmp_path / "run") as held:
         held.log("step", stage="iter-2/train", step=1, loss=1.0, lr=1e-3)
     assert got == [(1, {"train/loss": 1.0, "train/lr": 1e-3})]
+
+
+def test_a_resumed_run_is_the_same_one_to_the_tracker(tmp_path, monkeypatch, capsys):
+    module = fake(monkeypatch, lambda values, step: None)
+    module.finish = lambda: print("* Run finished.")
+    for _ in range(2):
+        with tracking("trackio", tmp_path / "run"):
+            pass
+    first, second = module.inits
+    assert first == second and first["project"] == "windvane" and first["name"].startswith("run-")
+    with tracking("trackio", tmp_path / "other/run"):
+        pass
+    assert module.inits[2]["name"] != first["name"], "another run of that name is another"
+    assert capsys.readouterr().out == "", "what a tracker says does not stand in the verb's own output"
 
 
 def test_what_is_missing_or_unknown_is_one_line(tmp_path, monkeypatch):
