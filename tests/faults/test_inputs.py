@@ -69,7 +69,7 @@ FAULTS = {
     "no such column": ({"more": ["--prompt-column", "question"]}, "no column 'question'"),
     "no such device": ({"more": ["--device", "warp"]}, "device warp"),
     "not enough prompts": ({"more": ["--prompts-per-iteration", "100"]}, "prompts are left for training"),
-    "no room in the window": ({"more": ["--sampling.max-new-tokens", "300"]}, "max_new_tokens is 300"),
+    "no room in the window": ({"more": ["--sampling.max-new-tokens", "300"]}, "lower --sampling.max-new-tokens 300"),
     "wrong type": ({"more": ["--train.lr", "fast"]}, "--train.lr: could not convert string to float: 'fast'"),
     "unknown flag": ({"more": ["--train.learning-rate", "1"]}, "not known: --train.learning-rate"),
     "out of range": ({"more": ["--train.warmup", "1.5"]}, "train.warmup: 1.5; must be in [0, 1)"),
@@ -177,7 +177,7 @@ def test_a_failed_start_binds_nobody(tmp_path, capsys, model, prompts):
     assert run("/nowhere/model", prompts, tmp_path / "run") == 2
     assert "no such folder" in line(capsys)
     assert run(model, prompts, tmp_path / "run", "--sampling.max-new-tokens", "300") == 2
-    assert "max_new_tokens is 300" in line(capsys)
+    assert "--sampling.max-new-tokens 300" in line(capsys)
     assert run(model, "nowhere.jsonl", tmp_path / "run") == 2
     assert "nowhere.jsonl: no such file" in line(capsys)
 

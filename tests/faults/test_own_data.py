@@ -87,7 +87,7 @@ FAULTS = {  # a command (its words that name something in the room are made path
     TRAIN.replace("base", "adapter") + "good.jsonl": "field 'base_model_name_or_path': missing",
     TRAIN.replace("OUT", "file") + "good.jsonl": "cannot write there",
     "generate prompts.jsonl --model base --out OUT --max-new-tokens 5": "1 of 1 prompts do not fit",
-    "generate prompts.jsonl --model base --out OUT --max-new-tokens 64": "lower max_new_tokens",
+    "generate prompts.jsonl --model base --out OUT --max-new-tokens 64": "lower --max-new-tokens",
     "generate prompts.jsonl --model base --out OUT --k 0": "both must be at least 1",
     "generate prompts.jsonl --model base --out OUT --temperature -1": "take 0 (greedy) or 0.001 to 1000",
     "generate prompts.jsonl --model scripted:nowhere --out OUT": "nowhere",

@@ -129,33 +129,39 @@ def prepare(
     max_new_tokens: int,
     source: str = "",
     system: System = "template",
+    setting: str = "max_new_tokens",
 ) -> list[Prompt]:
     """`screen`, for callers that need every prompt: the first that does not fit, and how many there are, raise a `UserError`.
 
     `source` (the prompts' file) opens the line where it is known.
     """
     try:
-        ready, refused = screen(prompts, tokenizer, window, max_new_tokens, system)
+        ready, refused = screen(prompts, tokenizer, window, max_new_tokens, system, setting)
     except UserError as error:
         raise UserError(f"{source}: {error}" if source else str(error)) from None
     if refused:
         more = f" ({len(refused)} of {len(prompts)} prompts do not fit)" if len(refused) > 1 else ""
-        line = f"{refused[0].reason}{more}; shorten or remove it, lower max_new_tokens or take another model"
+        line = f"{refused[0].reason}{more}; shorten or remove it, lower {setting} or take another model"
         raise UserError(f"{source}: {line}" if source else line)
     return ready
 
 
 def screen(
-    prompts: Sequence[Prompt], tokenizer: Any, window: int, max_new_tokens: int, system: System = "template"
+    prompts: Sequence[Prompt],
+    tokenizer: Any,
+    window: int,
+    max_new_tokens: int,
+    system: System = "template",
+    setting: str = "max_new_tokens",
 ) -> tuple[list[Prompt], list[Refused]]:
     """Render prompts and sort out those that do not fit: tokens + `max_new_tokens` <= `window` (the model's, in tokens).
 
     Returns (ready, refused), both in the order of `prompts`; nothing is cut. A chat that the template refuses, or whose system message
-    it leaves out in silence, raises a `UserError` naming the prompt.
+    it leaves out in silence, raises a `UserError` naming the prompt. `setting` is the flag that a user would lower.
     """
     if window <= max_new_tokens:
         raise UserError(
-            f"max_new_tokens is {max_new_tokens} and the model's window {window} tokens; lower max_new_tokens"
+            f"{setting} is {max_new_tokens} and the model's window {window} tokens, prompt included; lower {setting}"
         )
     drops = system == "template" and any(p.messages[0].role == "system" for p in prompts) and drops_system(tokenizer)
     ready, refused = [], []

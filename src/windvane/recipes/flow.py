@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cached_property
 from itertools import combinations
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -136,13 +136,14 @@ class Flow:
             tokenizer = self.policy(0).tokenizer
             for warning in check_template(tokenizer, stop_ids(self.policy(0).model(training=False), tokenizer)):
                 self.tell(f"{s.model}: {warning}")
+            self._check_budgets()
             held, parts = portions(s, self.pool, self.tell)
             check_rubrics(self.judges, [p for part in parts for p in part], held)
             for t, part in enumerate(parts, 1):
-                self._write_prompts(f"iter-{t}/prompts.jsonl", part, self.pool.told, s.sampling.max_new_tokens)
+                self._write_prompts(f"iter-{t}/prompts.jsonl", part, self.pool.told, "sampling")
             # last: with it the run has begun, and its settings stand
             source = s.evaluate.prompts or self.pool.told
-            self._write_prompts("heldout.jsonl", held, source, s.evaluate.max_new_tokens)
+            self._write_prompts("heldout.jsonl", held, source, "evaluate")
         if not self.folder.finished("iter-0/evaluation.jsonl"):
             parts, held = [self.prompts(t) for t in range(1, s.iterations + 1)], self._held_out()
             self.tell(estimate(self.policy(0).model(training=False), parts, held, s, self.objective, self.folder.path))
@@ -150,9 +151,24 @@ class Flow:
             if found:
                 self.folder.tell(told(found, s.server))
 
-    def _write_prompts(self, name: str, part: list[Prompt], source: str, max_new_tokens: int) -> None:
-        policy = self.policy(0)
-        ready = prepare(part, policy.tokenizer, policy.window(), max_new_tokens, source, self.s.system)
+    def _check_budgets(self) -> None:
+        """Both settings that leave a prompt no room, in one line."""
+        window, asked = self.policy(0).window(), {"sampling": self.s.sampling, "evaluate": self.s.evaluate}
+        over = [
+            f"--{name}.max-new-tokens {a.max_new_tokens}" for name, a in asked.items() if a.max_new_tokens >= window
+        ]
+        if over:
+            raise UserError(
+                f"model {self.s.model}: its window is {window} tokens, prompt included; lower {' and '.join(over)}"
+            )
+
+    def _write_prompts(
+        self, name: str, part: list[Prompt], source: str, group: Literal["sampling", "evaluate"]
+    ) -> None:
+        policy, flag = self.policy(0), f"--{group}.max-new-tokens"
+        ready = prepare(
+            part, policy.tokenizer, policy.window(), getattr(self.s, group).max_new_tokens, source, self.s.system, flag
+        )
         size = policy.vocabulary()
         beyond = next((p for p in sorted(ready, key=lambda p: p.id) if max(p.token_ids) >= size), None)
         if beyond is not None:

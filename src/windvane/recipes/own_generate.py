@@ -132,7 +132,7 @@ def _prompts(folder: RunFolder, o: Any, generator: Any) -> list[Prompt]:
             if finding.level == "note" and not o.quiet:
                 print(f"windvane: {o.model}: {finding.check}: {finding.line}", file=sys.stderr)
         limit = window(generator.model) or sys.maxsize
-        prompts, refused = screen(prompts, tokenizer, limit, o.max_new_tokens, o.system)
+        prompts, refused = screen(prompts, tokenizer, limit, o.max_new_tokens, o.system, "--max-new-tokens")
     elif o.thinking != "template":
         raise UserError(
             f"--thinking {o.thinking}: is the template's, of a model in this process; {o.model} has its own"
