@@ -7,6 +7,7 @@ In: a dataclass instance or class, plain dicts and lists. Out: the other one. An
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import types
 import typing
@@ -58,11 +59,16 @@ def _fail(where: str, path: str, text: str) -> typing.NoReturn:
     raise UserError(f"{place}: {text}" if place else text)
 
 
+@functools.cache
+def _shape(cls: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Field name -> type, and -> field; once a class, for its annotations are text that Python compiles at each look."""
+    return typing.get_type_hints(cls), {f.name: f for f in dataclasses.fields(cls)}
+
+
 def _record(cls: Any, data: Any, where: str, path: str) -> Any:
     if not isinstance(data, Mapping):
         _fail(where, path, f"expected a table, got {_kind(data)}")
-    hints = typing.get_type_hints(cls)
-    fields = {f.name: f for f in dataclasses.fields(cls)}
+    hints, fields = _shape(cls)
     for key in data:
         if key not in fields:
             dotted = f"{path}.{key}" if path else str(key)
