@@ -1,6 +1,30 @@
-"""A small claim with planted numbers."""
+"""A small claim with planted numbers, and the run of a claim at its reduced size."""
 
-from windvane.claims.record import Claim, Contrast, Finding
+import pytest
+
+from windvane.claims.declare import declared
+from windvane.claims.record import Claim, Contrast, Finding, read_claim
+
+
+def run_reduced(main, name, units, out, capsys) -> Claim:
+    """One seed at the reduced size, what is true of every claim's, and again: nothing is done twice. `units`: of its last wave."""
+    words = ["--seeds", "1", "--reduced", "--out", str(out), "--workers", "1"]
+    assert main(words) == 0
+    told = capsys.readouterr()
+    assert "undecided" in told.out and f"[{units}/{units}]" in told.err and str(out / "claim.json") in told.out
+    claim, d = read_claim(out / "claim.json"), declared(name)
+    assert claim.claim == name and claim.seeds == (1,) and claim.reduced and claim.code_version.startswith("0.")
+    assert claim.verdict == "undecided" and claim.interval.low is None, "one seed decides nothing"
+    assert claim.primary == d.primary and claim.world_sha256 == d.world_sha256
+    assert set(d.primary) == set(claim.per_prompt) <= set(claim.per_seed)
+    assert all(len(values) == 1 for values in claim.per_seed.values())
+    for arm, (values,) in claim.per_prompt.items():
+        assert sum(values) / len(values) == pytest.approx(claim.per_seed[arm][0], abs=1e-5)
+    before = (out / "claim.json").read_text()
+    assert main(words) == 0
+    assert f"{units} of {units} units stand already" in capsys.readouterr().err
+    assert (out / "claim.json").read_text() == before
+    return claim
 
 
 def course(steps, last, average):

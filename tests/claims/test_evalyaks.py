@@ -1,10 +1,9 @@
 """The EvalYaks claim end to end at a reduced size, and its rules on planted numbers."""
 
-import json
-
 import numpy as np
 import pytest
 
+from tests.claims.made import run_reduced
 from windvane.claims.declare import declared
 from windvane.claims.evalyaks import (
     choose,
@@ -19,32 +18,19 @@ from windvane.claims.evalyaks import (
 )
 from windvane.claims.evalyaks_findings import findings
 from windvane.claims.evalyaks_measure import UNTRAINED, affine, measured, median_bands
-from windvane.claims.record import read_claim
 from windvane.data.transcripts import PART_CRITERIA, Transcript, Turn
 from windvane.recipes.speech_items import HELD, TEST
 
 
 @pytest.mark.slow
 def test_one_seed_at_reduced_size(tmp_path, capsys):
-    out = tmp_path / "run"
-    assert main(["--seeds", "1", "--reduced", "--out", str(out), "--workers", "1"]) == 0
-    told = capsys.readouterr()
-    assert "undecided" in told.out and "[2/2]" in told.err and str(out / "claim.json") in told.out
-    data = json.loads((out / "claim.json").read_text())
-    assert data["seeds"] == [1] and data["reduced"] and data["verdict"] == "undecided"
-    assert set(data["per_seed"]) == {"lora", *UNTRAINED} and data["primary"] == ["lora", "affine"]
-    assert data["world_sha256"] == declared("evalyaks").world_sha256
-    claim = read_claim(out / "claim.json")
+    claim = run_reduced(main, "evalyaks", 2, tmp_path / "run", capsys)
+    assert set(claim.per_seed) == {"lora", *UNTRAINED} and claim.primary == ("lora", "affine")
     assert len(claim.per_prompt["lora"][0]) == len(claim.per_prompt["affine"][0]) == 40
-    assert np.mean(claim.per_prompt["lora"][0]) == pytest.approx(claim.per_seed["lora"][0], abs=1e-5)
     arms = claim.figures["arms"]
     assert arms["affine"]["dov"][0] < arms["base"]["dov"][0], "the base is lenient: a line mends that much"
     assert arms["constant"]["qwk"][0] == 0 and len(arms["lora"]["parts"][0]["dov"]) == 4
-    assert {p.name for p in out.glob("*.svg")} == {"evalyaks-arms.svg", "evalyaks-parts.svg"}
-    before = (out / "claim.json").read_text()
-    assert main(["--seeds", "1", "--reduced", "--out", str(out), "--workers", "1"]) == 0
-    assert "2 of 2 units stand already" in capsys.readouterr().err
-    assert (out / "claim.json").read_text() == before
+    assert {p.name for p in (tmp_path / "run").glob("*.svg")} == {"evalyaks-arms.svg", "evalyaks-parts.svg"}
 
 
 def record(part, number, **scores):

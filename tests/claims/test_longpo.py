@@ -1,12 +1,12 @@
 """The LongPO claim end to end at a reduced size, and its rules on planted numbers."""
 
-import json
 import shutil
 
 import pytest
 import torch
 
-from windvane.claims import page
+from tests.claims.made import run_reduced
+from windvane.claims import longpo_run, page
 from windvane.claims.declare import declared
 from windvane.claims.longpo import (
     choose,
@@ -18,29 +18,24 @@ from windvane.claims.longpo import (
     sweep_of,
     swept,
     unit_of,
+    weight,
     work,
 )
-from windvane.claims.longpo_findings import _rate, best_within, findings, matched
+from windvane.claims.longpo_findings import _rate, _weight, best_within, findings, matched
 from windvane.claims.longpo_measure import Probe, Sizes
-from windvane.claims.record import read_claim
-from windvane.claims.units import Workshop
+from windvane.claims.units import Unit, Workshop
 from windvane.modeling.load import load_model
+from windvane.recipes.longpo import world_recipe
 from windvane.world.fact_skill import nats_per_token
 
 
 @pytest.mark.slow
-def test_one_seed_at_reduced_size(tmp_path, capsys):
-    out = tmp_path / "run"
-    assert main(["--seeds", "1", "--reduced", "--out", str(out), "--workers", "1"]) == 0
-    told = capsys.readouterr()
-    assert "undecided" in told.out and "[2/2]" in told.err and str(out / "claim.json") in told.out
-    data = json.loads((out / "claim.json").read_text())
-    assert data["seeds"] == [1] and data["reduced"] and data["verdict"] == "undecided"
-    assert set(data["per_seed"]) == {"longpo", "sft", "theta"} and all(len(v) == 1 for v in data["per_seed"].values())
-    assert data["world_sha256"] == declared("longpo").world_sha256
-    claim = read_claim(out / "claim.json")
-    assert len(claim.per_prompt["longpo"][0]) == 12
-    assert sum(claim.per_prompt["longpo"][0]) / 12 == pytest.approx(claim.per_seed["longpo"][0], abs=1e-5)
+@pytest.mark.parametrize(("verb", "name"), [(main, "longpo"), (weight, "longpo-weight")])
+def test_one_seed_at_reduced_size(verb, name, tmp_path, capsys):
+    claim = run_reduced(verb, name, 2, tmp_path / "run", capsys)
+    assert set(claim.per_seed) == {"longpo", "sft", "theta"} and len(claim.per_prompt["longpo"][0]) == 12
+    recipe = (tmp_path / "run/data/longpo-0.0001-1/recipe.toml").read_text()
+    assert f"\nlam = {5.12 if verb is weight else 0.1}\n" in recipe, "the weight that the data were made with"
     start = claim.figures["start"][0]
     assert start["kl"] == pytest.approx(0, abs=1e-6) and start["right"][0] > 0.9 and start["reversed"] > 0.9
     ends = claim.figures["arms"]
@@ -60,13 +55,9 @@ def test_one_seed_at_reduced_size(tmp_path, capsys):
     rounds = claim.figures["data"]["longpo"][0]
     assert len(rounds) == 2 and all(0 < r["asked"] <= r["yield"] <= 1 and r["right_chosen"] > 0.5 for r in rounds)
     (tmp_path / "docs" / "claims").mkdir(parents=True)
-    shutil.copy(out / "claim.json", tmp_path / "docs" / "claims" / "longpo.json")
+    shutil.copy(tmp_path / "run" / "claim.json", tmp_path / "docs" / "claims" / f"{name}.json")
     made = page.render(tmp_path / "docs")
-    assert {"claims/longpo-lengths.svg", "claims/longpo-along.svg"} < set(made) and "`theta`" in made["claims.md"]
-    before = (out / "claim.json").read_text()
-    assert main(["--seeds", "1", "--reduced", "--out", str(out), "--workers", "1"]) == 0
-    assert "1 of 1 units stand already" in capsys.readouterr().err
-    assert (out / "claim.json").read_text() == before
+    assert {f"claims/{name}-lengths.svg", f"claims/{name}-along.svg"} < set(made) and "`theta`" in made["claims.md"]
 
 
 def end(right, back=1.0, kl=1.0, nats=2.0, each=(1.0, 0.0)):
@@ -135,6 +126,44 @@ def test_the_rate_is_the_best_of_long_and_short():
     assert choose(d, "sft", results, "longpo-0.0001-900")["learning_rate"] == 2e-4
     assert choose(reduced(d), "sft", {}, None) == {"learning_rate": 1e-4, "sweep": {}}
     assert fixed(d, "sft-hot", 2e-4)["learning_rate"] == pytest.approx(8e-3)
+
+
+def test_the_second_declaration_is_the_first_at_the_papers_ratio():
+    first, second = declared("longpo"), declared("longpo-weight")
+    same = ("metric", "primary", "secondary_seeds", "world", "world_sha256", "parts")
+    assert all(getattr(first, name) == getattr(second, name) for name in same)
+    assert not {*first.seeds, first.development_seed} & {*second.seeds, second.development_seed}
+    paper = [0.01 * 0.1 / 2 * k * 1024 for k in (128, 256, 512)]  # lam beta |x_L| / 2
+    lam = second.arms["longpo"].settings["lam"]
+    ours = [lam * world_recipe().beta / 2 * int(n) for n in second.parts["size"]["lengths"].split(",")]
+    assert ours == pytest.approx(paper) and paper[0] == pytest.approx(65.536)
+    small = reduced(second)
+    assert {a: arm.settings.get("lam") for a, arm in small.arms.items()} == {"longpo": 5.12, "sft": None, "theta": None}
+
+
+def test_arms_of_another_weight_take_longpos_data(tmp_path, monkeypatch, capsys):
+    d = declared("longpo-weight")
+    waves = planted(monkeypatch, d, lambda unit: end([1.0, 1.0, 0.8, 0.9 if unit.settings["lr"] == 4e-4 else 0.3, 0.1]))
+    _, chosen, development = run_all(d, d.seeds, Workshop(tmp_path, work, 1, "v"))
+    assert development == "longpo-0.0004-910" and chosen["longpo-1.3"]["learning_rate"] == 4e-4
+    every = {u.key: u.settings for wave in waves for u in wave}
+    assert len(every) == 5 * 4 + 4 * 5 + 2 * 2
+    assert [every[f"{a}-0.0004-621"].get("lam") for a in ("longpo", "longpo-1.3", "longpo-0.1", "sft")] == [
+        5.12,
+        1.3,
+        0.1,
+        None,
+    ]
+    assert every["longpo-0.0004-621"]["data"] is None
+    assert all(every[f"{a}-0.0004-622"]["data"] == "longpo-0.0004-622" for a in ("longpo-1.3", "longpo-0.1", "sft"))
+    told = []
+    monkeypatch.setattr(longpo_run, "unit", lambda made, size, folder, keep: told.append((made, keep)) or {})
+    folder = tmp_path / "work" / "any"
+    for key in ("longpo-0.0004-621", "longpo-1.3-0.0004-621", "sft-0.0004-621"):
+        work(Unit(key, every[key]), folder)
+    assert [(m.lam, m.train.lr, m.seed) for m, _ in told] == [(lam, 4e-4, 621) for lam in (5.12, 1.3, 0.1)]
+    made = tmp_path / "data" / "longpo-0.0004-621"
+    assert [k for _, k in told] == [made, None, None] and [m.data for m, _ in told] == [None, str(made), str(made)]
 
 
 def point(t, kl, long, short, step=0):
@@ -224,3 +253,28 @@ def test_drift_is_the_mean_over_replies_of_the_kl_at_their_tokens(probe):
         len(told) == 4 and kl == pytest.approx(total / 4, rel=1e-3) and token == pytest.approx(total / tokens, rel=1e-3)
     )
     assert kl > 0.01
+
+
+def test_rules_of_the_weights():
+    """Two seeds, all gaps equal: the interval is a point. Below: more right than lam .1, as often as lam 1.3, fewer nats and more drift
+    than SFT."""
+    ours = [end([1.0, 0.8, 0.2], nats=2.0, kl=0.2)] * 2
+    runs = runs_of(
+        longpo=ours,
+        sft=[end([1.0, 0.7, 0.2], nats=2.1, kl=0.1)] * 2,
+    )
+    assert _weight(runs, figures(runs)) == [], "the first claim has no other weight"
+    runs["longpo-1.3"] = [{**r, "end": end([1.0, 0.8, 0.2], nats=2.0, kl=0.3)} for r in runs["longpo"]]
+    runs["longpo-0.1"] = [{**r, "end": end([1.0, 0.3, 0.0], nats=1.9, kl=0.2)} for r in runs["longpo"]]
+    told = [(f.statement, f.verdict, f.numbers) for f in _weight(runs, figures(runs))]
+    assert [verdict for _, verdict, _ in told] == [
+        "undecided", "holds",
+        "holds", "undecided", "does not hold",  # nats against sft, 1.3, 0.1
+        "does not hold", "holds", "undecided",  # KL
+    ]  # fmt: skip
+    assert told[1][2] == "LongPO - longpo-0.1 +0.500 [+0.500, +0.500], 2 seeds"
+    assert (
+        told[2][0] == "At its end LongPO has fewer held-out nats a token than sft"
+        and "sft - LongPO +0.100" in told[2][2]
+    )
+    assert sum("At matched KL" in f.statement and "longpo-" in f.statement for f in findings(runs, figures(runs))) == 4

@@ -4,11 +4,11 @@ import json
 
 import pytest
 
+from tests.claims.made import run_reduced
 from windvane.backends.rubric_pairs import read_rubrics
 from windvane.claims.declare import declared
 from windvane.claims.page import section
 from windvane.claims.plot import draw
-from windvane.claims.record import read_claim
 from windvane.claims.rubric_run import UNIFORM, Size, write_rows
 from windvane.claims.rubric_sppo import NAME, choose, findings, main, reduced, sweeps, trained, unit_of
 from windvane.data.readers import read_prompts
@@ -20,14 +20,8 @@ from windvane.world.value_messages import asked
 @pytest.mark.slow
 def test_one_seed_at_reduced_size(tmp_path, capsys):
     """Also `--judge rubric:` through the whole recipe: prompts with system messages, a file of rubrics, another judge that evaluates."""
-    out = tmp_path / "run"
-    assert main(["--seeds", "1", "--reduced", "--out", str(out), "--workers", "1"]) == 0
-    assert "undecided" in capsys.readouterr().out
-    claim = read_claim(out / "claim.json")
-    assert claim.reduced and set(claim.per_seed) == {"rubric", "uniform", "start"} and claim.verdict == "undecided"
-    assert claim.world_sha256 == declared(NAME).world_sha256
-    for arm in claim.per_prompt:
-        assert sum(claim.per_prompt[arm][0]) / 24 == pytest.approx(claim.per_seed[arm][0], abs=1e-5)
+    claim = run_reduced(main, NAME, 3, tmp_path / "run", capsys)
+    assert set(claim.per_seed) == {"rubric", "uniform", "start"} and len(claim.per_prompt["rubric"][0]) == 24
     assert claim.per_prompt["rubric"] != claim.per_prompt["uniform"]
     course = claim.figures["arms"]["rubric"]["course"][0]
     assert len(course) == 2 and course[1]["kl"] > 0 and claim.figures["arms"]["start"]["course"] == [[]]

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.claims.made import run_reduced
 from windvane.claims import sppo_games
 from windvane.claims.declare import declared
-from windvane.claims.record import read_claim
 from windvane.claims.sppo import choose, main, reduced, styles_unit, sweeps
 from windvane.claims.sppo_findings import of_cycle, of_games, of_styles
 from windvane.claims.sppo_games import Games, matrices
@@ -18,27 +18,15 @@ from windvane.schema import decode
 
 @pytest.mark.slow
 def test_one_seed_at_reduced_size(tmp_path, capsys):
-    out = tmp_path / "run"
-    assert main(["--seeds", "1", "--reduced", "--out", str(out), "--workers", "1"]) == 0
-    told = capsys.readouterr()
-    assert "undecided" in told.out and "[4/4]" in told.err and str(out / "claim.json") in told.out
-    data = json.loads((out / "claim.json").read_text())
-    assert data["seeds"] == [1] and data["reduced"] and data["verdict"] == "undecided"
-    assert set(data["per_seed"]) == {"sppo", "dpo"} and all(len(v) == 1 for v in data["per_seed"].values())
-    assert data["world_sha256"] == declared("sppo").world_sha256 and data["code_version"].startswith("0.")
-    claim = read_claim(out / "claim.json")
+    claim = run_reduced(main, "sppo", 4, tmp_path / "run", capsys)
+    assert set(claim.per_seed) == {"sppo", "dpo"}
     runs = claim.figures["styles"]["sppo"]
     assert len(runs["win_rate"][0]) == 3 and len(runs["chosen"][0]) == 2 and 0.3 < runs["win_rate"][0][0] < 0.7
     assert len(claim.per_prompt["sppo"][0]) == 40
-    assert np.mean(claim.per_prompt["sppo"][0]) == pytest.approx(claim.per_seed["sppo"][0], abs=1e-5)
     assert claim.per_prompt["sppo"] != claim.per_prompt["dpo"]
     assert len(claim.figures["cycle"]["sppo"][0]["gap_last"]) == 3
-    svgs = {p.name for p in out.glob("*.svg")}
+    svgs = {p.name for p in (tmp_path / "run").glob("*.svg")}
     assert svgs == {f"sppo-{n}.svg" for n in ("arms", "iterations", "rate", "games", "cycle")}
-    before = (out / "claim.json").read_text()
-    assert main(["--seeds", "1", "--reduced", "--out", str(out), "--workers", "1"]) == 0
-    assert "4 of 4 units stand already" in capsys.readouterr().err
-    assert (out / "claim.json").read_text() == before
 
 
 def test_the_learning_rate_is_the_best_of_the_sweep():

@@ -87,7 +87,7 @@ def own_section(claim: Claim) -> str:
 
 def render(folder: Path) -> dict[str, str]:
     """{path under `folder`: text} of everything that the claims in folder/claims make."""
-    found = sorted((folder / "claims").glob("*.json"))
+    found = sorted((folder / "claims").glob("*.json"), key=lambda path: path.stem)  # a claim before its later ones
     if not found:
         raise UserError(
             f"{folder / 'claims'}: no claim there; run `windvane claim sppo` and put its claim.json there as sppo.json"
