@@ -63,6 +63,11 @@ def export_trl(
         folder = run / f"iter-{number}"
         prompts = {p.id: p for p in read_records(folder / "prompts.jsonl", Prompt)}
         responses = {r.id: r for r in read_records(folder / "responses.jsonl", Response)}
+        if (folder / "spans.jsonl").exists() and (folder / "spans.jsonl").read_text(encoding="utf-8").strip():
+            raise UserError(
+                f"{folder}: some answers have several turns, and a run keeps their text as one; export is of answers of one turn: give the "
+                "other trainer the file that this run was trained on"
+            )
         for group in read_records(folder / "groups.jsonl", Group):
             if group.chosen is None or group.rejected is None:
                 left_out[group.status] += 1

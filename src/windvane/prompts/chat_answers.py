@@ -5,7 +5,8 @@ generation sees them, the answer's ids behind them up to the token that stops, a
 tokens that a loss reads. Text that was never sampled has to be tokenised, and a template can make that go wrong; here nothing is guessed:
 
 - the prompt is no token prefix of prompt plus answer because tokens merge across the border: the answer is tokenised by itself, since
-  generation never merges them (counted: "border");
+  generation never merges them (counted: "border"), and without the blank that a SentencePiece tokenizer puts before a text of its own;
+- a part of the answer that the template leaves out (a thought before </think>, say) would not be learnt: refused;
 - the template writes the prompt otherwise under an answer (a thought opened for generation alone, earlier turns rewritten): refused,
   because training would then teach another context than generation sees. TRL 1.16 cuts the prompt where the two part and goes on;
 - what stands behind the stop token (ChatML's line end) is never sampled and not trained on; closing "template" keeps it, as TRL does;
@@ -73,7 +74,7 @@ def render_answer(
         rest = ids[len(prompt_ids) :]
     elif text.startswith(prompt_text):
         border = True
-        rest = tuple(tokenizer(text[len(prompt_text) :], add_special_tokens=False)["input_ids"])
+        rest = _continued(tokenizer, prompt_ids, text[len(prompt_text) :], ids)
     else:
         at = next((i for i, (a, b) in enumerate(zip(prompt_text, text)) if a != b), min(len(prompt_text), len(text)))
         raise UserError(
@@ -81,18 +82,48 @@ def render_answer(
             f"{text[at:][:40]!r} when the answer is there, so that training would teach another context than generation sees; "
             "take --thinking off where the model thinks, or mend the template"
         )
+    if "".join(turns[0].content.split()) not in "".join(
+        text[len(prompt_text) if text.startswith(prompt_text) else 0 :].split()
+    ):
+        raise UserError(
+            "the chat template leaves out a part of the answer (a thought before </think>, say), which would not be learnt; take it out of "
+            "the answer, or mend the template"
+        )
     rest, stopped = _closed(tokenizer, rest, stops, closing, append_eos)
     return Rendered(prompt_ids, rest, ((0, len(rest)),), border, stopped)
 
 
 def render_text(tokenizer: Any, prompt: str, answer: str, stops: Collection[int]) -> Rendered:
-    """Plain text through no template, as a base model reads it: the tokenizer's own BOS, the prompt, the answer, EOS."""
-    prompt_ids = tuple(tokenizer(prompt)["input_ids"])
+    """Plain text through no template, as a base model reads it: the tokenizer's own BOS, the prompt, the answer, EOS once."""
+    prompt_ids = text_ids(tokenizer, prompt)
     eos = tokenizer.eos_token or ""
-    ids = tuple(tokenizer(prompt + answer + ("" if answer.endswith(eos) else eos))["input_ids"])
+    answer += "" if answer.endswith(eos) else eos
+    ids = text_ids(tokenizer, prompt + answer)
     border = ids[: len(prompt_ids)] != prompt_ids
-    rest = tuple(tokenizer(answer + eos, add_special_tokens=False)["input_ids"]) if border else ids[len(prompt_ids) :]
+    rest = _continued(tokenizer, prompt_ids, answer, ids) if border else ids[len(prompt_ids) :]
     return Rendered(prompt_ids, rest, ((0, len(rest)),), border, rest[-1:] != () and rest[-1] in stops)
+
+
+def text_ids(tokenizer: Any, text: str) -> tuple[int, ...]:
+    """A text that goes on: what the tokenizer puts before one (BOS), and nothing of what it may put behind (EOS)."""
+    bare, whole = (list(tokenizer("x", add_special_tokens=s)["input_ids"]) for s in (False, True))
+    before = next((i for i in range(len(whole)) if whole[i : i + len(bare)] == bare), 0)
+    return (*whole[:before], *tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def _continued(tokenizer: Any, before: tuple[int, ...], text: str, whole: tuple[int, ...]) -> tuple[int, ...]:
+    """Ids of `text` by itself, behind `before`; `whole` are those of both together, whose text must come back."""
+    wanted = tokenizer.decode(whole)
+    for anchor in ("", "\n", "a", ".", ")", "0"):  # behind another character no blank is put before it
+        head = list(tokenizer(anchor, add_special_tokens=False)["input_ids"]) if anchor else []
+        ids = list(tokenizer(anchor + text, add_special_tokens=False)["input_ids"])
+        found = tuple(ids[len(head) :])
+        if ids[: len(head)] == head and tokenizer.decode(before + found) == wanted:
+            return found
+    raise UserError(
+        f"the tokens of prompt and answer merge at their border, and the answer ({text[:30]!r}) has none of its own that give the same "
+        "text; begin it with a blank, or take the row out"
+    )
 
 
 def _several(

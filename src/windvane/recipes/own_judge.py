@@ -11,7 +11,7 @@ from pathlib import Path
 
 from windvane.errors import UserError
 from windvane.recipes.own_records import read_anywhere
-from windvane.recipes.own_rows import told
+from windvane.recipes.own_rows import refuse_several, told
 from windvane.recipes.own_source import Source, source_files
 from windvane.records import Prompt, Response
 from windvane.schema import dumps
@@ -30,6 +30,7 @@ def answers_from(source: Path, folder: RunFolder) -> None:
     prompts: dict[str, Prompt] = {}
     answers: dict[str, list[str]] = {}
     for row in data.rows:
+        refuse_several(row)
         prompts.setdefault(row.prompt.id, row.prompt)
         mine = answers.setdefault(row.prompt.id, [])
         mine += [text for turns in row.answers if (text := told(turns)) not in mine]

@@ -22,7 +22,7 @@ from windvane.errors import UserError
 from windvane.pair import Choice, Estimate, Pairing, run_pair
 from windvane.recipes.own import mapping
 from windvane.recipes.own_records import read_anywhere
-from windvane.recipes.own_rows import grouped, told
+from windvane.recipes.own_rows import grouped, refuse_several, told
 from windvane.recipes.own_source import Source, source_files
 from windvane.records import Group, Prompt, Response, Verdict, seed_of
 from windvane.runners.here import HereRunner
@@ -131,6 +131,7 @@ def _of_scores(o: Any, folder: RunFolder) -> None:
         seen[row.prompt.id] += 1
         number = seen[row.prompt.id]
         key = row.prompt.id if number == 1 else f"{row.prompt.id}.{number}"
+        refuse_several(row)
         texts = [told(turns) for turns in row.answers]
         prompts.append(Prompt(key, row.prompt.messages))
         responses += [Response(f"{key}-{i}", key, i, text, (), "stop") for i, text in enumerate(texts)]

@@ -1,7 +1,8 @@
 """A file from elsewhere, or a folder of records from `generate`, `judge` and `pair`: where the rows are, and what they become.
 
 In: what a user names. Out: records. A folder's answers are trained on by the ids that were sampled wherever the model's own tokenizer
-renders the prompt to the same ids; else from their text, which is counted.
+renders the prompt to the same ids; else from their text, which is counted, and an answer that was cut when it was sampled then ends
+without a stop token, as it did. Answers of several turns keep the spans that are learnt.
 """
 
 from __future__ import annotations
@@ -12,14 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from windvane.data.layout_columns import Kind
-from windvane.data.layouts import OwnData, read_own
+from windvane.data.layouts import OwnData, Unread, read_own
 from windvane.errors import UserError
-from windvane.prompts.chat import render
-from windvane.prompts.chat_answers import refuse_endless, render_answer
-from windvane.recipes.own_rows import Made, Rendering, make_records
+from windvane.prompts.chat_answers import refuse_endless
+from windvane.recipes.own_rows import Made, Rendering, make_records, prompt_ids, rendered
 from windvane.recipes.portions import from_hub, on_hub
 from windvane.records import Group, Message, Prompt, Response
-from windvane.store import read_records
+from windvane.store import read_jsonl, read_records
 
 
 def records_folder(source: str | Path, name: str) -> Path | None:
@@ -59,7 +59,7 @@ def made_from(
     """(records, the kind of rows) of a file or a folder of records."""
     folder = records_folder(source, "groups")
     if folder is not None:
-        return _of_folder(folder, tokenizer, stops, window, how), "groups"
+        return _of_folder(folder, tokenizer, stops, window, how, collect), "groups"
     if (Path(source) / "recipe.toml").exists():
         raise UserError(
             f"{source}: a run folder without iter-1/groups.jsonl; `windvane pair {source}` makes them from its verdicts"
@@ -77,36 +77,65 @@ def made_from(
     return made, data.layout.kind
 
 
-def _of_folder(folder: Path, tokenizer: Any, stops: Collection[int], window: int, how: Rendering) -> Made:
-    made = Made(groups=read_records(folder / "groups.jsonl", Group))
+def _of_folder(
+    folder: Path, tokenizer: Any, stops: Collection[int], window: int, how: Rendering, collect: bool
+) -> Made:
+    made = Made()
+    groups = read_records(folder / "groups.jsonl", Group)
     prompts = {p.id: p for p in read_records(folder / "prompts.jsonl", Prompt)}
-    wanted = {m.response_id for g in made.groups for m in g.members}
-    same: dict[str, bool] = {}
-    limit = min(window, how.max_length or window)
-    for id in sorted(g.id for g in made.groups):
-        if id not in prompts:
-            raise UserError(f"{folder}: groups.jsonl names prompt {id}, which prompts.jsonl does not hold")
-        prompt = prompts[id]
-        ids = render(tokenizer, prompt.messages, how.system)
-        same[id] = prompt.token_ids == ids
-        made.prompts.append(replace(prompt, token_ids=ids))
-        made.places[id] = f"{folder}/prompts.jsonl: {id}"
-    for response in read_records(folder / "responses.jsonl", Response):
-        if response.id not in wanted:
+    wanted = {m.response_id for g in groups for m in g.members}
+    responses = {r.id: r for r in read_records(folder / "responses.jsonl", Response) if r.id in wanted}
+    spans = folder / "spans.jsonl"
+    several = {row["id"]: row["spans"] for _, row in read_jsonl(spans)} if spans.exists() else {}
+    for group in sorted(groups, key=lambda g: g.id):
+        if group.id not in prompts:
+            raise UserError(f"{folder}: groups.jsonl names prompt {group.id}, which prompts.jsonl does not hold")
+        absent = next((m.response_id for m in group.members if m.response_id not in responses), None)
+        if absent is not None:
+            raise UserError(f"{folder}: groups.jsonl names {absent}, which responses.jsonl does not hold")
+        prompt, place = prompts[group.id], f"{folder}/prompts.jsonl: {group.id}"
+        try:
+            ids = prompt_ids(prompt, tokenizer, how)
+            answers = [responses[m.response_id] for m in group.members]
+            found = [_answer(a, prompt, ids, a.id in several, tokenizer, stops, how) for a in answers]
+            _refuse_long(folder, ids, found, window, how)
+        except UserError as error:
+            reason = str(error) if str(error).startswith(str(folder)) else f"{place}: {error}"
+            if not collect:
+                raise UserError(reason) from None
+            made.refused.append(Unread(place, reason))
             continue
-        if not (response.token_ids and same[response.prompt_id]):
-            before = prompts[response.prompt_id].messages
-            turn = Message("assistant", response.text)
-            one = render_answer(tokenizer, before, [turn], stops, how.closing, how.append_eos, how.system)
-            made.counts["retokenised"] += bool(response.token_ids)
-            response = replace(response, token_ids=one.answer_ids, logps=None)
-        tokens = len(render(tokenizer, prompts[response.prompt_id].messages, how.system)) + len(response.token_ids)
+        made.groups.append(group)
+        made.prompts.append(replace(prompt, token_ids=ids))
+        made.places[group.id] = place
+        made.responses += found
+        made.counts["retokenised"] += sum(bool(a.token_ids) and a is not b for a, b in zip(answers, found))
+        made.spans.update({a.id: tuple((x, y) for x, y in several[a.id]) for a in answers if a.id in several})
+    return made
+
+
+def _answer(
+    answer: Response, prompt: Prompt, ids: tuple[int, ...], several: bool, tokenizer: Any, stops: Collection[int], how: Rendering
+) -> Response:  # fmt: skip
+    """The answer as it was sampled where the prompt's ids are the same; else from its text, without an end where it was cut."""
+    if answer.token_ids and prompt.token_ids == ids:
+        return answer
+    if several:
+        raise UserError(
+            f"answer {answer.id} has several turns, and its prompt has other tokens here than in the run; train on the file itself"
+        )
+    made = rendered(prompt.messages, (Message("assistant", answer.text),), tokenizer, stops, how).answer_ids
+    if answer.finish == "length":
+        while made and made[-1] in stops:
+            made = made[:-1]
+    return replace(answer, token_ids=made, logps=None)
+
+
+def _refuse_long(folder: Path, ids: tuple[int, ...], answers: list[Response], window: int, how: Rendering) -> None:
+    limit = min(window, how.max_length or window)
+    for answer in answers:
+        tokens = len(ids) + len(answer.token_ids)
         if tokens > limit:
             raise UserError(
-                f"{folder}/responses.jsonl: {response.id}: {tokens} tokens with its prompt, and the limit is {limit}"
+                f"{folder}/responses.jsonl: {answer.id}: {tokens} tokens with its prompt, and the limit is {limit}"
             )
-        made.responses.append(response)
-    absent = wanted - {r.id for r in made.responses}
-    if absent:
-        raise UserError(f"{folder}: groups.jsonl names {min(absent)}, which responses.jsonl does not hold")
-    return made

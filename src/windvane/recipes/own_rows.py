@@ -18,7 +18,7 @@ from windvane.data.layouts import OwnData, OwnRow, Unread
 from windvane.errors import UserError
 from windvane.pair import TIE, inclusive
 from windvane.prompts.chat import SYSTEM_MEND, System, drops_system, render
-from windvane.prompts.chat_answers import Closing, Rendered, Rewritten, render_answer, render_text
+from windvane.prompts.chat_answers import Closing, Rendered, Rewritten, render_answer, render_text, text_ids
 from windvane.records import Group, Member, Message, Prompt, Response
 
 
@@ -85,11 +85,17 @@ def make_records(
 
 def _alone(row: OwnRow, tokenizer: Any, window: int, how: Rendering) -> tuple[int, ...]:
     """Token ids of a prompt without answers, as `inspect` shows it."""
-    chat = how.text == "chat"
-    ids = render(tokenizer, row.prompt.messages, how.system) if chat else tuple(tokenizer(row.prompt.text)["input_ids"])
+    ids = prompt_ids(row.prompt, tokenizer, how)
     if len(ids) >= window:
         raise UserError(f"{len(ids)} tokens, and the model's window is {window}; shorten or remove the row")
     return ids
+
+
+def prompt_ids(prompt: Prompt, tokenizer: Any, how: Rendering) -> tuple[int, ...]:
+    """Token ids of what the model is asked."""
+    if how.text == "chat":
+        return render(tokenizer, prompt.messages, how.system)
+    return text_ids(tokenizer, prompt.text)
 
 
 def _rows(
@@ -102,7 +108,7 @@ def _rows(
         *before, last = row.answers[0]
         row = replace(row, prompt=Prompt.of((*row.prompt.messages, *before)), answers=((last,),))
     try:
-        rendered = [_rendered(row.prompt.messages, turns, tokenizer, stops, how) for turns in row.answers]
+        found = [rendered(row.prompt.messages, turns, tokenizer, stops, how) for turns in row.answers]
     except Rewritten as error:
         if len(row.answers) > 1:
             raise UserError(
@@ -115,24 +121,25 @@ def _rows(
             yield from _rows(turn, tokenizer, stops, window, how, counts)
         return
     limit = min(window, how.max_length or window)
-    for one in rendered:
+    for one in found:
         if not one.learnt:
             raise UserError("an answer without a token; remove the row")
         tokens = len(one.prompt_ids) + len(one.answer_ids)
         if tokens > limit:
             what = "--max-length" if how.max_length and how.max_length < window else "the model's window"
             raise UserError(f"{tokens} tokens with its answer, and {what} is {limit}; shorten or remove the row")
-    counts["border"] += any(one.border for one in rendered)
-    yield row, rendered
+    counts["border"] += any(one.border for one in found)
+    yield row, found
 
 
 def _has_system(row: OwnRow) -> bool:
     return row.prompt.messages[0].role == "system"
 
 
-def _rendered(
+def rendered(
     before: Sequence[Message], turns: Turns, tokenizer: Any, stops: Collection[int], how: Rendering
 ) -> Rendered:
+    """One answer's ids behind its prompt's, through the template or as text."""
     if how.text == "chat":
         return render_answer(tokenizer, before, turns, stops, how.closing, how.append_eos, how.system)
     if len(before) > 1 or len(turns) > 1:
@@ -161,6 +168,15 @@ def told(turns: Turns) -> str:
     """An answer's text; of several turns, each under its role."""
     first, *rest = turns
     return "\n\n".join([first.content, *(f"{m.role.capitalize()}: {m.content}" for m in rest)])
+
+
+def refuse_several(row: OwnRow) -> None:
+    """`UserError` for an answer of several turns: a record holds the text of one, and training would learn the user's words as its own."""
+    if any(len(turns) > 1 for turns in row.answers):
+        raise UserError(
+            f"{row.place}: an answer of several turns, which a record of one text cannot hold; make each compared turn a row of its "
+            "own, with the turns before it as its prompt (windvane train reads the file as it is)"
+        )
 
 
 def grouped(key: str, row: OwnRow, answers: Sequence[Sequence[int] | str], scale: float | None) -> Group:
