@@ -147,6 +147,7 @@ def test_one_data_set_an_iteration(tmp_path):
     pool, told = read_pool(s), []
     held, parts = portions(s, pool, told.append)
     assert (pool.rows, pool.duplicates, len(held)) == (30, 1, 4) and "1 of 30 rows repeat a prompt" in told[0]
+    assert "4 prompts are held out" in told[1] and "±0.49" in told[1], "1.96 * 0.5 / sqrt(4)"
     texts = [[p.text for p in part] for part in parts]
     for t, part in enumerate(texts, 1):
         assert part and all(text.startswith(f"portion {t},") for text in part), "each iteration has its own portion"

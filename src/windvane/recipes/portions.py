@@ -7,6 +7,7 @@ hub answers within seconds; else the local cache has it, or one line says so.
 
 from __future__ import annotations
 
+import math
 import socket
 import threading
 import urllib.request
@@ -25,6 +26,7 @@ from windvane.records import Prompt, seed_of
 # run_sppo_llama-3.sh); column "prompt", split "train" (scripts/generate.py)
 ULTRAFEEDBACK = tuple(f"UCLA-AGI/data-mistral-7b-instruct-sppo-iter{t}" for t in (1, 2, 3))
 HUB_SECONDS = 3.0
+FEW = 50  # held-out prompts below which the run says how little a win rate from them tells
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,11 @@ def portions(s: Any, pool: Pool, tell: Callable[[str], None]) -> tuple[list[Prom
     if pool.duplicates:
         tell(f"{pool.told}: {pool.duplicates} of {pool.rows} rows repeat a prompt and were merged")
     held, left = _held_out(s, pool, tell)
+    if len(held) < FEW:
+        tell(
+            f"{len(held)} prompts are held out: a win rate from so few is known to ±{1.96 * 0.5 / math.sqrt(len(held)):.2f} at worst; "
+            "more prompts, or --evaluate.prompts FILE, make it sharper"
+        )
     if len(pool.names) > 1:
         parts = [[p for p in left if pool.source[p.id] == i] for i in range(s.iterations)]
         each = s.prompts_per_iteration
