@@ -100,10 +100,27 @@ def test_scripted(tmp_path):
     )
 
 
-def test_weights_here_against_a_plain_forward(tmp_path):
-    """The byte tokenizer has one token for m and one for M: P is the softmax of their two logits after the prompt."""
+def test_a_model_that_begins_with_something_else_is_read_by_its_text():
+    """<think> takes .999999 of the first token, and what is left for m and M says 9 to 1 for m: a leftover, not a verdict."""
+
+    def script(body, attempt):
+        said = "<think>the first</think>\nM" if "Stone" in body["messages"][0]["content"] else "<think>Well, the"
+        tiny_ones = {"<think>": -1e-6, "m": math.log(9e-7), "M": math.log(1e-7)}
+        return (200, {}, chat(said, logprobs=top(**tiny_ones)))
+
+    with Scripted(script) as scripted:
+        judge = resolve_judge(scripted.spec, server=QUICK)
+        told = judge.judge([Question("a", ASKED, APPLE, STONE), Question("b", ASKED, APPLE, PEAR)])
+    assert told == [0.0, None] and judge.reasons["b"].endswith("b: the answer names no label: '<think>Well, the'")
+
+
+def test_weights_here_against_a_plain_forward(tmp_path, monkeypatch):
+    """The byte tokenizer has one token for m and one for M: P is the softmax of their two logits after the prompt. (Random weights give the
+    two about 2/260 together, which is no beginning of an answer: then the text is read, and holds no label.)"""
     folder = tiny.folder(tmp_path / "model", "llama")
     judge = resolve_judge(f"llm:local:{folder}", device="cpu")
+    assert judge.judge([Question("k", ASKED, APPLE, PEAR)]) == [None] and "names no label" in judge.reasons["k"]
+    monkeypatch.setattr("windvane.backends.asking.LEAST", 0.001)
     (p,) = judge.judge([Question("k", ASKED, APPLE, PEAR)])
     tokenizer, model = load_tokenizer(str(folder)), load_model(str(folder), "float32", "cpu")
     ids = render(tokenizer, pairwise_messages(ASKED, "Apple", "Pear"))

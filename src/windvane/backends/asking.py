@@ -7,7 +7,8 @@ in this process (exact: the whole vocabulary; one chat a forward, so that nothin
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,6 +26,7 @@ from windvane.prompts.chat import render
 from windvane.protocols import Generator
 from windvane.records import Message, Prompt
 
+LEAST = 0.01  # of the first token's probability that the labels hold together; below it their ratio is one of leftovers
 TOP = 5  # alternatives asked of a server, as AlpacaEval does; some servers give no more
 
 
@@ -36,7 +38,8 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """`top`: token text -> log-probability (nats) of the first token, empty where not offered. `text` is None where `reason` says why."""
+    """`top`: token text -> log-probability (nats) of the first token, empty where not offered, or where the answer begins with something
+    else than a label (a model that thinks aloud): then the text counts. `text` is None where `reason` says why."""
 
     text: str | None
     top: dict[str, float] = field(default_factory=dict)
@@ -49,6 +52,12 @@ class Asker(Protocol):
     def ask(self, asks: Sequence[Ask], max_tokens: int, labels: Sequence[str] = ()) -> list[Told]: ...
 
 
+def begins(top: Mapping[str, float], labels: Sequence[str]) -> bool:
+    """Whether the answer may well begin with one of `labels`, blanks and case left aside."""
+    known = {label.lower() for label in labels}
+    return sum(math.exp(v) for token, v in top.items() if token.strip().lower() in known) >= LEAST
+
+
 class ServerAsker:
     """Chat completions; text comes along with the alternatives."""
 
@@ -57,7 +66,12 @@ class ServerAsker:
 
     def ask(self, asks: Sequence[Ask], max_tokens: int, labels: Sequence[str] = ()) -> list[Told]:
         found = self.endpoint.ask(self._calls(asks, max_tokens, labels))
-        return [Told(a.text, a.top) if isinstance(a, Answer) else Told(None, reason=a.reason) for a in found]
+        return [
+            Told(a.text, a.top if begins(a.top, labels) else {})
+            if isinstance(a, Answer)
+            else Told(None, reason=a.reason)
+            for a in found
+        ]
 
     def estimate(self, asks: Sequence[Ask], max_tokens: int, labels: Sequence[str] = ()) -> Estimate:
         return self.endpoint.estimate(self._calls(asks, max_tokens, labels))
@@ -82,8 +96,8 @@ class LocalAsker:
             if limit is not None and len(ids) + max_tokens > limit:
                 reason = f"{len(ids)} tokens and {max_tokens} of answer exceed the judge's window of {limit}"
                 told.append(Told(None, reason=reason))
-            elif labels:
-                told.append(Told(None, self._first(ids, labels)))
+            elif labels and begins(top := self._first(ids, labels), labels):
+                told.append(Told(None, top))
             else:
                 told.append(Told(self._text(Prompt(ask.key, ask.messages, ids), max_tokens)))
         return told

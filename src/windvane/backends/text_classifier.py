@@ -22,7 +22,7 @@ from windvane.backends.http_budget import Account, Estimate
 from windvane.backends.http_spec import Server
 from windvane.errors import UserError
 from windvane.modeling.load import load_sequence_classifier, load_tokenizer
-from windvane.prompts.toxicity import LABELS, read_yes, toxicity_messages, yes_probability
+from windvane.prompts.toxicity import SPELLINGS, read_yes, toxicity_messages, yes_probability
 from windvane.records import content_id
 
 BATCH = 32
@@ -99,12 +99,14 @@ class AskedClassifier:
 
     def probabilities(self, texts: Sequence[str]) -> list[float | None]:
         self.reasons = {}
-        told = self.asker.ask(self._asks(texts), MAX_TOKENS, LABELS)
+        told = self.asker.ask(self._asks(texts), MAX_TOKENS, SPELLINGS)
         return [self._read(i, t) for i, t in enumerate(told)]
 
     def estimate(self, texts: Sequence[str]) -> Estimate | None:
         return (
-            self.asker.estimate(self._asks(texts), MAX_TOKENS, LABELS) if isinstance(self.asker, ServerAsker) else None
+            self.asker.estimate(self._asks(texts), MAX_TOKENS, SPELLINGS)
+            if isinstance(self.asker, ServerAsker)
+            else None
         )
 
     @property
