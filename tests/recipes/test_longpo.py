@@ -1,5 +1,6 @@
 """The LongPO loop on tiny random models: what each side reads, the arms on identical data, rounds, refusals, resuming."""
 
+import dataclasses
 import json
 import shutil
 
@@ -13,13 +14,15 @@ from windvane.evaluate.perplexity import text_ids
 from windvane.modeling.load import load_model, load_tokenizer
 from windvane.prompts.chat import render
 from windvane.recipes.long_documents import Held, Texts, read_cuts
+from windvane.recipes.long_policies import Policies
 from windvane.recipes.long_questions import Question
 from windvane.recipes.long_retention import ShortText
+from windvane.recipes.long_settings import Chunks, LongPO, paper_train
 from windvane.recipes.long_theta import stretch
 from windvane.recipes.long_turns import Turns
 from windvane.recipes.longpo import main
 from windvane.records import Message, Reference, Response
-from windvane.store import read_records
+from windvane.store import RunFolder, read_records
 
 SETTINGS = [
     "--lengths", "1100,1600", "--theta", "3e4", "9e4", "--chunks.tokens", "200", "--chunks.min-chunk", "60", "--chunks.per-document", "2",
@@ -212,6 +215,28 @@ def test_both_later_rounds_from_the_first_or_each_from_the_one_before(world, tmp
         answer = answers[chunk.id]
         assert answer.logps == pytest.approx(logps(source, prompt, answer.token_ids), abs=1e-2)
     assert starts == {"first": [0, 1, 1], "chained": [0, 1, 2]}
+
+
+def test_a_fresh_adapter_is_trained_with_theta_raised(tmp_path):
+    model = folder(tmp_path / "model", "mistral", window=400, layers=1, scale=6.0)
+    train = dataclasses.replace(paper_train(), lora_rank=2)
+    settings = LongPO(
+        str(model),
+        ("x",),
+        lengths="5k",
+        theta=(3e4,),
+        chunks=Chunks(tokens=200, per_document=2),
+        train=train,
+        device="cpu",
+    )
+    policy = Policies(settings, RunFolder(tmp_path / "run")).long(1)
+    scorer = policy.scorer(training=True)
+    assert policy.scorer(training=True).model is scorer.model  # and is not loaded again
+    prompt, answer = tuple(range(4, 204)), tuple(range(30, 50))
+    own, raised = (
+        logps(net, prompt, answer) for net in (load_model(str(model)), stretch(load_model(str(model)), 3e4, 5120))
+    )
+    assert logps(scorer.model, prompt, answer) == pytest.approx(raised, abs=1e-3) and abs(raised - own) > 0.1
 
 
 @pytest.mark.slow

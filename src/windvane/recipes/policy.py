@@ -27,6 +27,7 @@ class Policy:
     def __init__(self, spec: str, train: Train, device: str, seed: int, stacked: bool = False) -> None:
         self.spec, self.train, self.device, self.seed, self.stacked = spec, train, device, seed, stacked
         self._loaded: tuple[tuple[str, bool, bool], Any] | None = None
+        self._holds = False  # whether what `spec` names is an adapter itself
         self._tokenizer: Any = None
         self._scorer: Scorer | None = None
 
@@ -49,8 +50,8 @@ class Policy:
         bf16 = self.train.precision == "bfloat16"
         adapter = training and self.train.lora_rank > 0
         dtype = "bfloat16" if bf16 and (adapter or not training) else "float32"
-        adapted = self._loaded is not None and hasattr(self._loaded[1], "peft_config")
-        key = (dtype, adapter, training and adapted)  # an adapter is opened for training when it is loaded
+        # one that `spec` holds is opened for training when it is loaded; a fresh one is there already, and stays as it is
+        key = (dtype, adapter, training and self._holds)
         if self._loaded is None or self._loaded[0] != key:
             self.release()
             stacked = False
@@ -59,8 +60,9 @@ class Policy:
                 model = merge(model)
                 stacked = True
             self.refuse_rank(model, training)
-            key = (dtype, adapter, training and hasattr(model, "peft_config"))
-            if adapter and not hasattr(model, "peft_config"):
+            self._holds = hasattr(model, "peft_config")
+            key = (dtype, adapter, training and self._holds)
+            if adapter and not self._holds:
                 s = self.train
                 model = add_lora(model, s.lora_rank, s.lora_alpha, s.lora_dropout, seed=self.seed)
                 model.stacked = stacked  # type: ignore[assignment]  # its base is the adapter's folder (`save_model`)
