@@ -1,14 +1,11 @@
 """A row split over processes is the row: attention and whole models, forward and gradients, heads that do not divide."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 import torch
 
 from tests.modeling.split_job import HEADS, MODELS, attention, scored
 from tests.modeling.tiny import gap, worst
+from tests.processes import torchrun
 from windvane.modeling.parallel import even_parts, key_run, runs
 
 
@@ -31,23 +28,8 @@ def test_28_heads_on_4_keys_over_8_processes():
 @pytest.mark.slow
 @pytest.mark.parametrize("world", [2, 3])
 def test_split_rows_are_rows(tmp_path, world):
-    torchrun = (
-        "torch.distributed.run",
-        "--nproc-per-node",
-        str(world),
-        "--rdzv-backend",
-        "c10d",
-        "--rdzv-endpoint",
-        "localhost:0",
-    )
-    done = subprocess.run(
-        [sys.executable, "-m", *torchrun, "-m", "tests.modeling.split_job", str(tmp_path), str(world)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"},
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    code, errors = torchrun(world, "tests.modeling.split_job", tmp_path, world)
+    assert code == 0, errors[-3000:]
     found = torch.load(tmp_path / "split.pt", weights_only=False)
     for case in HEADS:
         (out, grads), (ours, our_grads) = found[case], attention(case)

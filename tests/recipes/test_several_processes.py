@@ -10,24 +10,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import launcher
+
 REDUCED = [
     "--iterations", "1", "--prompts-per-iteration", "24", "--batch-prompts", "8", "--evaluate.count", "12", "--evaluate.batch-prompts", "6",
     "--train.batch", "6", "--train.evaluate-every", "1", "--train.keep", "best", "--threads", "1", "--quiet",
 ]  # fmt: skip
-TORCHRUN = [
-    "-m",
-    "torch.distributed.run",
-    "--nproc-per-node",
-    "2",
-    "--rdzv-backend",
-    "c10d",
-    "--rdzv-endpoint",
-    "localhost:0",
-]
 
 
 def start(out, several=True, **more):
-    command = [sys.executable, *(TORCHRUN if several else ()), "-m", "windvane", "demo", "--out", str(out), *REDUCED]
+    command = [sys.executable, *(launcher(2) if several else ()), "-m", "windvane", "demo", "--out", str(out), *REDUCED]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore", **more}
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 

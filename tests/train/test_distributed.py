@@ -4,13 +4,10 @@ The slow tests start 2 and 3 gloo processes (several_job.py, which asserts the w
 job in this process.
 """
 
-import os
-import subprocess
-import sys
-
 import pytest
 import torch
 
+from tests.processes import torchrun
 from tests.train.several_job import gradients, made, trained
 from tests.train.test_loop import apart, make_examples
 from windvane.train.distributed import ALONE, Ranks, merged, shares
@@ -55,24 +52,7 @@ def test_tallies_add_up():
 
 def start(folder, world, *cases):
     """Run several_job under torchrun; its exit code and standard error."""
-    torchrun = (
-        "torch.distributed.run",
-        "--nproc-per-node",
-        str(world),
-        "--rdzv-backend",
-        "c10d",
-        "--rdzv-endpoint",
-        "localhost:0",
-    )
-    job = "tests.train.several_job", str(folder), str(world), *cases
-    done = subprocess.run(
-        [sys.executable, "-m", *torchrun, "-m", *job],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"},
-        timeout=300,
-    )
-    return done.returncode, done.stderr
+    return torchrun(world, "tests.train.several_job", folder, world, *cases)
 
 
 def equal(folder, case):

@@ -12,7 +12,7 @@ is the model's own attention.
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -24,6 +24,14 @@ from windvane.modeling.choice import backend
 from windvane.modeling.packing import Plan
 
 PREFIX = "windvane_"  # "windvane_sdpa": trees where a plan is given, "sdpa" elsewhere
+
+
+class Divided(Protocol):
+    """A plan whose row is not all in this process (parallel.py): it attends by itself."""
+
+    def attend(
+        self, query: Tensor, key: Tensor, value: Tensor, scale: float, window: int | None, softcap: float | None
+    ) -> Tensor: ...
 
 
 def attend(
@@ -60,14 +68,16 @@ def tree_attention(
     dropout: float = 0.0,
     sliding_window: int | None = None,
     softcap: float | None = None,
-    tree_plan: Plan | None = None,
+    tree_plan: Plan | Divided | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, Tensor | None]:
     """What the layers of a prepared model call: trees where a plan came along, else the model's own attention."""
     if tree_plan is not None:
         assert dropout == 0.0, "trees have no attention dropout"
         scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-        return attend(query, key, value, tree_plan, scale, sliding_window, softcap), None
+        if isinstance(tree_plan, Plan):
+            return attend(query, key, value, tree_plan, scale, sliding_window, softcap), None
+        return tree_plan.attend(query, key, value, scale, sliding_window, softcap), None
     name = module.config._attn_implementation.removeprefix(PREFIX)
     eager = getattr(sys.modules[type(module).__module__], "eager_attention_forward", tree_attention)
     function = ALL_ATTENTION_FUNCTIONS.get_interface(name, eager)

@@ -20,10 +20,9 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from transformers import AttentionInterface
 
 from windvane.errors import UserError
-from windvane.modeling.attention import attend, no_mask, prepare, tree_attention
+from windvane.modeling.attention import attend, no_mask, prepare
 from windvane.modeling.head import token_logps
 from windvane.modeling.logprobs import Scorer, Values
 from windvane.modeling.mlp import lean_mlps, tile_mlps
@@ -52,6 +51,12 @@ class Split:
     @property
     def rank(self) -> int:
         return dist.get_rank(self.group)
+
+    def attend(
+        self, query: Tensor, key: Tensor, value: Tensor, scale: float, window: int | None, softcap: float | None
+    ) -> Tensor:
+        """What `tree_attention` calls where the row is divided."""
+        return split_attention(query, key, value, self, scale, window, softcap)
 
 
 class _Exchange(torch.autograd.Function):
@@ -153,30 +158,6 @@ def split_attention(
     return torch.cat(columns, 1)[None]
 
 
-def _attention(
-    module: Any,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: Tensor | None,
-    scaling: float | None = None,
-    dropout: float = 0.0,
-    sliding_window: int | None = None,
-    softcap: float | None = None,
-    tree_plan: Plan | Split | None = None,
-    **kwargs: Any,
-) -> tuple[Tensor, Tensor | None]:
-    """`tree_attention` where a row's slices meet as well."""
-    if not isinstance(tree_plan, Split):
-        return tree_attention(
-            module, query, key, value, attention_mask, scaling=scaling, dropout=dropout, sliding_window=sliding_window,
-            softcap=softcap, tree_plan=tree_plan, **kwargs,
-        )  # fmt: skip
-    assert dropout == 0.0, "trees have no attention dropout"
-    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    return split_attention(query, key, value, tree_plan, scale, sliding_window, softcap), None
-
-
 def split_logps(scorer: Scorer, trees: Sequence[Tree], group: Any) -> Values:
     """`scorer.logps(trees)`, computed by all of `group` together. Errors: `UserError` where trees are not exact for this model."""
     scorer.check(trees)
@@ -185,7 +166,6 @@ def split_logps(scorer: Scorer, trees: Sequence[Tree], group: Any) -> Values:
     base = scorer.base
     prepare(base)
     tile_mlps(base.model)
-    AttentionInterface.register(base.config._attn_implementation, _attention)
     packing = pack(trees, base.get_input_embeddings().weight.device)
     split = Split(packing.plan, group)
     slices = runs(packing.plan.size, split.world)
