@@ -65,7 +65,7 @@ def test_two_processes_run_as_one_and_resume(tmp_path):
 def test_a_mistake_is_one_line(tmp_path):
     command = [
         sys.executable,
-        *TORCHRUN,
+        *launcher(2),
         "-m",
         "windvane",
         "run",
