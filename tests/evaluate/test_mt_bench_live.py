@@ -104,6 +104,8 @@ def test_by_hand(files, capsys):
     assert gap["mean"] == pytest.approx(1.8) and gap["standard_error"] == pytest.approx(error) and gap["clusters"] == 3
     assert gap["mde"] == pytest.approx(2.8016 * error, abs=1e-3)
     assert found["left_out"] == {"no score": 3} and found["unjudged"] == 3 and found["asked"] == 16
+    (note,) = (n for n in found["notes"] if "without a correct answer" in n)
+    assert note.startswith("1 question(s) of math") and "question 112" in note
     rows = {
         (r["model"], r["question_id"], r["turn"]): r
         for r in map(json.loads, (files / "out" / "judgements.jsonl").open())

@@ -54,6 +54,7 @@ def run_live(options: argparse.Namespace) -> tuple[dict[str, Any], str, dict[str
         result = _headed(result, how, options.judge, questions, rows)
         keep(run, result, svg)
     head = [result["label"], table, f"{result['unjudged']} of {result['asked']} turns without a verdict"]
+    head += [f"note: {note}" for note in questions.notes]
     return result, "\n".join(head), spending(judge) if judge is not None else None
 
 

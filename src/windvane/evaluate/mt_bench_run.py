@@ -74,7 +74,15 @@ def prepared(options: argparse.Namespace) -> Questions:
     for q in found.rows:
         references = extra.get(q.id, q.references)[:2] if q.category in REFERENCED else ()
         rows.append(replace(q, references=references if len(references) == 2 else ()))
-    return Questions(tuple(rows), found.left_out, found.notes)
+    bare = [q.written for q in rows if q.category in REFERENCED and not q.references]
+    notes = found.notes
+    if bare:
+        notes = (
+            *notes,
+            f"{len(bare)} question(s) of math, reasoning or coding judged without a correct answer, where the published ones "
+            f"show both turns' (the first: question {bare[0]}); --references FILE gives them",
+        )
+    return Questions(tuple(rows), found.left_out, notes)
 
 
 def answer_all(
