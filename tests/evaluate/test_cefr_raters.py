@@ -7,10 +7,9 @@ from sklearn.metrics import cohen_kappa_score
 from windvane.data.speech_review import (
     CONSENSUS,
     Review,
-    add_review,
     check_review,
+    latest,
     next_record,
-    read_reviews,
     settle,
     settled_records,
 )
@@ -60,49 +59,41 @@ def made(count=4):
     ]
 
 
-def test_a_queue_from_end_to_end(tmp_path):
-    records, path = made(), tmp_path / "reviews.jsonl"
+def test_a_queue_from_end_to_end():
+    records, reviews = made(), []
     one = next_record(records, [], "ann")
-    add_review(path, Review(one.id, "ann"))
-    assert next_record(records, read_reviews(path), "bob").id == one.id, "pairs are finished first"
-    assert next_record(records, read_reviews(path), "ann").id != one.id, "nobody sees a record twice"
-    add_review(path, Review(one.id, "bob"))
+    reviews.append(Review(one.id, "ann"))
+    assert next_record(records, reviews, "bob").id == one.id, "pairs are finished first"
+    assert next_record(records, reviews, "ann").id != one.id, "nobody sees a record twice"
+    reviews.append(Review(one.id, "bob"))
     others = [r for r in records if r.id != one.id]
     changed, edited, disputed = others
     for rater in ("ann", "bob"):
-        add_review(path, Review(changed.id, rater, {"GV": 4.0}))
-        add_review(path, Review(edited.id, rater, {}, (Turn("candidate", "I like it, which is rare."),)))
-    add_review(path, Review(disputed.id, "ann", {"DM": 3.0}))
-    add_review(path, Review(disputed.id, "bob"))
-    assert next_record(records, read_reviews(path), "cy") is None, "two raters a record"
-    found = {s.record.conversation: s for s in settle(records, read_reviews(path))}
+        reviews.append(Review(changed.id, rater, {"GV": 4.0}))
+        reviews.append(Review(edited.id, rater, {}, (Turn("candidate", "I like it, which is rare."),)))
+    reviews.append(Review(disputed.id, "ann", {"DM": 3.0}))
+    reviews.append(Review(disputed.id, "bob"))
+    assert next_record(records, reviews, "cy") is None, "two raters a record"
+    found = {s.record.conversation: s for s in settle(records, reviews)}
     assert sorted(s.outcome for s in found.values()) == ["agreed", "changed", "disputed", "edited"]
     kept = settled_records(list(found.values()))
     assert len(kept) == 3 and {r.scores["GV"] for r in kept} == {3.0, 4.0}
     new = next(r for r in kept if "rare" in r.said())
     assert new.id != edited.id and new.split_group == edited.split_group, "an edited text stays in its cluster"
-    stats = review_agreement(records, read_reviews(path))
+    stats = review_agreement(records, reviews)
     assert (stats["reviews"], stats["reviewed_twice"], stats["edits"]) == (8, 4, 2)
     assert stats["same_verdict"] == 3 / 4 and stats["agree"] == 3 / 8
     assert stats["criteria"]["GV"]["percent"] == 1 and stats["criteria"]["DM"]["percent"] == 3 / 4
     assert stats["criteria"]["GV"]["planned_band_right"] == 6 / 8
-    add_review(path, Review(disputed.id, CONSENSUS, {"DM": 3.0}))
-    last = {s.record.id: s for s in settle(records, read_reviews(path))}[disputed.id]
+    reviews.append(Review(disputed.id, CONSENSUS, {"DM": 3.0}))
+    last = {s.record.id: s for s in settle(records, reviews)}[disputed.id]
     assert last.outcome == "changed" and last.record.scores["DM"] == 3.0
 
 
-def test_a_torn_line_is_cut_and_a_later_word_replaces(tmp_path):
-    path, record = tmp_path / "r.jsonl", made(1)[0]
-    add_review(path, Review(record.id, "ann", {"GV": 5.0}))
-    path.write_bytes(path.read_bytes() + b'{"record": "x", "rat')
-    assert len(read_reviews(path)) == 1
-    add_review(path, Review(record.id, "ann"))
-    assert [r.agrees for r in read_reviews(path)] == [False, True]
-    add_review(path, Review(record.id, "bob"))
-    assert settle([record], read_reviews(path))[0].outcome == "agreed"
-    path.write_text('{"record": 1}\n')
-    with pytest.raises(UserError, match="line 1"):
-        read_reviews(path)
+def test_a_later_word_replaces():
+    record = made(1)[0]
+    said = [Review(record.id, "ann", {"GV": 5.0}), Review(record.id, "ann")]
+    assert latest(said)[record.id]["ann"].agrees and not latest(said[:1])[record.id]["ann"].agrees
 
 
 @pytest.mark.parametrize(

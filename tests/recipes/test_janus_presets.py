@@ -1,11 +1,13 @@
 """The paper's settings, number by number, and that our loops take them."""
 
+import dataclasses
 import math
 
 import pytest
 
 from windvane.objectives.batch import load_objective
-from windvane.recipes.janus_presets import MODELS, PACKED, reward_stage_1, reward_stage_2
+from windvane.recipes.janus_presets import MODELS, PACKED
+from windvane.recipes.value_training import TrainJanus
 from windvane.train.loop import learning_rate
 
 
@@ -45,19 +47,8 @@ def test_a_batch_is_32_packed_rows():
     assert math.ceil(65_142 / 16) == 4072, "and Janus+DPO's at 4072, one epoch"
 
 
-def test_reward_stages():
-    one = reward_stage_1("janus-1", "rm.jsonl")
-    two = reward_stage_2("rm-1", ("hh.jsonl", "oasst.jsonl", "webgpt.jsonl"))
-    assert one.sources == [("rm.jsonl", 1.0)] and one.kind == "bt"
-    assert two.sources == [("hh.jsonl", 0.72), ("oasst.jsonl", 0.14), ("webgpt.jsonl", 0.14)] and two.samples == 66_000
-    for stage in (one, two):
-        t = stage.train
-        assert (t.lr, t.batch, t.epochs, t.warmup, t.schedule, t.clip, stage.seed) == (
-            9e-6,
-            128,
-            1,
-            0.03,
-            "cosine",
-            1.0,
-            42,
-        )
+def test_both_stages_of_the_reward_model_are_as_released():
+    default = {f.name: f.default for f in dataclasses.fields(TrainJanus)}
+    assert (default["seed"], default["general_pairs"]) == (42, 66_000)
+    for t in (default["reward"], default["reward_general"]):
+        assert (t.lr, t.batch, t.epochs, t.warmup, t.schedule, t.clip) == (9e-6, 128, 1, 0.03, "cosine", 1.0)

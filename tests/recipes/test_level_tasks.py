@@ -136,7 +136,6 @@ def test_levels_in_plain_forms():
     ]
     text = "He stopped."
     assert [text[m.start : m.end] for m in levels.mark(text)] == ["He", "stopped"]
-    assert levels.profile("cat zyzzyva") == {"A1": 0.5, "unlisted": 0.5} and levels.profile("...") == {}
     assert Levels([Listed("bank", "B2"), Listed("Bank", "A2")]).level("banks") == "A2", "the lower of two levels"
     assert {i.level for i in read_levels([OWN])} == {"A1", "A2", "B1", "B2"}
 

@@ -12,13 +12,17 @@ from windvane.data.taxonomy import read_taxonomy
 from windvane.evaluate.multifaceted_votes import read_votes
 from windvane.prompts.values import Value
 from windvane.serve.compose import Composer, pair_of, template_message, written
-from windvane.serve.composer_routes import read_events
 from windvane.serve.world_composer import world_message, world_taxonomy
 from windvane.world.value_messages import VALUES, asked
 
 API = "/api/v1/composer"
 SYSTEM = "You are a helper."
 ASK = [{"role": "user", "content": "Tell me about the wolf."}]
+
+
+def read_events(text):
+    """The server-sent events of an answer, as a client reads them."""
+    return [json.loads(line.removeprefix("data: ")) for line in text.splitlines() if line.startswith("data: ")]
 
 
 @pytest.fixture
@@ -44,7 +48,7 @@ def begin(client, messages=ASK, system=SYSTEM):
 def answers(client, turn):
     found = {}
     for side in ("left", "right"):
-        events = list(read_events(client.post(f"{API}/turns/{turn}/{side}/answer").text))
+        events = read_events(client.post(f"{API}/turns/{turn}/{side}/answer").text)
         assert events[-1]["done"]
         found[side] = "".join(e.get("text", "") for e in events)
     return found

@@ -5,14 +5,20 @@ import json
 import pytest
 
 from tests.serve.conftest import TOKENS, bearer, opened
-from windvane.data.speech_review import read_reviews
+from windvane.data.speech_review import Review
 from windvane.data.transcripts_read import read_transcripts
+from windvane.schema import decode
+from windvane.store import read_jsonl
 
 API = "/api/v1/validation"
 ROWS = [
     {"id": f"r{n}", "part": 1, "conversation": f"Examiner: Where do you live?\nCandidate: I live in town number {n}.", "GV": gv, "DM": 3}
     for n, gv in enumerate([2, 3, 4, 3])
 ]  # fmt: skip
+
+
+def read_reviews(path):
+    return [decode(Review, row, f"{path}: row {number}") for number, row in read_jsonl(path)]
 
 
 @pytest.fixture

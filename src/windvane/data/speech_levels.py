@@ -110,15 +110,6 @@ class Levels:
                 found.append(Marked(match.start(), match.end(), match[0], level))
         return found
 
-    def profile(self, text: str) -> dict[str, float]:
-        """Level -> share of the text's words; "unlisted" has the rest. Empty for a text without words."""
-        total = len(WORD.findall(text))
-        counts = dict.fromkeys((*LEVELS, "unlisted"), 0)
-        for m in self.mark(text):
-            counts[m.level] += 1
-        counts["unlisted"] = total - sum(counts.values())
-        return {k: n / total for k, n in counts.items() if n} if total else {}
-
 
 def forms(word: str) -> Iterator[str]:
     """The word, its irregular base, and what is left without an ending (cooked: cook; making: make; stopped: stop)."""

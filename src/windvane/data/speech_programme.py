@@ -24,7 +24,6 @@ from windvane.records import seed_of
 
 TOPIC_OF = {t.name: t for t in TOPICS}
 SCENE_OF = {s.shows: s for s in SCENES}
-ABOUT = "a programme that fills sentence frames by band (windvane/data/speech_programme.py)"
 
 
 def write(plan: Plan, seed: int = 0) -> Transcript:

@@ -13,18 +13,14 @@ when a review of the consensus is there.
 from __future__ import annotations
 
 import dataclasses
-import json
-import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 from windvane.data.transcripts import CRITERIA, Transcript, Turn
 from windvane.errors import UserError
 from windvane.records import seed_of
-from windvane.schema import decode, dumps
 
 CONSENSUS = "consensus"  # the rater's name of what two agreed on in the end
 RATERS = 2
@@ -73,37 +69,6 @@ def check_review(review: Review, record: Transcript) -> Review:
     if review.turns is not None and not any(t.role == "candidate" and t.text.strip() for t in review.turns):
         raise UserError(f"{place}: the candidate says nothing in the edited turns")
     return review
-
-
-def add_review(path: Path, review: Review) -> None:
-    """Append, durably: a torn last line of a crash is cut first."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab+") as file:
-        size = file.seek(0, os.SEEK_END)
-        if size:
-            file.seek(0)
-            whole = file.read().rfind(b"\n") + 1
-            if whole < size:
-                file.truncate(whole)
-        file.seek(0, os.SEEK_END)
-        file.write(dumps(review).encode() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def read_reviews(path: Path) -> list[Review]:
-    """In the order written; a torn last line is not there. No file: none yet."""
-    if not path.exists():
-        return []
-    found = []
-    data = path.read_bytes()
-    for number, line in enumerate(data[: data.rfind(b"\n") + 1].splitlines(), 1):
-        try:
-            value = json.loads(line)
-        except ValueError as error:
-            raise UserError(f"{path}: line {number}: not valid JSON ({error}); mend or remove the line") from None
-        found.append(decode(Review, value, f"{path}: line {number}"))
-    return found
 
 
 def latest(reviews: Iterable[Review]) -> dict[str, dict[str, Review]]:

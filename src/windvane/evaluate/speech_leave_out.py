@@ -8,7 +8,7 @@ is what this scorer does, not a cause of it: leaving a sentence out also makes t
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from windvane.data.transcripts import Transcript, Turn
@@ -48,11 +48,6 @@ def leave_one_out(record: Transcript, scorer: TranscriptScorer) -> list[Weighed]
         change = {c: assessment.expected[c] - whole[c] for c in whole} if assessment.status == "scored" else {}
         found.append(Weighed(*place, _cut(record, place)[1], change, assessment.reason))
     return found
-
-
-def heaviest(found: Sequence[Weighed], count: int = 5) -> list[Weighed]:
-    """The sentences with the largest change, largest first."""
-    return sorted(found, key=lambda w: (-w.size, w.turn, w.start))[:count]
 
 
 def _places(record: Transcript) -> list[tuple[int, int, int]]:

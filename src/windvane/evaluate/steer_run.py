@@ -30,7 +30,6 @@ from windvane.schema import dumps, encode
 from windvane.store import RunFolder, read_jsonl, write_atomic
 
 ANSWERS, GRADED, ROWS = "answers", "graded", "grades.jsonl"
-Said = Mapping[str, str | None]
 
 
 def bare_id(prompt: str) -> str:

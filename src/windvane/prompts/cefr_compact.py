@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-ROLES = ("examiner", "candidate", "partner")
 GRADE = "Grade the candidate."
 LABEL = re.compile(r"\b(Examiner|Candidate|Partner): *")
 

@@ -15,10 +15,6 @@ from windvane.prompts import cefr_compact
 from windvane.prompts.values import read_json
 from windvane.records import Message
 
-LEVELS = ("A1", "A2", "B1", "B2", "C1", "C2")
-WORDINGS = 3
-TASKS = ("level of words", "words of a level", "level of a sentence", "sentence of a level")
-
 LEVEL_OF_WORDS = (
     "At which CEFR level (A1, A2, B1, B2, C1 or C2) do learners of English usually come to know these words? {words}\nReply "
     "with the level alone.",

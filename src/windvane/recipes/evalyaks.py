@@ -21,7 +21,6 @@ from windvane.recipes.speech_flow import SpeechFlow
 from windvane.train.loop import Train
 
 WORLD = "world:grades"
-ADAPTERS = ("part1", "part2", "part3", "part4", "vocabulary", "sentences")
 
 
 def paper_train() -> Train:

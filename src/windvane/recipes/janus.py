@@ -31,8 +31,6 @@ from windvane.runners.here import HereRunner
 from windvane.settings import settle
 from windvane.store import RunFolder
 
-STAGES = ("values", "systems", "answers")
-
 
 def run(settings: Janus, out: str, quiet: bool = False) -> None:
     """General to specific: dimension, subdimension, value; then the system message; then the answer."""

@@ -9,16 +9,13 @@ and ORPO models were trained with ChatML and asked with another. Everything not 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from windvane.recipes.train_reward import TrainReward
 from windvane.train.loop import Train
 from windvane.train.preference_loop import PreferenceTrain
 
 BASE = "mistral-community/Mistral-7B-v0.2"
-GENERAL = (0.72, 0.14, 0.14)  # hh-rlhf, oasst1_pairwise_rlhf_reward, webgpt_comparisons: released script, stage 2
-GENERAL_PAIRS = 66_000
+GENERAL_PAIRS = 66_000  # released script, stage 2
 PACKED = 262  # 32 rows of 8,192 tokens x 196,998 / 24,032 examples a row
 SFT_STEPS, STAR_STEPS, DPO_STEPS, ORPO_STEPS = (
     3004,
@@ -96,29 +93,17 @@ MODELS = {
 }
 
 
-def reward_stage_1(model: str, data: str) -> TrainReward:
-    """Stage 1 of the reward model: `model` (Janus after one epoch) on RUN/sets/rm.jsonl. One epoch, 9e-6, 128 pairs a step, cosine with 3%
-    warm-up, gradient norm 1, seed 42 (released OpenRLHF script)."""
-    return TrainReward(kind="bt", model=model, data=data, seed=42, train=_reward())
-
-
-def reward_stage_2(model: str, general: Sequence[str]) -> TrainReward:
-    """Stage 2: `model` (stage 1's) on general helpfulness, hh-rlhf, oasst1 and webgpt in this order, drawn 0.72 / 0.14 / 0.14 up to 66,000
-    pairs. Departures: text of all three goes through the one template; webgpt's ties must be left out of its file."""
-    assert len(general) == len(GENERAL), "hh-rlhf, oasst1, webgpt"
-    mixture = tuple(f"{file}={weight}" for file, weight in zip(general, GENERAL))
-    return TrainReward(kind="bt", model=model, mixture=mixture, samples=GENERAL_PAIRS, seed=42, train=_reward())
-
-
-def _reward() -> PreferenceTrain:
-    return PreferenceTrain(
-        lr=9e-6,
-        schedule="cosine",
-        warmup=0.03,
-        epochs=1,
-        batch=128,
-        clip=1.0,
-        keep="last",
-        precision="bfloat16",
-        gradient_checkpointing=True,
-    )
+# both stages of the reward model: one epoch, 9e-6, 128 pairs a step, cosine with 3% warm-up, gradient norm 1 (released OpenRLHF script).
+# Stage 1 is Janus after one epoch on RUN/sets/rm.jsonl; stage 2 goes on with hh-rlhf, oasst1 and webgpt, drawn 0.72 / 0.14 / 0.14 up to
+# `GENERAL_PAIRS` pairs. Departures: text of all three goes through the one template; webgpt's ties must be left out of its file.
+REWARD = PreferenceTrain(
+    lr=9e-6,
+    schedule="cosine",
+    warmup=0.03,
+    epochs=1,
+    batch=128,
+    clip=1.0,
+    keep="last",
+    precision="bfloat16",
+    gradient_checkpointing=True,
+)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from windvane.errors import UserError
-from windvane.recipes.janus_presets import BASE, GENERAL_PAIRS, MODELS, reward_stage_1
+from windvane.recipes.janus_presets import BASE, GENERAL_PAIRS, MODELS, REWARD
 from windvane.train.loop import Train
 from windvane.train.preference_loop import PreferenceTrain
 
@@ -63,8 +63,8 @@ class TrainJanus:
     janus_star: Train = MODELS["janus-star"].train
     janus_dpo: Train = MODELS["janus-dpo"].train
     janus_orpo: Train = MODELS["janus-orpo"].train
-    reward: PreferenceTrain = reward_stage_1("", "").train
-    reward_general: PreferenceTrain = reward_stage_1("", "").train
+    reward: PreferenceTrain = REWARD
+    reward_general: PreferenceTrain = REWARD
     # FILE=WEIGHT of stage 2 of the reward model: hh-rlhf, oasst1, webgpt at 0.72, 0.14, 0.14 in the paper
     general: tuple[str, ...] = ()
     general_pairs: int | None = GENERAL_PAIRS  # of an epoch of stage 2; None: until every source was gone through

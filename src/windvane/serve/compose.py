@@ -25,7 +25,6 @@ from windvane.records import Message, Prompt
 from windvane.serve.ledger import Ledger
 
 SIDES = ("left", "right")
-CHOICES = ("left", "both good", "both bad", "right")
 LEAST, MOST = 60, 200  # words asked of a writer model
 KEPT_TURNS, KEPT_SECONDS = 500, 3600
 MOST_STREAMS = 16  # answers at a time: each holds a thread while it waits for its model, and the other rooms need some

@@ -6,8 +6,7 @@ make. What a model writes goes out as text; the page shows it as text.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -176,10 +175,3 @@ def _stream(what: str) -> dict[int | str, dict[str, Any]]:
 
 def _lines() -> dict[int | str, dict[str, Any]]:
     return {200: {"description": "JSON lines", "content": {"application/jsonl": {"schema": {"type": "string"}}}}}
-
-
-def read_events(text: str) -> Iterator[dict[str, Any]]:
-    """What `events` wrote, read again (for clients in Python and for tests)."""
-    for line in text.splitlines():
-        if line.startswith("data: "):
-            yield json.loads(line.removeprefix("data: "))

@@ -19,7 +19,6 @@ from windvane.serve.speaking import NAMES
 from windvane.serve.validation import Late, Validation, review_of
 from windvane.serve.wire import Body, Refusal, problems
 
-Name = Annotated[str, Field(min_length=1, max_length=80, pattern=r"\S")]
 Rater = Annotated[str, Query(max_length=80, description="who rates; left out where tokens tell")]
 
 

@@ -18,8 +18,6 @@ from dataclasses import dataclass
 from windvane.world.style_replies import LATER_SUBJECTS, topic_of, words
 from windvane.world.style_topics import TOPICS, Topic
 
-__all__ = ["DIMENSIONS", "Reading", "read", "said", "topic_of", "words", "write"]
-
 # mark -> the ways to say it; the last mark of each dimension is never trained on after the base
 OPENINGS = {
     "novice": ("In simple words,", "To begin with,"),
