@@ -17,10 +17,13 @@ from typing import Any, TypeVar
 from windvane.errors import UserError
 
 T = TypeVar("T")
+PLAIN = frozenset({str, int, float, bool, type(None)})
 
 
 def encode(value: Any) -> Any:
     """Dataclasses, tuples and mappings as dicts and lists; anything else as it is."""
+    if type(value) in PLAIN:  # most of what there is
+        return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: encode(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, (list, tuple)):
