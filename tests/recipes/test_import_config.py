@@ -85,6 +85,8 @@ def test_trl(tmp_path):
     [
         ({"pref_loss": "simpo", "pref_beta": 2.0, "simpo_gamma": 1.5}, "simpo", {"beta": 2.0, "gamma": 1.5}),
         ({"pref_loss": "orpo", "pref_beta": 0.2}, "orpo", {"lam": 0.2}),
+        # its trainer divides by the lengths, so it is not the paper's
+        ({"pref_loss": "ipo", "pref_beta": 0.2}, "ipo_mean", {"beta": 0.2}),
         ({"stage": "kto", "kto_chosen_weight": 2.0}, "kto", {"beta": 0.1, "desirable": 2.0}),
         ({"stage": "sft"}, "sft", {}),
     ],
@@ -128,3 +130,81 @@ def test_the_recipe_trains(tmp_path, capsys):
     assert "12 rows, 0 refused, 2 steps of dpo" in capsys.readouterr().out
     with pytest.raises(UserError, match="is there already; name a new file"):
         main([str(tmp_path / "t.yaml"), "--out", str(out)])
+
+
+BARE = {"model_name_or_path": "m", "dataset_name": "d", "gradient_checkpointing": True}
+
+
+def test_a_trl_config_that_any_trainer_would_take_is_not_guessed_at(tmp_path):
+    path = config(tmp_path / "c.yaml", BARE)
+    with pytest.raises(UserError, match=r"say which it is for: --trainer dpo \| sft \| kto \| cpo \| orpo"):
+        import_config(path)
+    found = import_config(path, trainer="sft")
+    assert (found.settings.objective, found.settings.train.lr) == ("sft", 2e-5), "SFTConfig's own default"
+    assert "learns the user's turns too" in found.lost["assistant_only_loss"]
+    assert import_config(path, trainer="dpo").settings.train.lr == 1e-6
+
+
+@pytest.mark.parametrize(
+    ("keys", "objective", "arguments"),
+    [
+        ({"packing": True}, "sft", {}),
+        ({"assistant_only_loss": True}, "sft", {}),
+        ({"loss_type": "nll"}, "sft", {}),
+        ({"undesirable_weight": 1.5}, "kto", {"beta": 0.1, "undesirable": 1.5}),
+        ({"loss_type": "kto"}, "kto", {"beta": 0.1}),
+        ({"loss_type": ["ipo"], "beta": 0.3}, "ipo_mean", {"beta": 0.3}),
+        ({"loss_type": "sppo_hard", "beta": 0.01}, "sppo_hard", {"beta": 0.01}),
+        (
+            {"loss_type": "simpo", "beta": 2.0, "simpo_gamma": 1.0, "cpo_alpha": 0.0},
+            "simpo",
+            {"beta": 2.0, "gamma": 1.0},
+        ),
+    ],
+)
+def test_what_a_trl_config_says_of_its_trainer(keys, objective, arguments, tmp_path):
+    found = import_config(config(tmp_path / "c.yaml", BARE | keys))
+    assert (found.settings.objective, found.settings.train.objective_args) == (objective, arguments)
+    assert every_key(BARE | keys, found) <= {"assistant_only_loss", "cpo_alpha"}
+    assert ("assistant_only_loss" in found.lost) == (objective == "sft" and "assistant_only_loss" not in keys)
+
+
+def test_trls_own_defaults():
+    """As TRL itself has them."""
+    trl = pytest.importorskip("trl")
+    import dataclasses
+
+    from windvane.recipes.import_keys import FRAMEWORKS, USUAL
+
+    defaults = next(f.defaults for f in FRAMEWORKS if f.name == "TRL")
+    for name, of in (("dpo", trl.DPOConfig), ("sft", trl.SFTConfig), ("kto", trl.KTOConfig)):
+        theirs = {f.name: f.default for f in dataclasses.fields(of)} | {
+            f.name: f.default for f in dataclasses.fields(trl.ModelConfig)
+        }
+        ours = {**defaults, **USUAL.get(name, {}), "bf16": None, "warmup_ratio": None}
+        for key in ours.keys() & theirs.keys():
+            if key not in ("warmup_ratio", "bf16") and not (name == "sft" and key == "beta"):
+                assert theirs[key] == ours[key], (name, key)
+
+
+def test_simpo_with_cpos_nll_and_what_no_longer_passes_in_silence(tmp_path):
+    keys = {
+        "loss_type": "simpo",
+        "model_revision": "step-100",
+        "max_length": None,
+        "bnb_4bit_quant_type": "fp4",
+        "tokenizer_name_or_path": "t",
+    }
+    found = import_config(config(tmp_path / "c.yaml", BARE | keys))
+    assert "1: an NLL term beside the loss" in found.lost["cpo_alpha"]
+    assert {"model_revision", "bnb_4bit_quant_type", "tokenizer_name_or_path"} <= found.lost.keys()
+    assert found.settings.max_length is None, "null is no limit, not TRL's default"
+    plain = import_config(config(tmp_path / "d.yaml", BARE | {"beta": 0.2}), trainer="orpo")
+    assert (plain.settings.objective, plain.settings.train.objective_args) == ("orpo_trl", {"lam": 0.2})
+    with pytest.raises(UserError, match="trainer cpo with loss_type sigmoid has no counterpart here"):
+        import_config(tmp_path / "d.yaml", trainer="cpo")
+
+
+def test_only_the_last_answer_of_a_chat(tmp_path):
+    found = import_config(config(tmp_path / "f.yaml", FACTORY | {"stage": "sft", "mask_history": True}))
+    assert found.settings.learn == "last"

@@ -3,7 +3,8 @@
     windvane import-config dpo.yaml --data pairs.jsonl --out recipe.toml
     windvane train --recipe recipe.toml --out RUN
 
-In: a YAML or JSON config of TRL (`trl dpo`, `trl sft`, `trl kto`: their trainers' arguments) or of LLaMA-Factory (stage dpo, kto, sft).
+In: a YAML or JSON config of TRL (`trl dpo`, `trl sft`, `trl kto`, ORPO, CPO's SimPO: their trainers' arguments) or of LLaMA-Factory
+(stage dpo, kto, sft).
 Out: a recipe, and on the terminal every key of the file in one of three lists: carried over; known and without effect on what is learnt
 here (logging, saving, data loading); not understood, or without a counterpart, with the reason. What the file leaves out takes that
 trainer's default, not ours. Nothing of the other trainer is imported.
@@ -20,7 +21,7 @@ from typing import Any
 from windvane.arguments import Parser
 from windvane.errors import UserError
 from windvane.objectives.batch import load_objective
-from windvane.recipes.import_keys import FRAMEWORKS, SILENT, Framework
+from windvane.recipes.import_keys import FRAMEWORKS, SILENT, TRAINERS, Framework
 from windvane.recipes.own import Own
 from windvane.settings import to_toml
 from windvane.store import write_atomic
@@ -38,8 +39,9 @@ class Imported:
     defaults: list[str] = field(default_factory=list)
 
 
-def import_config(path: Path, data: str | None = None, processes: int = 1) -> Imported:
-    """Read the config. `data`: the file to train on, over what the config names; `processes`: how many the config was meant for."""
+def import_config(path: Path, data: str | None = None, processes: int = 1, trainer: str | None = None) -> Imported:
+    """Read the config. `data`: the file to train on, over what the config names; `processes`: how many the config was meant for;
+    `trainer`: which of TRL's it is for, where its keys do not tell."""
     config = _read(path)
     framework = next((f for f in FRAMEWORKS if f.recognises(config)), None)
     if framework is None:
@@ -47,7 +49,7 @@ def import_config(path: Path, data: str | None = None, processes: int = 1) -> Im
             f"{path}: neither TRL's nor LLaMA-Factory's (keys: {', '.join(list(config)[:8])}); a TRL config names model_name_or_path and "
             "a trainer's arguments, a LLaMA-Factory one its stage"
         )
-    return _Translation(path, config, framework, data, processes).made()
+    return _Translation(path, config, framework, data, processes, trainer).made()
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -67,10 +69,17 @@ def _read(path: Path) -> dict[str, Any]:
 
 class _Translation:
     def __init__(
-        self, path: Path, config: dict[str, Any], framework: Framework, data: str | None, processes: int
+        self,
+        path: Path,
+        config: dict[str, Any],
+        framework: Framework,
+        data: str | None,
+        processes: int,
+        trainer: str | None,
     ) -> None:
         self.path, self.config, self.framework = path, config, framework
-        self.data, self.processes = data, processes
+        self.data, self.processes, self.trainer = data, processes, trainer
+        self.usual: dict[str, Any] = {}
         self.left = dict(config)
         self.own: dict[str, Any] = {}
         self.train: dict[str, Any] = {}
@@ -83,7 +92,7 @@ class _Translation:
             found = self.left.pop(key)
             if found is not None:
                 return found
-        return self.framework.defaults.get(key, default)
+        return self.usual.get(key, self.framework.defaults.get(key, default))
 
     def carry(self, key: str, ours: str, value: Any, note: str = "") -> None:
         """`ours`: a dotted setting, `objective_args.NAME` among them."""
@@ -217,13 +226,14 @@ def main(argv: Sequence[str]) -> int:
     add(
         "--processes", type=int, default=1, metavar="N", help="how many the config was run on: its batch is times N (1)"
     )
+    add("--trainer", choices=TRAINERS, help="which of TRL's trainers it is for (told by its keys where they tell)")
     add("--json", action="store_true", help="print one JSON object")
     o = parser.parse_args(list(argv))
     if o.processes < 1:
         raise UserError(f"--processes {o.processes}: must be at least 1")
     if o.out.exists():
         raise UserError(f"--out {o.out}: is there already; name a new file")
-    found = import_config(o.config, o.data, o.processes)
+    found = import_config(o.config, o.data, o.processes, o.trainer)
     write_atomic(o.out, to_toml(found.settings))
     if o.json:
         told = {

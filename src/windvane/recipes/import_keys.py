@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from windvane.errors import UserError
+
 # keys that change nothing that is learnt here; one that ends in _ is a prefix
 SILENT = (
     "output_dir",
@@ -52,13 +54,13 @@ SILENT = (
     "use_unsloth",
     "torch_compile",
     "tf32",
-    "bnb_4bit_",
+    "bnb_4bit_compute_dtype",
+    "bnb_4bit_quant_storage",
     "use_bnb_nested_quant",
     "quantization_method",
     "upcast_layernorm",
     "dataset_dir",
     "cache_dir",
-    "tokenizer_name_or_path",
     "tokenized_path",
     "ray_",
     "padding_free",
@@ -66,12 +68,26 @@ SILENT = (
     "average_tokens_across_devices",
     "activation_offloading",
     "use_fast_tokenizer",
-    "model_revision",
     "data_seed",
     "dataset_test_split",
 )
 TRL_LOSSES = {"sigmoid": "dpo", "ipo": "ipo_mean", "sppo_hard": "sppo_hard"}
-FACTORY_LOSSES = {"sigmoid": "dpo", "orpo": "orpo", "simpo": "simpo", "ipo": "ipo", "hinge": "", "kto_pair": ""}
+# LLaMA-Factory divides IPO's log-probs by their lengths (CustomDPOTrainer.concatenated_forward), as TRL does
+FACTORY_LOSSES = {"sigmoid": "dpo", "orpo": "orpo", "simpo": "simpo", "ipo": "ipo_mean", "hinge": "", "kto_pair": ""}
+TRAINERS = ("dpo", "sft", "kto", "cpo", "orpo")
+SAYS = {  # a key that only one of TRL's trainers has
+    "sft": (
+        "assistant_only_loss", "completion_only_loss", "dataset_text_field", "packing", "packing_strategy", "eval_packing",
+        "chat_template_path",        "neftune_noise_alpha", "eos_token", "dataset_kwargs",
+    ),
+    "kto": ("desirable_weight", "undesirable_weight"),
+    "cpo": ("cpo_alpha", "simpo_gamma"),
+    "dpo": ("beta", "ref_model_mixup_alpha", "sync_ref_model", "f_divergence_type", "rpo_alpha", "label_smoothing", "use_weighting"),
+}  # fmt: skip
+USUAL = {
+    "sft": {"learning_rate": 2e-5},
+    "cpo": {"beta": 0.1, "simpo_gamma": 0.5, "cpo_alpha": 1.0},
+}  # where they differ from DPO's
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,19 +112,64 @@ def _lora(t: Any, rank_key: str, alpha_key: str, dropout_key: str, targets_key: 
         t.lose("use_rslora", "no counterpart")
 
 
+def trainer_of(config: Mapping[str, Any], given: str | None, path: Any) -> str:
+    """Which of TRL's trainers a config is for: as the user says, else by what only one has."""
+    loss = config.get("loss_type")
+    told = loss[0] if isinstance(loss, list) and loss else loss
+    of_loss = {
+        "kto": "kto",
+        "apo_zero_unpaired": "kto",
+        "nll": "sft",
+        "dft": "sft",
+        "chunked_nll": "sft",
+        "simpo": "cpo",
+    }
+    if given is None and told is not None:
+        return of_loss.get(str(told), "dpo")
+    found = given or next((name for name, keys in SAYS.items() if any(k in config for k in keys)), None)
+    if found is None:
+        raise UserError(
+            f"{path}: a config of TRL's that any of its trainers would take; say which it is for: --trainer {' | '.join(TRAINERS)}"
+        )
+    return found
+
+
 def _trl(t: Any) -> None:
+    trainer = trainer_of(t.config, t.trainer, t.path)
+    t.usual = USUAL.get(trainer, {})
     loss = t.value("loss_type")
     loss = loss[0] if isinstance(loss, list) and len(loss) == 1 else loss
-    kto = "desirable_weight" in t.config or "undesirable_weight" in t.config or loss == "kto"
-    sft = "assistant_only_loss" in t.config or "completion_only_loss" in t.config or "dataset_text_field" in t.config
-    if isinstance(loss, str) and loss not in (*TRL_LOSSES, "kto", "nll"):
-        t.lose("loss_type", f"{loss}: no such objective here; dpo was taken")
-    elif isinstance(loss, list):
-        t.lose("loss_type", f"{loss}: several losses at once have no counterpart; dpo was taken")
-    objective = "kto" if kto else "sft" if sft or loss == "nll" else TRL_LOSSES.get(loss or "sigmoid", "dpo")
+    known = {"dpo": TRL_LOSSES, "cpo": {"simpo": "simpo"}, "orpo": {}, "kto": {"kto": "kto"}, "sft": {"nll": "sft"}}[
+        trainer
+    ]
+    start = {"dpo": "dpo", "cpo": "", "orpo": "orpo_trl", "kto": "kto", "sft": "sft"}[trainer]
+    objective = known.get(loss, start) if isinstance(loss, str) else start
+    if not objective:
+        raise UserError(
+            f"{t.path}: trainer cpo with loss_type {loss or 'sigmoid'} has no counterpart here; there is simpo"
+        )
+    if isinstance(loss, list):
+        t.lose("loss_type", f"{loss}: several losses at once have no counterpart; {objective} was taken")
+    elif loss is not None and loss not in known:
+        t.lose("loss_type", f"{loss}: no such objective here; {objective} was taken")
     t.carry("loss_type", "objective", objective)
-    if objective not in ("sft",):
+    if objective == "orpo_trl":
+        t.carry("beta", "objective_args.lam", t.number("beta"))
+    elif objective != "sft":
         t.carry("beta", "objective_args.beta", t.number("beta"))
+    if objective == "simpo":
+        t.carry("simpo_gamma", "objective_args.gamma", t.number("simpo_gamma"))
+        if alpha := t.number("cpo_alpha"):
+            t.told.lost["cpo_alpha"] = (
+                f"{alpha:g}: an NLL term beside the loss has no counterpart here (SimPO's authors set 0)"
+            )
+    if objective == "sft":
+        if not t.value("assistant_only_loss"):
+            t.told.lost["assistant_only_loss"] = (
+                "false: TRL then learns the user's turns too; here the assistant's alone"
+            )
+        if t.value("completion_only_loss") is False:
+            t.lose("completion_only_loss", "false: prompts are never learnt here")
     smoothing = t.number("label_smoothing")
     if smoothing:
         t.carry("label_smoothing", "objective_args.label_smoothing", smoothing)
@@ -119,7 +180,8 @@ def _trl(t: Any) -> None:
         t.carry("dataset_name", "data", str(name))
         if (split := t.value("dataset_train_split")) is not None:
             t.carry("dataset_train_split", "split", str(split))
-    if (length := t.number("max_length", int)) is not None:
+    unbounded = "max_length" in t.config and t.config["max_length"] is None
+    if (length := t.number("max_length", int)) is not None and not unbounded:
         t.carry("max_length", "max_length", length, " (a longer row is refused, not cut)")
     t.value("truncation_mode")
     t.carry("closing", "closing", "template")  # TRL learns what the template writes behind the stop token
@@ -128,6 +190,10 @@ def _trl(t: Any) -> None:
         _lora(t, "lora_r", "lora_alpha", "lora_dropout", "lora_target_modules", 32)
     if t.value("load_in_4bit"):
         t.carry("load_in_4bit", "train.quantize", "nf4")
+    if (kind := t.value("bnb_4bit_quant_type")) not in (None, "nf4"):
+        t.lose("bnb_4bit_quant_type", f"{kind}: ours is nf4")
+    if (revision := t.value("model_revision")) not in (None, "main"):
+        t.lose("model_revision", f"{revision}: download that revision and name its folder as the model")
     if t.value("load_in_8bit"):
         t.lose("load_in_8bit", "ours stores a frozen base in 4 bits (nf4) or not at all")
     if t.value("trust_remote_code"):
@@ -139,8 +205,6 @@ def _factory(t: Any) -> None:
     stage, loss = str(t.value("stage", "sft")), str(t.value("pref_loss", "sigmoid"))
     objective = {"dpo": FACTORY_LOSSES.get(loss, ""), "kto": "kto", "sft": "sft"}.get(stage, "")
     if not objective:
-        from windvane.errors import UserError
-
         told = f"pref_loss {loss}" if stage == "dpo" else f"stage {stage}"
         raise UserError(
             f"{t.path}: {told} has no counterpart here; there are dpo (sigmoid, orpo, simpo, ipo), kto and sft"
@@ -184,6 +248,8 @@ def _factory(t: Any) -> None:
         t.lose("adapter_name_or_path", f"{adapter}: name the adapter itself as the model to train it on")
     if t.value("max_samples") is not None:
         t.lose("max_samples", f"{t.config['max_samples']}: shorten the file")
+    if t.value("mask_history"):
+        t.carry("mask_history", "learn", "last")
     if t.value("train_on_prompt"):
         t.lose("train_on_prompt", "the user's turns are never learnt here")
     if t.value("trust_remote_code"):
