@@ -1,5 +1,6 @@
 """Near-duplicates are found, and no fold shares one with another."""
 
+import dataclasses
 import random
 
 import pytest
@@ -63,3 +64,9 @@ def test_no_cluster_straddles_a_fold():
     assert all(again[r.conversation] == r.split_group for r in held), "the order of the records changes nothing"
     with pytest.raises(UserError, match="at most the 40 clusters"):
         folds(cluster(records), 41)
+
+
+def test_few_records_of_many_bands_are_dealt_out_all_the_same():
+    """Five records of five bands: no band has a record for each of the folds, and scikit-learn would refuse."""
+    records = [dataclasses.replace(made(i), scores={"GV": float(i + 1)}) for i in range(5)]
+    assert sorted(r.fold for r in folds(cluster(records), 5)) == [0, 1, 2, 3, 4]

@@ -272,7 +272,7 @@ def _options(argv: Sequence[str]) -> argparse.Namespace:
     add("--attempts", type=int, default=3, metavar="N", help="times a conversation is asked for (3)")
     add("--temperature", type=float, default=1.0, help="(1)")
     add("--top-p", type=float, default=1.0, help="(1)")
-    add("--max-new-tokens", type=int, default=2048, metavar="N", help="(2048)")
+    add("--max-new-tokens", type=int, metavar="N", help="of a conversation (2048; 384 for the embedded world)")
     add("--batch", type=int, default=16, metavar="N", help="conversations kept at a time (16)")
     add("--seed", type=int, default=0)
     add("--device", default="auto")
@@ -284,4 +284,6 @@ def _options(argv: Sequence[str]) -> argparse.Namespace:
     options = parser.parse_args(list(argv))
     if min(options.attempts, options.batch, options.count) < 1:
         raise UserError("--attempts, --batch, --count: must be at least 1")
+    if options.max_new_tokens is None:
+        options.max_new_tokens = 384 if options.writer.startswith("world:") else 2048
     return options
