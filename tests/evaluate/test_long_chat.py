@@ -7,8 +7,9 @@ import pytest
 
 from windvane.backends import rubric
 from windvane.errors import UserError
-from windvane.evaluate.long_chat import main, summarise
+from windvane.evaluate.long_chat import main
 from windvane.evaluate.long_chat_files import read_grades, read_questions
+from windvane.evaluate.long_chat_score import summarise
 from windvane.protocols import Grade
 
 ROWS = [

@@ -27,7 +27,7 @@ from windvane.evaluate.chat_questions import read_questions
 from windvane.evaluate.interval_plot import Point, interval_plot
 from windvane.evaluate.intervals import Difference, paired_difference
 from windvane.evaluate.live_flags import add_live_flags
-from windvane.evaluate.result_files import keep_result
+from windvane.evaluate.result_files import keep_result, print_live
 
 Key = tuple[str, int]  # (question, turn)
 
@@ -195,10 +195,7 @@ def _live(options: argparse.Namespace) -> int:
     if not (options.model or options.answers):
         raise UserError("eval mt-bench: --judge also needs --model M ... (or --answers FILE ...)")
     result, text, spent = mt_bench_live.run_live(options)
-    if options.json:
-        print(json.dumps({**result, "out": str(options.out), "spent": spent}, allow_nan=False))
-    else:
-        print(f"{text}\nrows: {options.out}/{'pairs' if options.pairwise else 'judgements'}.jsonl")
+    print_live(options, result, text, spent, f"{'pairs' if options.pairwise else 'judgements'}.jsonl")
     return 0
 
 

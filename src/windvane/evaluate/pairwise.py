@@ -22,7 +22,7 @@ from windvane.evaluate.judgements import Judgements, read_judgements
 from windvane.evaluate.live_flags import add_live_flags
 from windvane.evaluate.rating_gaps import rating_gaps
 from windvane.evaluate.ratings import Rating, rate
-from windvane.evaluate.result_files import keep_result
+from windvane.evaluate.result_files import keep_result, print_live
 from windvane.store import write_new
 
 BASELINE = "gpt-4-0314"  # Arena-Hard 0.1's
@@ -132,10 +132,7 @@ def _live(options: argparse.Namespace) -> int:
         raise UserError(f"--baseline {options.baseline}: with --model, the file of the baseline's answers")
     options.baseline = Path(options.baseline)
     result, text, spent = arena_hard_run.run_live(options)
-    if options.json:
-        print(json.dumps({**result, "out": str(options.out), "spent": spent}, allow_nan=False))
-    else:
-        print(f"{text}\nrows: {options.out}/judgements.jsonl")
+    print_live(options, result, text, spent, "judgements.jsonl")
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import sys
@@ -43,3 +44,13 @@ def keep_result(folder: Path, result: Mapping[str, Any], svg: str) -> None:
     if svg:  # rows without what is drawn have no plot
         write_atomic(folder / "plot.svg", svg)
     write_atomic(folder / "result.json", json.dumps(result, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def print_live(
+    options: argparse.Namespace, result: Mapping[str, Any], table: str, spent: Mapping[str, Any] | None, rows: str
+) -> None:
+    """What a live evaluation says: with --json one object, with the folder and what servers took; else the table, and where the rows are."""
+    if options.json:
+        print(json.dumps({**result, "out": str(options.out), "spent": spent}, allow_nan=False))
+    else:
+        print(f"{table}\nrows: {options.out}/{rows}")
