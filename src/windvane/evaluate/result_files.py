@@ -49,7 +49,7 @@ def keep_result(folder: Path, result: Mapping[str, Any], svg: str) -> None:
 def print_live(
     options: argparse.Namespace, result: Mapping[str, Any], table: str, spent: Mapping[str, Any] | None, rows: str
 ) -> None:
-    """What a live evaluation says: with --json one object, with the folder and what servers took; else the table, and where the rows are."""
+    """With --json one object, with the folder and what servers took; else the table, and where the rows are."""
     if options.json:
         print(json.dumps({**result, "out": str(options.out), "spent": spent}, allow_nan=False))
     else:
