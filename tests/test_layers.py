@@ -9,7 +9,7 @@ import pytest
 
 SRC = Path(__file__).parents[1] / "src" / "windvane"
 FLOORS = {
-    "errors": -2, "interrupts": -1, "schema": -1, "arguments": -1, "records": 0, "store": 0, "settings": 0.5, "protocols": 0.5,
+    "errors": -2, "interrupts": -1, "schema": -1, "arguments": -1, "records": 0, "store": 0, "settings": 0.5, "hub": 0.5, "protocols": 0.5,
     "objectives": 1, "prompts": 1, "modeling": 2, "data": 2, "backends": 3, "train": 3, "runners": 3,
     "generate": 4, "judge": 4, "pair": 4, "evaluate": 5, "world": 5, "report": 6, "plan": 6, "recipes": 7,
     "claims": 8, "serve": 8, "cli": 9, "__main__": 10,

@@ -11,7 +11,6 @@ from peft import PeftModel
 
 from tests import tiny
 from windvane.errors import UserError
-from windvane.modeling import load
 from windvane.modeling.load import load_model, load_sequence_classifier, load_tokenizer, pick_device, save_model
 from windvane.modeling.lora import add_lora
 
@@ -197,20 +196,6 @@ def test_no_such_folder(spec):
     for opened in (load_model, load_tokenizer, load_sequence_classifier):
         with pytest.raises(UserError, match=r"no such folder; give a folder with config.json or a hub id"):
             opened(spec)
-
-
-def test_no_hub(monkeypatch, tmp_path):
-    monkeypatch.setattr(load, "_hub_answers", lambda: False)
-    for opened in (load_model, load_tokenizer):
-        with pytest.raises(
-            UserError, match=r"no such folder, not in the local cache, and the Hugging Face hub does not answer"
-        ):
-            opened("nobody/no-such-model-here")
-    with pytest.raises(UserError, match=r"neither a folder nor a hub id"):
-        load_model("not a valid id!")
-    path = tiny.folder(tmp_path / "cached")
-    monkeypatch.setattr(load, "try_to_load_from_cache", lambda spec, name: str(path / name))
-    assert torch.equal(logits(load_model("somebody/cached", device="cpu")), logits(tiny.model()))
 
 
 def test_tokenizer_missing(tmp_path):

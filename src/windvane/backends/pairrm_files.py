@@ -31,6 +31,7 @@ from transformers.convert_slow_tokenizer import DebertaV2Converter
 from windvane.backends.pairrm_model import PairRM, build
 from windvane.backends.pairrm_tokens import CANDIDATE, CLS, FIRST, MARKS, SECOND, SEP, SOURCE, Limits
 from windvane.errors import UserError
+from windvane.hub import refusal
 from windvane.modeling.load import locate
 
 PLAIN = ("*.json", "*.safetensors", "spm.model")
@@ -60,7 +61,8 @@ def folder_of(spec: str, patterns: Sequence[str] = PLAIN) -> Path:
     try:
         return Path(snapshot_download(where, allow_patterns=list(patterns)))
     except Exception as error:  # the hub's client raises its own, requests' and the file system's
-        raise UserError(f"model {spec}: {_first_line(error)}; check the name and the network") from None
+        refused = refusal(error, where) or f"{_first_line(error)}; check the name and the network"
+        raise UserError(f"model {spec}: {refused}") from None
 
 
 def load(spec: str, dtype: torch.dtype) -> tuple[PairRM, Parts]:

@@ -17,6 +17,7 @@ from typing import Any
 from windvane.data.readers import HUB_NAME
 from windvane.data.tables import FILE_READERS
 from windvane.errors import UserError
+from windvane.hub import refusal
 from windvane.records import content_id
 from windvane.store import read_jsonl
 
@@ -142,6 +143,8 @@ def _dataset(name: str, column: str | None, split: str | None) -> Iterator[Docum
         data = datasets.load_from_disk(name) if Path(name).is_dir() else datasets.load_dataset(name, split=split)
     except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        if not Path(name).is_dir() and (refused := refusal(error, name, "data set")) is not None:
+            raise UserError(f"{name}: {refused}") from None
         raise UserError(
             f"{name}: no such file, and no data set that can be read ({reason[:200]}); check the name"
         ) from None

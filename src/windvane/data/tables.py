@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from windvane.errors import UserError
+from windvane.hub import refusal
 
 Pick = Callable[
     [Sequence[str] | None], str | None
@@ -58,6 +59,8 @@ def read_dataset(name: str, split: str | None, pick: Pick) -> Column:
     except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
         what = "cannot be read as a data set" if folder.exists() else "no such file, and no data set that can be read"
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        if not folder.exists() and (refused := refusal(error, name, "data set")) is not None:
+            raise UserError(f"{name}: {refused}") from None
         raise UserError(f"{name}: {what} ({type(error).__name__}: {reason[:200]}); check the name") from None
     if isinstance(data, dict):
         if split is None and len(data) > 1:

@@ -9,25 +9,21 @@ What is saved holds no path of the machine and no date: the same weights give th
 
 from __future__ import annotations
 
-import functools
 import importlib
 import json
 import os
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import constants as HUB
 from huggingface_hub import try_to_load_from_cache
-from huggingface_hub.errors import HFValidationError
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging as hf_logging
 from transformers.utils.peft_utils import find_adapter_config_file
 
 from windvane.errors import UserError
+from windvane.hub import reach, refusal
 from windvane.modeling.lora import load_adapter, merge
 from windvane.modeling.quantized import quantized
 
@@ -67,7 +63,7 @@ def locate(spec: str) -> str:
         raise UserError(f"model {spec}: is a file; give the folder that holds config.json")
     if not spec or spec.startswith((".", "~", os.sep)) or (spec.count("/") != 1 and os.sep in spec):
         raise UserError(f"model {spec}: no such folder; give a folder with config.json or a hub id such as owner/name")
-    return spec if _hub_answers() else _cached(spec)
+    return reach(spec)
 
 
 def load_model(
@@ -246,35 +242,6 @@ class _quiet:
             hf_logging.enable_progress_bar()
 
 
-def _cached(spec: str) -> str:
-    """The folder of a hub id in the local cache: for when the hub does not answer, which its client would find out by retrying
-    for minutes, file by file."""
-    for name in ("config.json", ADAPTER_CONFIG):
-        try:
-            found = try_to_load_from_cache(spec, name)
-        except HFValidationError:
-            raise UserError(f"model {spec}: neither a folder nor a hub id such as owner/name") from None
-        if isinstance(found, str):
-            return str(Path(found).parent)
-    raise UserError(
-        f"model {spec}: no such folder, not in the local cache, and the Hugging Face hub does not answer; "
-        "give a folder, or check the name and the network"
-    )
-
-
-@functools.cache
-def _hub_answers() -> bool:
-    if HUB.HF_HUB_OFFLINE:
-        return False
-    try:
-        urllib.request.urlopen(urllib.request.Request(HUB.ENDPOINT, method="HEAD"), timeout=10).close()
-    except urllib.error.HTTPError:
-        return True  # it answers, if only to refuse
-    except OSError:
-        return False
-    return True
-
-
 def _reason(error: Exception, where: str) -> str:
     """Hugging Face's many lines as one, with the mend."""
     text = str(error)
@@ -286,10 +253,8 @@ def _reason(error: Exception, where: str) -> str:
         return f"this kind of model does not fit: {_condense(error)}"
     if "backend tokenizer" in low:
         return "no tokenizer there (tokenizer.json); save the tokenizer beside the model"
-    if "gated repo" in low or ("401 client" in low and "gated" in low):
-        return "is gated on the hub: ask for access there and set HF_TOKEN"
-    if hub and ("not a valid model identifier" in low or "repository not found" in low):
-        return "no such folder here and no such model on the hub; check the name"
+    if hub and (refused := refusal(error, where)) is not None:
+        return refused
     return _condense(error)
 
 
