@@ -47,7 +47,8 @@ def own_examples(
                 id=group.id,
                 tree=Tree.of(prompts[group.id].token_ids, [r.token_ids for r in kept]),
                 response_ids=tuple(r.id for r in kept),
-                p_win=tuple(members[i].p_loo for i in order),
+                # judged pair by pair: over all K, the answer itself at 1/2, as `run sppo` has it; given as probabilities: as given
+                p_win=tuple(members[i].p_incl if group.judged_pairs else members[i].p_loo for i in order),
                 lengths=tuple(sum(b - a for a, b in s) for s in turns),
                 chosen=order.index(group.chosen) if group.chosen in order else None,
                 rejected=order.index(group.rejected) if group.rejected in order else None,

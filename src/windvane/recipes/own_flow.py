@@ -165,6 +165,8 @@ class OwnFlow:
 
     def _tell(self, made: Made) -> None:
         counts, data = made.counts, self.s.data
+        if made.unread:
+            self.tell(f"{data}: columns that are not read: {', '.join(made.unread)}")
         if made.refused:
             self.tell(
                 f"{data}: {len(made.refused)} rows left out (refused.jsonl says why), the first: {made.refused[0].reason}"

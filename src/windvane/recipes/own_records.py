@@ -72,6 +72,7 @@ def made_from(
             f"{', '.join(data.layout.unread) or 'nothing'}); judge them first (windvane judge), or name the columns: --columns ROLE=COLUMN"
         )
     made = make_records(data, tokenizer, stops, window, how, collect)
+    made.unread = data.layout.unread
     if made.responses and not any(r.finish == "stop" for r in made.responses):
         raise UserError(f"{source}: {refuse_endless(tokenizer, stops)}")
     return made, data.layout.kind

@@ -46,6 +46,7 @@ class Made:
     places: dict[str, str] = field(default_factory=dict)
     refused: list[Unread] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
+    unread: tuple[str, ...] = ()  # columns that nothing reads
 
 
 def make_records(
