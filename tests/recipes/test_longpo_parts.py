@@ -1,6 +1,7 @@
 """What LongPO computes with models (decoding after one document, theta, KL): each against another implementation, or by hand."""
 
 import dataclasses
+import types
 
 import pytest
 import torch
@@ -11,13 +12,16 @@ from windvane.backends.local import LocalGenerator, Sampling
 from windvane.errors import UserError
 from windvane.modeling.load import load_model
 from windvane.modeling.logprobs import Scorer
+from windvane.recipes.long_answers import long_answers
 from windvane.recipes.long_arms import preference_weight
 from windvane.recipes.long_decode import TrunkReader, common_prefix
+from windvane.recipes.long_documents import Cut
 from windvane.recipes.long_finish import kept_told
 from windvane.recipes.long_kl import short_to_long
 from windvane.recipes.long_retention import ShortText, retention_figures
-from windvane.recipes.long_settings import LongPO
+from windvane.recipes.long_settings import Filters, LongPO
 from windvane.recipes.long_theta import stretch
+from windvane.recipes.long_turns import Drop, Turns, kept_turns
 from windvane.records import Prompt, Response, seed_of
 
 
@@ -51,6 +55,23 @@ def test_questions_after_one_document_are_answered_as_each_alone(family, tempera
         logps = net(torch.tensor([p.token_ids + s.token_ids])).logits[0].log_softmax(-1)
         at = range(len(p.token_ids) - 1, len(p.token_ids) + len(s.token_ids) - 1)
         assert s.logps == pytest.approx(sum(logps[i, t].item() for i, t in zip(at, s.token_ids)), abs=1e-3)
+
+
+def test_a_question_that_does_not_fit_with_its_document_is_dropped_and_stops_nothing():
+    """24 tokens of the round: 20 and 4 new ones fit, 21 and 4 do not."""
+    net, stops = model(), [2]
+    asked = {id: Prompt(id, (), ids(n, 3)) for id, n in (("a", 20), ("b", 21))}
+    reader = TrunkReader(net, stops, Sampling(1, 1.0, 1.0, 4))
+    given = {r.prompt_id: r for r in long_answers(reader, byte_tokenizer(), asked, 1, 0, 24)}
+    assert list(given) == ["a"] and long_answers(reader, byte_tokenizer(), {"b": asked["b"]}, 1, 0, 24) == []
+    settings = LongPO(
+        "m", ("x",), filters=Filters(min_words=0, repetition_chosen=1.0, repetition_rejected=1.0, whole_repeats=0)
+    )
+    chosen = {id: Response(f"{id}-0", id, 0, "yes it is", (5, 2), "stop") for id in asked}
+    given["a"] = dataclasses.replace(given["a"], text="no it is not")
+    prompts = types.SimpleNamespace(short=lambda cut: asked)
+    kept = kept_turns(Cut("d", 30, (), ()), settings, prompts, chosen, given, 100)
+    assert kept == Turns("d", ("a",), (Drop("b", "over-long row"),))
 
 
 def test_common_prefix():

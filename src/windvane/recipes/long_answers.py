@@ -2,7 +2,7 @@
 
 In: chunks, questions, a short and a long model. Out: iter-t/chosen.jsonl and iter-t/rejected.jsonl, a Response a question; its prompt
 id is the chunk's. Same question, same decoding on both sides; a random number stream of its own for each answer. An answer's prompt is
-never cut: what does not fit was left out before."""
+never cut: a question that does not fit has no answer, and is counted among the dropped."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from windvane.backends.local import LocalGenerator
-from windvane.errors import UserError
 from windvane.prompts.chat import render
 from windvane.protocols import Runner
 from windvane.recipes.long_decode import TrunkReader
@@ -87,15 +86,12 @@ def run_long_answers(
 def long_answers(
     reader: TrunkReader, tokenizer: Any, asked: Mapping[str, Prompt], index: int, seed: int, target: int
 ) -> list[Response]:
-    """One answer to each question on one document. `UserError` where a row is longer than the round's length."""
+    """One answer to each question on one document; a question whose row is longer than the round's length (a document at the limit, one
+    of the longest questions, and the template's own tokens) has none."""
+    new = reader.sampling.max_new_tokens
+    asked = {id: p for id, p in asked.items() if len(p.token_ids) + new <= target}
     if not asked:
         return []
-    for id, prompt in asked.items():
-        if len(prompt.token_ids) + reader.sampling.max_new_tokens > target:
-            raise UserError(
-                f"question {id}: {len(prompt.token_ids)} tokens with its document and {reader.sampling.max_new_tokens} new ones exceed the "
-                f"round's {target}; raise --ask.max-tokens, which keeps room for questions"
-            )
     sampled = reader.answer([p.token_ids for p in asked.values()], [seed_of(seed, id, index) for id in asked])
     found = []
     for id, one in zip(asked, sampled):

@@ -69,7 +69,7 @@ def kept_turns(
     kept, dropped = [], []
     for id, prompt in prompts.short(cut).items():
         if id not in chosen or id not in rejected:
-            dropped.append(Drop(id, "over-long short row"))
+            dropped.append(Drop(id, "over-long short row" if id not in chosen else "over-long row"))
             continue
         answers = chosen[id], rejected[id]
         tokens = len(prompt.token_ids) + max(len(a.token_ids) for a in answers)
