@@ -12,11 +12,13 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import try_to_load_from_cache
+from huggingface_hub import hf_hub_download, try_to_load_from_cache
+from huggingface_hub.errors import HfHubHTTPError
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging as hf_logging
@@ -121,10 +123,13 @@ def save_model(model: Any, tokenizer: Any, folder: Path, base_spec: str) -> None
         core.no_padding()
         core.no_truncation()
     with _quiet():
-        # An adapter never resizes the vocabulary here; PEFT would ask the hub whether it did.
-        model.save_pretrained(folder, **({"save_embedding_layers": False} if adapted else {}))
+        # whether an adapter resized the vocabulary is known here; PEFT would ask the hub
+        kept = {"save_embedding_layers": getattr(model, "resized", False)} if adapted else {}
+        model.save_pretrained(folder, **kept)
         tokenizer.save_pretrained(folder)
-    if adapted:
+    if not adapted:
+        _copy_vocabulary(base_spec, folder)
+    else:
         base = base_spec if getattr(model, "stacked", False) else _start_of(base_spec)
         if Path(base).expanduser().is_dir():
             base = Path(os.path.relpath(Path(base).expanduser().resolve(), folder.resolve())).as_posix()
@@ -132,8 +137,8 @@ def save_model(model: Any, tokenizer: Any, folder: Path, base_spec: str) -> None
         (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty card, which names the base's path
 
 
-def save_plain(model: Any, tokenizer: Any, folder: Path, max_shard_size: str) -> None:
-    """A model without adapter, in shards of at most `max_shard_size` ("5GB"), with its tokenizer."""
+def save_plain(model: Any, tokenizer: Any, folder: Path, max_shard_size: str, spec: str) -> None:
+    """A model without adapter, in shards of at most `max_shard_size` ("5GB"), with its tokenizer. `spec`: where it was loaded from."""
     folder.mkdir(parents=True, exist_ok=True)
     with _quiet():
         try:
@@ -141,6 +146,31 @@ def save_plain(model: Any, tokenizer: Any, folder: Path, max_shard_size: str) ->
         except ValueError as error:
             raise UserError(f"--max-shard-size {max_shard_size}: {_condense(error)}; write it like 5GB") from None
         tokenizer.save_pretrained(folder)
+    _copy_vocabulary(spec, folder)
+
+
+VOCABULARY = "tokenizer.model"  # SentencePiece's own file: transformers does without, llama.cpp reads Gemma's and Llama 2's from it
+
+
+def _copy_vocabulary(spec: str, folder: Path) -> None:
+    """The SentencePiece file of the model, or of the base below its adapters, where there is one."""
+    try:
+        where = locate(spec)
+    except UserError:  # a model that was made here and never had a place
+        return
+    if Path(where).is_dir():
+        found: str | None = str(Path(where) / VOCABULARY) if (Path(where) / VOCABULARY).exists() else None
+    else:
+        try:
+            found = hf_hub_download(where, VOCABULARY)
+        except (OSError, ValueError, HfHubHTTPError):
+            found = None
+    if found is not None:
+        shutil.copyfile(found, folder / VOCABULARY)
+        return
+    config = _adapter_config(spec, where)
+    if config is not None:
+        _copy_vocabulary(_base_of(spec, where, config), folder)
 
 
 def _start_of(base_spec: str) -> str:

@@ -11,6 +11,7 @@ rounded once. Before anything is published the merged model's log-probs on a pro
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -49,8 +50,12 @@ def merge_adapter(
         )
     model.to({**DTYPES, "float16": torch.float16}[dtype])
     rounded = (merged - _probe(model)).abs().max().item()
+    if not math.isfinite(rounded):
+        raise UserError(
+            f"--dtype {dtype}: the merged model computes no finite log-probs in it; take bfloat16 or float32"
+        )
     with published(out) as aside:
-        save_plain(model, tokenizer, aside, max_shard_size)
+        save_plain(model, tokenizer, aside, max_shard_size, spec)
     return {"model": spec, "out": str(out), "adapter": adapted, "dtype": dtype, "gap": gap, "rounding": rounded}
 
 
