@@ -21,7 +21,8 @@ from windvane.modeling.offload import offloaded
 from windvane.modeling.tree import Tree
 from windvane.objectives.batch import load_objective
 from windvane.train import loop
-from windvane.train.loop import Train, Trainer
+from windvane.train.loop import Trainer
+from windvane.train.settings import Train
 
 
 def checkpointed(name, reentrant=False, lora=False, **changes):

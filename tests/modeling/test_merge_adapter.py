@@ -117,7 +117,7 @@ def test_train_on_top_of_an_adapter(stack, tmp_path):
 
 
 def test_4_bit_weights_on_a_cpu_are_refused(tmp_path):
-    from windvane.train.loop import Train
+    from windvane.train.settings import Train
 
     base = folder(tmp_path / "base")
     with pytest.raises(

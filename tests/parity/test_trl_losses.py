@@ -15,8 +15,9 @@ from windvane.modeling.tree import Tree
 from windvane.objectives.batch import load_objective
 from windvane.train.batches import Example, mismatched, with_reference
 from windvane.train.lines import batch_of, to_score
-from windvane.train.loop import Train, Trainer
+from windvane.train.loop import Trainer
 from windvane.train.reference import reference_logps
+from windvane.train.settings import Train
 
 pytestmark = pytest.mark.slow
 

@@ -8,7 +8,7 @@ import pytest
 from windvane.objectives.batch import load_objective
 from windvane.recipes.janus_presets import MODELS, PACKED
 from windvane.recipes.value_training import TrainJanus
-from windvane.train.loop import learning_rate
+from windvane.train.settings import learning_rate
 
 
 @pytest.mark.parametrize(

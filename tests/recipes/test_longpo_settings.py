@@ -15,7 +15,7 @@ from windvane.recipes.long_documents import Chunk, Cut, Held, choose_documents, 
 from windvane.recipes.long_settings import Answer, Chunks, Filters, LongPO
 from windvane.recipes.longpo import world_recipe
 from windvane.store import RunFolder, read_records
-from windvane.train.loop import Train
+from windvane.train.settings import Train
 
 LONG = {"model": "m", "documents": ("d",)}
 SMALL = LongPO(**LONG, lengths="8k,16k", chunks=Chunks(tokens=2000, per_document=2))

@@ -19,7 +19,7 @@ from windvane.recipes.long_settings import LongPO
 from windvane.recipes.sppo import Sppo
 from windvane.records import Message, Prompt
 from windvane.train.batches import Example
-from windvane.train.loop import Train
+from windvane.train.settings import Train
 
 
 def prompts(count, tokens):

@@ -22,7 +22,7 @@ from windvane.recipes.targets import at_equal_eta, retarget, slow_iteration
 from windvane.records import Verdict
 from windvane.settings import from_toml, to_toml
 from windvane.train.batches import Example
-from windvane.train.loop import learning_rate
+from windvane.train.settings import learning_rate
 
 
 def resolved(*argv):

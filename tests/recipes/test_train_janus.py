@@ -23,7 +23,7 @@ from windvane.recipes.value_training import BestOf, TrainJanus, start_of
 from windvane.records import Response
 from windvane.store import read_jsonl
 from windvane.train import checkpoint
-from windvane.train.loop import Train
+from windvane.train.settings import Train
 from windvane.world import values
 
 MODELS = ("janus-star", "janus-dpo", "reward")

@@ -12,8 +12,9 @@ from windvane.objectives.batch import load_objective
 from windvane.train.batches import with_reference
 from windvane.train.documents import Turn, conversation, questions, short_contexts, supervised
 from windvane.train.lines import batch_of, to_score
-from windvane.train.loop import Train, Trainer
+from windvane.train.loop import Trainer
 from windvane.train.reference import reference_logps
+from windvane.train.settings import Train
 
 LENGTHS = [(5, 7, 4), (3, 2, 6), (6, 4, 4), (4, 5, 1)]  # question, chosen, rejected
 

@@ -14,8 +14,9 @@ from windvane.objectives.batch import load_objective
 from windvane.train import checkpoint
 from windvane.train.batches import Example, micro_batches, order, set_aside, with_reference
 from windvane.train.lines import batch_of
-from windvane.train.loop import Train, Trainer, learning_rate
+from windvane.train.loop import Trainer
 from windvane.train.reference import reference_logps
+from windvane.train.settings import Train, learning_rate
 
 SETTINGS = Train(
     objective="sppo", objective_args={"eta": 5.0}, optimizer="adamw", lr=1e-3, epochs=2, batch=8, held_out=0.0, keep="last"

@@ -16,8 +16,9 @@ from windvane.objectives.batch import BEYOND_GROUPS, Objective, load_objective, 
 from windvane.records import Group, Member, Prompt, Response
 from windvane.train.batches import examples, mismatched, with_reference
 from windvane.train.documents import aligned, conversation, questions
-from windvane.train.loop import Train, Trainer
+from windvane.train.loop import Trainer
 from windvane.train.reference import reference_logps
+from windvane.train.settings import Train
 
 NEW = ("inpo", "kto", "longpo", "orpo", "orpo_trl", "simpo", "solopo")
 ARGUMENTS = {

@@ -39,8 +39,8 @@ from windvane.recipes.value_best_of import counts, pick
 from windvane.recipes.value_training import Name, TrainJanus
 from windvane.records import Response, seed_of
 from windvane.schema import dumps
-from windvane.train.loop import Train
 from windvane.train.preference_loop import PreferenceTrain
+from windvane.train.settings import Train
 from windvane.world import value_lessons, value_writer, values
 from windvane.world.value_messages import UNIFORM, combinations, message
 from windvane.world.value_replies import read

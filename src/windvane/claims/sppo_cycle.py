@@ -28,7 +28,7 @@ from windvane.recipes.sppo import Sppo, run
 from windvane.records import Prompt, Response
 from windvane.schema import dumps
 from windvane.store import read_records, write_atomic
-from windvane.train.loop import Train
+from windvane.train.settings import Train
 from windvane.world import styles
 from windvane.world.style_replies import read
 

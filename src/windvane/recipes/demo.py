@@ -13,7 +13,7 @@ from windvane.backends.local import Sampling
 from windvane.evaluate.winrate import Evaluate
 from windvane.recipes.launch import launch
 from windvane.recipes.sppo import Sppo, run
-from windvane.train.loop import Train
+from windvane.train.settings import Train
 
 WORLD = "world:styles"
 

@@ -15,7 +15,7 @@ import torch
 
 from windvane.errors import UserError
 from windvane.modeling.decode import plain_model
-from windvane.train.loop import Train
+from windvane.train.settings import Train
 
 ROOM = 1.1  # a file system wants some
 BYTES_A_TOKEN = 12  # of an answer in a row: its id and its text

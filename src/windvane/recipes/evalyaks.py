@@ -18,7 +18,7 @@ from windvane.errors import UserError
 from windvane.prompts.cefr import FORMS
 from windvane.recipes.launch import launch
 from windvane.recipes.speech_flow import SpeechFlow
-from windvane.train.loop import Train
+from windvane.train.settings import Train
 
 WORLD = "world:grades"
 

@@ -25,7 +25,7 @@ from windvane.recipes.import_keys import FRAMEWORKS, SILENT, TRAINERS, Framework
 from windvane.recipes.own import Own
 from windvane.settings import to_toml
 from windvane.store import write_atomic
-from windvane.train.loop import Train
+from windvane.train.settings import Train
 
 
 @dataclass(slots=True)

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from windvane.train.loop import Train
 from windvane.train.preference_loop import PreferenceTrain
+from windvane.train.settings import Train
 
 BASE = "mistral-community/Mistral-7B-v0.2"
 GENERAL_PAIRS = 66_000  # released script, stage 2

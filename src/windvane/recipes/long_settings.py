@@ -14,7 +14,7 @@ from windvane.backends.local import Sampling
 from windvane.data.chunking import Kind
 from windvane.errors import UserError
 from windvane.prompts.self_instruct import LEAD_INS, PROMPT
-from windvane.train.loop import Train
+from windvane.train.settings import Train
 
 Arm = Literal["longpo", "longpo-no-nll", "dpo", "dpo-nll", "sft", "sft-full", "solopo", "theta", "placebo"]
 

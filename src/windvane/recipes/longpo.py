@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from windvane.recipes.launch import launch
 from windvane.recipes.long_flow import LongFlow
 from windvane.recipes.long_settings import Answer, Ask, Chunks, Filters, LongPO
-from windvane.train.loop import Train
+from windvane.train.settings import Train
 
 WORLD = "world:facts"
 

@@ -26,7 +26,7 @@ from windvane.prompts.chat import System
 from windvane.prompts.chat_answers import Closing
 from windvane.recipes.launch import launch, taken
 from windvane.recipes.own_rows import Rendering
-from windvane.train.loop import Train
+from windvane.train.settings import Train
 
 # Rates of full fine-tuning at about 7B; an adapter wants about ten times as much (TRL's documentation says so of each of its trainers).
 RATES = {

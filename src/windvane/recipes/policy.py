@@ -17,7 +17,7 @@ from windvane.errors import UserError
 from windvane.modeling.load import load_model, load_tokenizer
 from windvane.modeling.logprobs import Scorer
 from windvane.modeling.lora import add_lora, merge
-from windvane.train.loop import Train
+from windvane.train.settings import Train
 
 
 class Policy:

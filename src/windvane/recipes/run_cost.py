@@ -31,7 +31,7 @@ from windvane.recipes.disk_cost import (
 )
 from windvane.recipes.long_cost import said, shape_of
 from windvane.records import Prompt
-from windvane.train.loop import Train
+from windvane.train.settings import Train
 
 PROBE_ROWS, PROBE_TOKENS = 64, 64
 LONGEST = "at most, were every answer as long as it may be, at the rate of a short probe here"

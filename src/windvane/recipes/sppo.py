@@ -20,7 +20,7 @@ from windvane.recipes.flow import Flow
 from windvane.recipes.launch import launch
 from windvane.recipes.sppo_presets import PRESETS
 from windvane.recipes.targets import Targets
-from windvane.train.loop import Train
+from windvane.train.settings import Train
 
 
 def paper_train() -> Train:

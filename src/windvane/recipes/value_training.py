@@ -10,8 +10,8 @@ from typing import Literal
 
 from windvane.errors import UserError
 from windvane.recipes.janus_presets import BASE, GENERAL_PAIRS, MODELS, REWARD
-from windvane.train.loop import Train
 from windvane.train.preference_loop import PreferenceTrain
+from windvane.train.settings import Train
 
 Name = Literal["janus", "janus-1-epoch", "janus-star", "janus-dpo", "janus-orpo", "reward", "reward-general"]
 STARTS = {"reward": "janus-1-epoch", "reward-general": "reward"}

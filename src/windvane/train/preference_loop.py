@@ -26,8 +26,8 @@ from windvane.modeling.preference_model import PreferenceModel
 from windvane.records import seed_of
 from windvane.train import checkpoint
 from windvane.train.batches import micro_batches, order
-from windvane.train.loop import Train, learning_rate
 from windvane.train.preference_batches import PreferenceExample
+from windvane.train.settings import Train, learning_rate
 
 Report = Callable[[int, int, dict[str, Any]], None]
 

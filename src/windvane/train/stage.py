@@ -18,10 +18,11 @@ from windvane.modeling.load import save_model
 from windvane.modeling.logprobs import Scorer
 from windvane.objectives.batch import Objective
 from windvane.schema import dumps
-from windvane.store import RunFolder, published, write_atomic
+from windvane.store import PULSE, RunFolder, published, write_atomic
 from windvane.train.batches import Example
 from windvane.train.distributed import ALONE, Ranks
-from windvane.train.loop import Train, Trainer
+from windvane.train.loop import Trainer
+from windvane.train.settings import Train
 
 
 def run_train(
@@ -49,12 +50,14 @@ def run_train(
     bar = tqdm(desc=stage, unit="step", disable=quiet or None)
 
     def report(step: int, total: int, row: dict[str, Any]) -> None:
-        bar.total = total
+        if bar.total is None:  # what a resumed stage had done before is no part of its rate
+            bar.total, bar.initial, bar.n = total, step - 1, step - 1
         bar.update(step - bar.n)
         bar.set_postfix(loss=f"{row['loss']:.4g}")
         run.status(stage, step, total)
         run.log("step", stage=stage, step=step, **row)
 
+    run.pulse = None if quiet else PULSE
     run.status(stage, 0, 0)
     try:
         trainer = Trainer(scorer, objective, settings, folder / "checkpoints", seed, report, ranks)
