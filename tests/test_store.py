@@ -163,3 +163,30 @@ def test_killed_at_any_moment(tmp_path):
     assert kills >= 2, "the process was too fast to be killed"
     assert (tmp_path / "killed" / "s.jsonl").read_bytes() == (tmp_path / "calm" / "s.jsonl").read_bytes()
     assert not (tmp_path / "killed" / "s.journal").exists()
+
+
+def test_a_log_file_hears_of_a_stage_now_and_then(tmp_path, capsys, monkeypatch):
+    """Where no bar can be seen: a line when `pulse` seconds are over, with the rate and time left of this start."""
+    clock = [1000.0]
+    monkeypatch.setattr("windvane.store.time.time", lambda: clock[0])
+    with RunFolder(tmp_path / "run") as run:
+        run.status("iter-1/responses", 50, 200)
+        clock[0] += 100
+        run.status("iter-1/responses", 60, 200)
+        assert capsys.readouterr().err == "", "nobody asked for it"
+        run.pulse = 300.0
+        clock[0] += 300
+        run.status("iter-1/responses", 90, 200)  # 40 in 400 s: 110 take 18 min
+        clock[0] += 200
+        run.status("iter-1/responses", 110, 200)
+    assert capsys.readouterr().err == "windvane: iter-1/responses: 90 of 200, 0.1 a second, 18 min left\n"
+
+
+def test_what_a_resumed_stage_had_done_is_not_in_its_rate(tmp_path):
+    with RunFolder(tmp_path / "run") as run:
+        run.status("iter-1/train", 0, 0)  # before the checkpoint was read
+        assert json.loads((tmp_path / "run/status.json").read_text())["from"] == 0
+        run.status("iter-1/train", 101, 200)
+        assert json.loads((tmp_path / "run/status.json").read_text())["from"] == 100
+        run.status("iter-1/train", 102, 200)
+    assert json.loads((tmp_path / "run/status.json").read_text())["from"] == 100

@@ -33,6 +33,7 @@ LISTENERS: list[
     Callable[[str, dict[str, Any]], None]
 ] = []  # called with each event of log.jsonl, as a tracker is (--track)
 OPENED: list[Path] = []  # run folders and journals of this process: what an interrupted command goes on from
+PULSE = 600.0  # seconds
 NOT_LISTED = frozenset({"manifest.json", "run.lock", "status.json", "timings.jsonl", "log.jsonl"})
 
 
@@ -202,6 +203,8 @@ class RunFolder:
         self.path = Path(path)
         self._lock: FileLock | None = None
         self._stage: tuple[str, float, int] | None = None
+        self.pulse: float | None = None  # seconds between lines where no bar can be seen: in a log file
+        self._beat = time.time()
 
     def __enter__(self) -> RunFolder:
         try:
@@ -233,13 +236,29 @@ class RunFolder:
         process began the stage, and how much of it stood then; "argv" and "folder" say how to go on."""
         now = time.time()
         if self._stage is None or self._stage[0] != stage:
-            self._stage = (stage, now, done)
+            self._stage = (stage, now, done if total else -1)
+        elif self._stage[2] < 0:  # it began before it was known how much stood: the first unit says
+            self._stage = (stage, self._stage[1], max(0, done - 1))
         record = {"stage": stage, "done": done, "total": total, "pid": os.getpid(), "time": now}
-        record |= {"since": self._stage[1], "from": self._stage[2], "argv": sys.argv[1:], "folder": str(Path.cwd())}
+        record |= {
+            "since": self._stage[1],
+            "from": max(0, self._stage[2]),
+            "argv": sys.argv[1:],
+            "folder": str(Path.cwd()),
+        }
         aside = self.path / "status.json.tmp"
         with named(aside):
             aside.write_text(dumps(record))
         aside.replace(self.path / "status.json")
+        if self.pulse is not None and now - self._beat >= self.pulse and not sys.stderr.isatty():
+            self._beat = now
+            print(f"windvane: {stage}: {done} of {total}{self._pace(done, total, now)}", file=sys.stderr, flush=True)
+
+    def _pace(self, done: int, total: int, now: float) -> str:
+        assert self._stage is not None
+        _, since, start = self._stage
+        rate = (done - start) / max(now - since, 1e-9)
+        return f", {rate:.2g} a second, {(total - done) / rate / 60:.0f} min left" if rate else ""
 
     def timing(self, stage: str, seconds: float, cpu_seconds: float, units: int) -> None:
         """Append what a stage cost in this process; a resumed stage has several lines."""

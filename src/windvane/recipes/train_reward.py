@@ -31,7 +31,7 @@ from windvane.recipes.launch import launch
 from windvane.recipes.run_cost import training_estimate
 from windvane.schema import dumps
 from windvane.settings import settle
-from windvane.store import RunFolder, file_sha256, published, write_atomic
+from windvane.store import PULSE, RunFolder, file_sha256, published, write_atomic
 from windvane.train.preference_batches import PreferenceExample, hold_out, mixed, preference_example
 from windvane.train.preference_loop import PreferenceTrain, PreferenceTrainer
 
@@ -161,12 +161,15 @@ def _trainer(s: TrainReward, folder: RunFolder, model: PreferenceModel, quiet: b
     bar = tqdm(desc="train", unit="step", disable=quiet or None)
 
     def report(step: int, total: int, row: dict[str, Any]) -> None:
-        bar.total = total
+        if bar.total is None:  # what a resumed stage had done before is no part of its rate
+            bar.total, bar.initial, bar.n = total, step - 1, step - 1
         bar.update(step - bar.n)
         bar.set_postfix(loss=f"{row['loss']:.4g}")
         folder.status("train", step, total)
         folder.log("step", stage="train", step=step, **row)
 
+    folder.pulse = None if quiet else PULSE
+    folder.status("train", 0, 0)
     return PreferenceTrainer(model, s.train, folder / "train/checkpoints", s.seed, report), bar
 
 

@@ -10,15 +10,16 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from windvane.store import Journal, RunFolder
+from windvane.store import PULSE, Journal, RunFolder
 
 
 class HereRunner:
-    """`quiet` hides the bar (it is also hidden where standard error is no terminal)."""
+    """`quiet` hides the bar. Where standard error is no terminal there is none either, but a line every ten minutes."""
 
     def __init__(self, run: RunFolder, quiet: bool = False) -> None:
         self.folder = run
         self.quiet = quiet
+        run.pulse = None if quiet else PULSE
 
     def run(
         self, stage: str, units: Sequence[tuple[str, Any]], work: Callable[[Any], Iterable[dict[str, Any]]]
