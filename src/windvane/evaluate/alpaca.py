@@ -21,7 +21,8 @@ import numpy as np
 
 from windvane.arguments import Parser
 from windvane.errors import UserError
-from windvane.evaluate.alpaca_score import compare, filler, from_weights, score, series
+from windvane.evaluate.alpaca_compare import compare
+from windvane.evaluate.alpaca_score import filler, from_weights, score, series
 from windvane.evaluate.annotations import read_annotations
 from windvane.evaluate.length_control import SHA256, Gamed, read_difficulty, read_gamed
 from windvane.evaluate.length_plot import length_plot

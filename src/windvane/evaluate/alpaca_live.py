@@ -25,14 +25,15 @@ from windvane.backends.local import Sampling
 from windvane.backends.names import resolve_judge
 from windvane.backends.server_flags import spending
 from windvane.errors import UserError
-from windvane.evaluate.alpaca_score import Aligned, aligned, compare, score, series
+from windvane.evaluate.alpaca_compare import compare
+from windvane.evaluate.alpaca_score import Aligned, aligned, score, series
 from windvane.evaluate.annotations import read_annotations, read_tables
 from windvane.evaluate.length_control import Gamed
 from windvane.evaluate.length_plot import length_plot
 from windvane.evaluate.live_flags import check_live
 from windvane.evaluate.live_judge import expected_pair, question, run_pairs, tell, tell_expected
 from windvane.evaluate.live_model import Wanted, run_answers
-from windvane.evaluate.live_run import JUDGE_CALLS, candidates, judge_server, keep
+from windvane.evaluate.live_run import JUDGE_CALLS, answer_notes, candidates, judge_server, keep
 from windvane.protocols import PairJudge, Question
 from windvane.records import Message, content_id, seed_of
 from windvane.settings import settle
@@ -170,6 +171,8 @@ def run_live(options: argparse.Namespace, gamed: Gamed | None) -> tuple[dict[str
         verdicts = {row["id"]: row for _, row in read_jsonl(run / "judgements.jsonl")}
         _write(run, asked, baseline_name, baseline, name, answers, verdicts, options.judge)
         result = _result(options, run, asked, verdicts, left, gamed)
+        if given is None:
+            result["notes"] += answer_notes(run, name, options.max_new_tokens, "answers/rows")
         drawn = {name: series(read_annotations(run / "annotations.json"))}
         title = f"Win rate against {baseline_name} by length, judged by {options.judge}"
         keep(run, result, length_plot(drawn, title[:90], "characters"))

@@ -1,4 +1,4 @@
-"""AlpacaEval 2.0 from files: the published win rate, its length-controlled form, and two models compared.
+"""AlpacaEval 2.0 from files: the published win rate and its length-controlled form.
 
 In: a file of annotations (annotations.py); for the length-controlled (LC) figure df_gamed.csv, and instruction_difficulty.csv to check
 it. Out: one table of figures in percent, named as on the leaderboard, with what was left out and why a figure is missing.
@@ -20,7 +20,7 @@ import numpy as np
 from windvane.errors import UserError
 from windvane.evaluate import alpaca_set
 from windvane.evaluate.annotations import Annotation, Annotations, read_tables
-from windvane.evaluate.intervals import minimum_detectable, paired_difference
+from windvane.evaluate.intervals import paired_difference
 from windvane.evaluate.length_adjusted import of_annotations
 from windvane.evaluate.length_control import (
     PROMPTS,
@@ -192,60 +192,6 @@ def _length_controlled(lc: LengthControlled, gamed: Gamed) -> dict[str, Any]:
 def _extreme(before: float, after: float) -> bool:
     """alpaca_eval's own warning: a change by over 10 points and a quarter of the way to 0 or 100."""
     return after < min(before * 0.75, before - 10) or after > max(before + (100 - before) / 4, before + 10)
-
-
-def compare(
-    ours: Annotations,
-    theirs: Annotations,
-    gamed: Gamed | None,
-    C: float | None = None,
-    resamples: int = 500,
-    seed: int = 0,
-) -> dict[str, Any]:
-    """The difference (ours - theirs) in percentage points on the instructions that both have, paired and clustered by instruction,
-    with the minimum detectable effect (5% two-sided, power 80%). The same baseline and judge are required."""
-    for which in ("generator_1", "annotator"):
-        if ours.name(which) != theirs.name(which):
-            raise UserError(
-                f"{theirs.path}: {which} is {theirs.name(which)!r}, in {ours.path} it is {ours.name(which)!r}; "
-                "win rates can only be compared against one baseline by one judge"
-            )
-    first, second = _by_instruction(ours), _by_instruction(theirs)
-    shared = [key for key in first if key in second]
-    if not shared:
-        raise UserError(f"{theirs.path}: no judged instruction in common with {ours.path}")
-    plain = paired_difference([first[k] for k in shared], [second[k] for k in shared], shared, seed)
-    result: dict[str, Any] = {
-        "against": theirs.name("generator_2") or theirs.path,
-        "n_instructions": len(shared),
-        "unpaired": len(first) + len(second) - 2 * len(shared),
-        "win_rate_difference": {
-            k: v if v is None or k in ("n", "clusters") else 100 * v for k, v in asdict(plain).items()
-        },
-    }
-    a, b = aligned(ours), aligned(theirs)
-    if gamed is not None and isinstance(a, Aligned) and isinstance(b, Aligned) and resamples:
-        draws, centre = [], []
-        for side in (a.in_order(), b.in_order()):
-            lc = fit(side.shares, side.delta, side.index.tolist(), gamed, C)
-            centre.append(lc.winrate)
-            draws.append(interval(side.shares, side.delta, side.index.tolist(), gamed, lc.C, resamples, seed)[0])
-        gap = draws[0] - draws[1]
-        error = float(gap.std(ddof=1))
-        low, high = np.quantile(gap, [0.025, 0.975])
-        values = {"mean": centre[0] - centre[1], "standard_error": error, "low": float(low), "high": float(high)}
-        result["lc_difference"] = values | {"mde": minimum_detectable(error)}
-    return result
-
-
-def _by_instruction(found: Annotations) -> dict[str, float]:
-    """The mean share of each instruction's answers."""
-    shares: dict[str, list[float]] = {}
-    for row in found.judged:
-        if row.instruction is None:
-            raise UserError(f"{found.path}: its rows have no instruction; a paired comparison needs one in each")
-        shares.setdefault(" ".join(row.instruction.split()), []).append(row.p or 0.0)
-    return {key: float(np.mean(values)) for key, values in shares.items()}
 
 
 def from_weights(path: Path, difficulty: Path, model: str, baseline: str | None = None) -> dict[str, Any]:
