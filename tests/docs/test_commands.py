@@ -8,26 +8,18 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs.shown import PAGES, ROOT, blocks, inline
 from windvane.cli import VERBS, find, main
 
-ROOT = Path(__file__).parents[2]
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
-FENCE = re.compile(r"^```bash\n(.*?)^```", re.M | re.S)
-INLINE = re.compile(r"`(windvane [^`]+)`")
 HELP: dict[str, str] = {}
 
 
-def commands(text):
-    """Shell lines of bash blocks, and windvane commands in the running text; a trailing backslash joins lines, a comment is dropped."""
-    for block in FENCE.findall(text):
-        yield from (line.strip() for line in block.replace("\\\n", " ").splitlines() if line.strip())
-    yield from INLINE.findall(" ".join(FENCE.sub("", text).split("\n")))
-
-
 def shown():
+    """(page, words behind `windvane`) of every shown command."""
     for page in PAGES:
-        for line in commands(page.read_text(encoding="utf-8")):
-            words = shlex.split(line.replace("...", "").replace("…", ""), comments=True)
+        text = page.read_text(encoding="utf-8")
+        for line in [*blocks(text), *inline(text)]:
+            words = shlex.split(line.replace("...", "").replace("…", "").replace("[", "").replace("]", ""))
             for i, word in enumerate(words):
                 if Path(word).name == "windvane" and not any("=" in w and "$" in w for w in words[:i]):
                     yield page.relative_to(ROOT).as_posix(), words[i + 1 :]

@@ -1,93 +1,131 @@
-"""The commands of the pages on one's own data, run as they are written there, in the pages' order, on small files and a tiny model.
+"""The commands of README and docs/, run as they are written there, in each page's order, on small files and tiny models.
 
-Only names in capitals, and what a page calls an example, are replaced (`PUT`); flags that make a command small are put behind (`SMALL`).
-A command of these pages that is not run says here what it needs (`NEEDS`), so a new one cannot be added without either.
+Only names in capitals and example files are replaced, and flags that make a command small are put behind (`placed.py`). A command that is
+not run says there what it needs, so a new one cannot be shown without either. Commands of pytest are looked at in test_named.py.
 """
 
+import contextlib
 import json
 import re
 import shlex
+import subprocess
+from pathlib import Path
 
 import pytest
 
-from tests import tiny
-from tests.docs.test_commands import FENCE, INLINE, ROOT
-from tests.recipes.own_data import WORDS, pairs, write
-from windvane.cli import main
+from tests.backends.scripted_server import Scripted
+from tests.docs import room as rooms
+from tests.docs.placed import AT, GIVEN_ALONE, NEEDS, ON, PUT, SMALL
+from tests.docs.shown import commands, names
+from windvane.cli import find, main
 
-PAGES = ("templates", "data_formats", "models", "recipes")
-RUNS = {"templates": "RUN", "data_formats": "RUN", "models": "LORA", "recipes": "RUN"}  # what RUN is on each page
-PUT = {"reward:MODEL": "world:styles:length", "ADAPTER": "LORA/model"}
-NEEDS = {
-    "windvane judge RUN --judge human": "a person at a terminal",
-    "python llama.cpp/convert_hf_to_gguf.py": "llama.cpp's sources and a tokenizer that its script knows",
-}
-SMALL = {
-    "generate": ["--max-new-tokens", "6", "--quiet"],
-    "judge": ["--quiet"],
-    "train": ["--train.batch", "4", "--device", "cpu", "--threads", "1", "--quiet"],
-}
-
-
-def lines(page):
-    """The commands of the blocks, then whole ones in the running text."""
-    text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
-    for block in FENCE.findall(text):
-        for line in block.replace("\\\n", " ").splitlines():
-            alternative = re.search(r"# or .*?: (windvane .*)", line)  # `# or scores from elsewhere: windvane pair ...`
-            if words := shlex.split(line, comments=True) or (alternative and shlex.split(alternative[1])):
-                yield words
-    for line in INLINE.findall(" ".join(FENCE.sub("", text).split("\n"))):
-        if re.match(r"windvane (inspect|import-config|status) ", line):
-            yield shlex.split(line)
+SERVED = re.compile(r"http://[^/\s]+/v1#\w+")
+PAGES = [name for name in names() if commands(name)]
 
 
 @pytest.fixture(scope="module")
 def room(tmp_path_factory):
+    """The files, the server, and what most pages start from: RUN, by the README's command, and LORA."""
     room = tmp_path_factory.mktemp("docs")
-    tiny.folder(room / "M")
-    pairs(room / "pairs.jsonl")
-    (room / "prompts.csv").write_text("prompt\n" + "".join(f"tell me about {w}\n" for w in WORDS))
-    rows = [{"prompt": f"name {w}", "responses": ["so", "no", "perhaps"], "scores": [9, 2, 5]} for w in WORDS]
-    write(room / "scored.jsonl", rows)
-    (room / "dpo.yaml").write_text("model_name_or_path: M\nstage: dpo\nfinetuning_type: full\nlearning_rate: 5.0e-6\n")
-    return room
+    rooms.make(room)
+    with Scripted(rooms.answer) as server, contextlib.chdir(room):
+        lora = "train --objective dpo --model M --data pairs.jsonl --out LORA --train.lora-rank 2"
+        assert main([*lora.split(), *SMALL["train"].split()]) == 0
+        (readme,) = (line for line in commands("README") if "run sppo --model" in line)
+        assert run(readme, "README", Place(room, server.spec)) == 0
+        (room / "pages").mkdir()
+        yield room, server.spec
+
+
+class Place:
+    """What one page's commands have made so far: a name that a page gives twice is another folder the second time."""
+
+    def __init__(self, room, server):
+        self.room, self.server, self.outs = room, server, {}
+
+    def words(self, line, page):
+        table = {**PUT, **ON.get(page, {})}
+        for (where, start), own in AT.items():
+            if where == page and line.startswith(start):
+                table |= own
+        for word in shlex.split(re.sub(r"[\[\]]", "", line)):  # `[--rows N]`: every flag is given
+            placed = table.get(word, word)
+            placed = SERVED.sub(self.server, placed).replace("SERVER", self.server)
+            yield from sorted(map(str, Path().glob(placed))) if "*" in placed else [placed]
+
+    def out(self, argv):
+        if "--out" in argv:
+            place = argv.index("--out") + 1
+            path = Path(argv[place])
+            taken = self.outs.get(path, int(path.exists()))
+            self.outs[path] = taken + 1
+            argv[place] = str(path.with_name(f"{path.stem}-{taken + 1}{path.suffix}")) if taken else str(path)
+        return argv
+
+
+def run(line, page, place):
+    """The exit status of the line in this process (curl: in one of its own)."""
+    words = list(place.words(line, page))
+    name = Path(words[0]).name
+    if name in ("python", "python3") and words[1] == "-c":
+        exec(compile(words[2], line, "exec"), {})
+        return 0
+    if name == "curl":
+        return subprocess.run(words, check=False, capture_output=True).returncode
+    assert name == "windvane", f"{page}: {line}: run it here, or say in NEEDS what it takes"
+    argv = place.out(words[1:])
+    if "ID" in argv:
+        first = (place.room / "RUN/iter-1/prompts.jsonl").read_text().splitlines()[0]
+        argv[argv.index("ID")] = json.loads(first)["id"]
+    verb = find(argv)[0]
+    if "--help" not in argv and GIVEN_ALONE.get(verb, argv[0]) in argv:
+        argv += SMALL.get(verb, "").split()
+    return main(argv)
 
 
 @pytest.mark.slow
-def test_the_commands_of_the_pages_on_own_data(room, monkeypatch, capsys):
-    monkeypatch.chdir(room)
-    lora = ["--model", "M", "--data", "pairs.jsonl", "--out", "LORA", "--train.lora-rank", "2"]  # what models.md merges
-    assert main(["train", "--objective", "dpo", *lora, *SMALL["train"]]) == 0
-    ran, stay, outs = [], set(NEEDS), {}
-    for page in PAGES:
-        for words in lines(page):
-            line = " ".join(words)
-            if need := next((n for n in NEEDS if line.startswith(n)), None):
+@pytest.mark.parametrize("page", PAGES)
+def test_the_commands_of_the_page(page, room, monkeypatch, capsys):
+    whole, server = room
+    folder = whole / "pages" / page.replace("/", "-")  # what a page makes is its own
+    (folder / "runs").mkdir(parents=True)
+    for made in whole.iterdir():
+        if made.name != "pages":
+            (folder / made.name).symlink_to(made)
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.setenv("COLUMNS", "120")
+    place, stay = Place(folder, server), set(NEEDS.get(page, {}))
+    with served(page, folder, monkeypatch) as address:
+        for line in commands(page):
+            line = line.removeprefix(".venv/bin/")
+            if need := next((n for n in NEEDS.get(page, {}) if line.startswith(n)), None):
                 stay.discard(need)
                 continue
-            assert words[0] == "windvane", f"{page}: {line}: run it here, or say in NEEDS what it takes"
-            argv = [placed(w, page) for w in words[1:]]
-            if "--out" in argv:  # a page may show two ways to one name
-                where = argv.index("--out") + 1
-                outs[argv[where]] = outs.get(argv[where], 0) + 1
-                argv[where] += f"-{outs[argv[where]]}" if outs[argv[where]] > 1 else ""
-            if "ID" in argv:
-                first = (room / "RUN/iter-1/prompts.jsonl").read_text().splitlines()[0]
-                argv[argv.index("ID")] = json.loads(first)["id"]
-            assert main(argv + SMALL.get(argv[0], [])) == 0, (page, argv, capsys.readouterr().err)
-            ran.append(line)
-    assert not stay, f"no longer shown: {stay}"
-    assert len(ran) >= 22
-    made = (
-        "RUN/model/model.safetensors",
-        "RUN/report.html",
-        "RUN-2/model",
-        "PAIRS-2/iter-1/groups.jsonl",
-        "recipe.toml",
-    )
-    assert all((room / name).exists() for name in (*made, "MERGED/config.json"))
+            if "pytest" in line.split()[:2] or line == README_RUN:
+                continue
+            code = run(line.replace("localhost:8765", address), page, place)
+            assert code == 0, (page, line, capsys.readouterr().err)
+    assert not stay, f"{page} no longer shows: {stay}"
 
 
-def placed(word, page):
-    return RUNS[page] if word == "RUN" else PUT.get(word, word)
+README_RUN = "windvane run sppo --model MODEL --prompts FILE --judge JUDGE --out RUN"  # the fixture runs it
+
+
+@contextlib.contextmanager
+def served(page, folder, monkeypatch):
+    """For docs/serve.md: `windvane serve` does everything but wait for requests, and curl asks a service of the same kind."""
+    if page != "serve":
+        yield ""
+        return
+    uvicorn = pytest.importorskip("uvicorn", reason="uvicorn is not installed (pip install 'windvane[serve]')")
+    from tests.serve.conftest import behind_socket
+    from windvane.serve.site import Site
+
+    with behind_socket(Site(data=folder / "behind", people={}, rate=0)) as address:
+        monkeypatch.setattr(uvicorn.Server, "run", lambda self, sockets: None)
+        yield address.removeprefix("http://")
+
+
+def test_every_need_is_of_a_page_that_is_there():
+    assert set(NEEDS) | set(ON) | {page for page, _ in AT} <= set(PAGES)
