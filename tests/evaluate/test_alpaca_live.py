@@ -105,6 +105,32 @@ def test_by_hand(files, capsys):
     assert (again["win_rate"], again["n_total"], again["model"]) == (found["win_rate"], 2, "ours")
 
 
+class Rambler:
+    """Thinks aloud before two answers, and is cut in the last of four."""
+
+    def __init__(self, sampling):
+        self.sampling = sampling
+
+    def generate(self, prompts, indices, seed):
+        from windvane.records import Response
+
+        said = {"Name a fruit.": "<think>Hm.</think>plum", "Name a stone.": "Hm.</think>", "Name a colour.": "red"}
+        return [
+            [Response(f"{p.id}-0", p.id, 0, text or "a bird is", (), "stop" if text else "length")]
+            for p in prompts
+            for text in [said.get(p.text)]
+        ]
+
+
+def test_answers_that_were_cut_or_think_aloud_are_told(files, capsys):
+    given = command(files, "out", LONGER, "--max-new-tokens", "7", "--json")
+    given[1] = f"py:{__name__}:Rambler"
+    assert main(given) == 0
+    notes = json.loads(capsys.readouterr().out)["notes"]
+    assert "ours: 1 of 4 answers end at 7 tokens, in mid-answer (--max-new-tokens)" in notes
+    assert any(n.startswith("ours: 2 of 4 answers hold what the model thought aloud") for n in notes)
+
+
 def test_given_outputs_and_a_limit(files, capsys):
     outputs = [{"instruction": t, "output": "x" * n, "generator": "theirs"} for n, t in enumerate(ASKED, 3)]
     (files / "theirs.json").write_text(json.dumps(outputs))

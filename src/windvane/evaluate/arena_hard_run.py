@@ -39,7 +39,7 @@ from windvane.evaluate.live_judge import (
     tell_expected,
 )
 from windvane.evaluate.live_model import Candidate, Wanted, run_answers
-from windvane.evaluate.live_run import JUDGE_CALLS, candidates, judge_server, keep, slug
+from windvane.evaluate.live_run import JUDGE_CALLS, answer_notes, candidates, judge_server, keep, slug
 from windvane.evaluate.mt_bench_run import ModelRun, write_lines
 from windvane.prompts.arena_hard import level_messages, level_of, read_level
 from windvane.records import Message
@@ -93,6 +93,11 @@ def run_live(options: argparse.Namespace) -> tuple[dict[str, Any], str, dict[str
         told = [game for row in judged for game in row["games"]]
         if all(game["score"] is None for game in told):
             raise UserError(f"--judge {options.judge}: no verdict could be read; the first: {told[0]['reason']}")
+        said = [
+            n
+            for m in models
+            for n in answer_notes(run, m.name, options.max_new_tokens, f"answers/{slug(m.name)}.turn-1")
+        ]
         result = pairwise.summarise(
             read_judgements([run / "judgements.jsonl"], base_name), base_name, options.resamples, options.seed
         )
@@ -108,7 +113,7 @@ def run_live(options: argparse.Namespace) -> tuple[dict[str, Any], str, dict[str
             "reasons": dict(Counter((g["reason"] or "").partition(": ")[0][:80] for g in told if g["reason"])),
             "verdicts": dict(sorted(Counter(g["score"] for g in told if g["score"]).items())),
             "left_out": {**base_left, **asked.left_out, **result["left_out"]},
-            "notes": [*asked.notes, *result["notes"]],
+            "notes": [*asked.notes, *result["notes"], *said],
         }
         keep(run, result, pairwise.plot(result, f"Against {base_name}, judged by {options.judge}"))
     table_text = (

@@ -18,7 +18,7 @@ from windvane.evaluate.live_judge import within
 from windvane.evaluate.live_model import Candidate
 from windvane.evaluate.result_files import keep_result
 from windvane.records import content_id
-from windvane.store import RunFolder
+from windvane.store import RunFolder, read_jsonl
 
 JUDGE_CALLS = "judge_calls.jsonl"
 
@@ -64,6 +64,19 @@ def slug(name: str) -> str:
     """A file's name for a model's: readable, and different for different names."""
     plain = re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-.")[-60:].strip("-.")
     return plain if plain == name else f"{plain}-{content_id(name)[:6]}"
+
+
+def answer_notes(run: RunFolder, name: str, limit: int, *stages: str) -> list[str]:
+    """What a reader of the scores should know of the answers in RUN/<stage>.jsonl: how many end at `limit` tokens, and how many hold the
+    model's thoughts."""
+    texts = [(row["text"], row["finish"]) for s in stages for _, row in read_jsonl(run / f"{s}.jsonl") if row["text"]]
+    cut = sum(finish == "length" for _, finish in texts)
+    aloud = sum("</think>" in text or text.lstrip().startswith("<think>") for text, _ in texts)
+    told = (
+        (cut, f"end at {limit} tokens, in mid-answer (--max-new-tokens)"),
+        (aloud, "hold what the model thought aloud; the judge reads it and the length counts it"),
+    )
+    return [f"{name}: {count} of {len(texts)} answers {what}" for count, what in told if count]
 
 
 def keep(run: RunFolder, result: dict[str, Any], svg: str) -> None:

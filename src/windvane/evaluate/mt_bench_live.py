@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from windvane.backends.server_flags import spending
@@ -16,7 +17,7 @@ from windvane.evaluate import mt_bench, pairwise
 from windvane.evaluate.chat_questions import Questions
 from windvane.evaluate.judgements import read_judgements
 from windvane.evaluate.live_flags import check_live
-from windvane.evaluate.live_run import candidates, keep
+from windvane.evaluate.live_run import answer_notes, candidates, keep, slug
 from windvane.evaluate.mt_bench_judge import Row, compare_pairs, expect, grade
 from windvane.evaluate.mt_bench_run import MtBenchRun, answer_all, files_of, given_answers, prepared
 from windvane.settings import settle
@@ -51,6 +52,14 @@ def run_live(options: argparse.Namespace) -> tuple[dict[str, Any], str, dict[str
         else:
             rows, judge = grade(options, run, questions.rows, answers)
             result, table, svg = _grades(run, rows, options)
+        said = [
+            note
+            for m in models
+            for note in answer_notes(
+                run, m.name, options.max_new_tokens, *(f"answers/{slug(m.name)}.turn-{t}" for t in (1, 2))
+            )
+        ]
+        questions = replace(questions, notes=(*questions.notes, *said))
         result = _headed(result, how, options.judge, questions, rows)
         keep(run, result, svg)
     head = [result["label"], table, f"{result['unjudged']} of {result['asked']} turns without a verdict"]
