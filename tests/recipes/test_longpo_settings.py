@@ -135,4 +135,9 @@ def test_documents_of_a_round():
     assert len(names(2, per_round=3)) == 3 and names(2, per_round=3) == sorted(names(2, per_round=3))
     with pytest.raises(UserError, match=r"none of 2 fits round 1 .* the longest has 9000"):
         choose_documents(SMALL, held[4:], 1)
+    split = dataclasses.replace(SMALL, chunks=dataclasses.replace(SMALL.chunks, over_long="split"))
+    with pytest.raises(
+        UserError, match=r"none of 1 .* longest has 50\); .* shorter --lengths: parts are cut for the last"
+    ):
+        choose_documents(split, [Held("90", "s", 9000, "split"), held[5]], 1)
     assert math.isclose(SMALL.least_document, 4096)

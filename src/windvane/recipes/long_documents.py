@@ -153,10 +153,13 @@ def choose_documents(s: LongPO, held: Sequence[Held], t: int) -> list[Held]:
     low = limits[t - 1] if s.chunks.lengths == "band" else 0
     fit = [h for h in held if h.status == "kept" and low < h.tokens <= limits[t]]
     if not fit:
-        longest = max((h.tokens for h in held), default=0)
+        whole = [h for h in held if h.status != "split"]
+        longest = max((h.tokens for h in whole), default=0)
+        split = s.chunks.over_long == "split"
+        mend = "or give shorter --lengths: parts are cut for the last" if split else "or --chunks.over-long split"
         raise UserError(
-            f"documents: none of {len(held)} fits round {t} ({max(low, s.least_document)} to {limits[t]} tokens; "
-            f"the longest has {longest}); give others, lower --chunks.min-tokens, or --chunks.over-long split"
+            f"documents: none of {len(whole)} fits round {t} ({max(low, s.least_document)} to {limits[t]} tokens; "
+            f"the longest has {longest}); give others, lower --chunks.min-tokens, {mend}"
         )
     ranked = sorted(fit, key=lambda h: seed_of(s.seed, "documents", t, h.id))
     return sorted(ranked[: s.chunks.per_round], key=lambda h: h.id)
