@@ -94,3 +94,18 @@ def test_a_precision_too_small_for_the_weights_is_refused(tmp_path):
     with pytest.raises(UserError, match="--dtype float16: the merged model computes no finite log-probs"):
         merge_adapter(str(base), tmp_path / "half", "float16")
     assert not (tmp_path / "half").exists()
+
+
+def test_an_adapters_own_stop_token_is_known_without_its_weights(tmp_path):
+    """Its tokenizer says another EOS than its base: what `inspect` reads from the files is what training reads from the model."""
+    from windvane.backends.local import stop_ids, window
+    from windvane.modeling.load import load_tokenizer
+    from windvane.recipes.own_tokens import own_tokenizer
+
+    path, _ = adapter(tmp_path, added=True, target_modules=["q_proj"])
+    tokenizer = load_tokenizer(str(path))
+    tokenizer.eos_token = "<|im_end|>"
+    tokenizer.save_pretrained(path)
+    net = load_model(str(path), device="cpu")
+    _, stops, limit = own_tokenizer(str(path))
+    assert list(stops) == stop_ids(net, load_tokenizer(str(path))) == [2, 261] and limit == window(net)

@@ -91,6 +91,13 @@ def load_model(
     return load_adapter(base, where, trainable=trainable)
 
 
+def below_adapters(spec: str) -> str:
+    """The model itself, where `spec` is an adapter, or one of a stack of them."""
+    where = locate(spec)
+    config = _adapter_config(spec, where)
+    return spec if config is None else below_adapters(_base_of(spec, where, config))
+
+
 def load_sequence_classifier(spec: str, dtype: str = "float32", device: str = "auto") -> Any:
     """A classifier by `AutoModelForSequenceClassification` with all its weights present (no freshly drawn head)."""
     return _load(AutoModelForSequenceClassification, spec, locate(spec), dtype, device)

@@ -6,13 +6,11 @@ and generation_config.json alone.
 
 from __future__ import annotations
 
-import json
 import sys
 from functools import cache
-from pathlib import Path
 from typing import Any
 
-from windvane.modeling.load import load_tokenizer, locate
+from windvane.modeling.load import below_adapters, load_tokenizer, locate
 
 
 @cache
@@ -20,12 +18,10 @@ def own_tokenizer(model: str) -> tuple[Any, tuple[int, ...], int]:
     """(tokenizer, ids that stop generation, window in tokens)."""
     from transformers import AutoConfig, GenerationConfig
 
-    tokenizer, where = load_tokenizer(model), locate(model)
-    adapter = Path(where) / "adapter_config.json"
-    if adapter.exists() and not (Path(where) / "config.json").exists():
-        base = json.loads(adapter.read_text("utf-8"))["base_model_name_or_path"]
-        beside = Path(where) / base
-        return (tokenizer, *own_tokenizer(str(beside) if beside.is_dir() else base)[1:])
+    tokenizer, where = (
+        load_tokenizer(model),
+        locate(below_adapters(model)),
+    )  # an adapter may bring a tokenizer of its own
     stops: set[int] = set() if tokenizer.eos_token_id is None else {tokenizer.eos_token_id}
     try:
         config = AutoConfig.from_pretrained(where, trust_remote_code=False).get_text_config(decoder=True)
