@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.claims.made import made_claim
-from windvane.claims.page import main, render, section
+from windvane.claims.declare import declared
+from windvane.claims.page import main, not_run, render, section
 from windvane.claims.plot import dots, draw, powers, ticks
 from windvane.claims.record import contrast, over_seeds, read_claim, verdict, write_claim
 from windvane.errors import UserError
@@ -47,6 +48,15 @@ def test_what_the_page_says():
     assert "28.53 / 31.02" in text, "the paper's own table stands beside it"
     assert "| `sppo`, seed 1 | 0.300 | 0.400 | 0.100 | 0.100 at 2 |" in text
     assert "15 minutes of CPU, 10 of waiting" in text
+
+
+def test_what_was_declared_and_not_run_is_said():
+    claim, d = made_claim(), declared("sppo")
+    kept = not_run(replace(claim, seeds=d.seeds[:3], arms={a: {} for a in d.arms if a != "inpo"}))
+    assert kept == "Declared and not run: the arms `inpo` and the seeds 504, 505."
+    assert not_run(claim) in section(claim, []) and "the seeds 501" in not_run(claim)
+    assert not_run(replace(claim, seeds=d.seeds, arms={arm: {} for arm in d.arms})) == ""
+    assert "seeds" not in not_run(replace(claim, reduced=True)), "a reduced run has seeds of its own"
 
 
 def test_numbers_move_the_page_and_the_drawings(tmp_path):

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from windvane.arguments import Parser
+from windvane.claims.declare import declared
 from windvane.claims.plot import draw
 from windvane.claims.record import Claim, read_claim
 from windvane.errors import UserError
@@ -67,6 +68,7 @@ def section(claim: Claim, files: Sequence[str]) -> str:
         f"Primary contrast, {first} - {second}: **{i.mean:+.3f}**, {between}: **{claim.verdict}**. Metric: {claim.metric}. "
         f"Seeds {', '.join(map(str, claim.seeds))}.",
         table(head, rows),
+        not_run(claim),
         f"![{claim.metric}](claims/{claim.claim}-arms.svg)",
         "What else was looked at. But where it says otherwise, a finding holds where its 95% t interval over seeds lies on its side of 0:",
         table(("verdict", "finding", "numbers"), [(f.verdict, f.statement, f.numbers) for f in claim.findings]),
@@ -78,6 +80,15 @@ def section(claim: Claim, files: Sequence[str]) -> str:
         f"declaration sha256 {claim.declaration_sha256[:16]}.",
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def not_run(claim: Claim) -> str:
+    """A sentence where arms or seeds were declared and are not in the claim; else nothing."""
+    d = declared(claim.claim)
+    arms = [f"`{arm}`" for arm in d.arms if arm not in claim.arms]
+    seeds = [] if claim.reduced else [str(seed) for seed in d.seeds if seed not in claim.seeds]
+    told = [f"{words} {', '.join(names)}" for words, names in (("the arms", arms), ("the seeds", seeds)) if names]
+    return f"Declared and not run: {' and '.join(told)}." if told else ""
 
 
 def own_section(claim: Claim) -> str:
