@@ -8,7 +8,7 @@ in this process (exact: the whole vocabulary; one chat a forward, so that nothin
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -65,7 +65,7 @@ class ServerAsker:
         self.endpoint = endpoint
 
     def ask(self, asks: Sequence[Ask], max_tokens: int, labels: Sequence[str] = ()) -> list[Told]:
-        found = self.endpoint.ask(self._calls(asks, max_tokens, labels))
+        found = self.endpoint.ask(list(self._calls(asks, max_tokens, labels)))
         return [
             Told(a.text, a.top if begins(a.top, labels) else {})
             if isinstance(a, Answer)
@@ -73,12 +73,12 @@ class ServerAsker:
             for a in found
         ]
 
-    def estimate(self, asks: Sequence[Ask], max_tokens: int, labels: Sequence[str] = ()) -> Estimate:
+    def estimate(self, asks: Iterable[Ask], max_tokens: int, labels: Sequence[str] = ()) -> Estimate:
         return self.endpoint.estimate(self._calls(asks, max_tokens, labels))
 
     @staticmethod
-    def _calls(asks: Sequence[Ask], max_tokens: int, labels: Sequence[str]) -> list[Call]:
-        return [Call(a.key, a.messages, max_tokens, labels=TOP if labels else 0) for a in asks]
+    def _calls(asks: Iterable[Ask], max_tokens: int, labels: Sequence[str]) -> Iterator[Call]:
+        return (Call(a.key, a.messages, max_tokens, labels=TOP if labels else 0) for a in asks)
 
 
 class LocalAsker:

@@ -8,7 +8,7 @@ have been billed: it counts at its worst case, apart from what is known (`lost`)
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -75,9 +75,14 @@ class Estimate:
         return f"{self.calls} calls, about {used.prompt_tokens} prompt tokens, at most {used.completion_tokens} of answers{money}"
 
 
-def estimate(server: Server, calls: Sequence[Costly]) -> Estimate:
-    prompt = sum(sum(len(m.content.encode()) // 4 + 4 for m in c.messages) for c in calls)
-    return Estimate(len(calls), priced(server, prompt, sum(c.max_tokens for c in calls)))
+def estimate(server: Server, calls: Iterable[Costly]) -> Estimate:
+    """One after another: all calls of a run at once, with their texts, would be gigabytes."""
+    count = prompt = answers = 0
+    for call in calls:
+        count += 1
+        prompt += sum(len(m.content.encode()) // 4 + 4 for m in call.messages)
+        answers += call.max_tokens
+    return Estimate(count, priced(server, prompt, answers))
 
 
 class BudgetSpent(UserError):

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
 
@@ -43,10 +43,10 @@ class Endpoint:
         for used, lost in self.calls.used if self.calls else []:
             self.account.carry(used, lost)
 
-    def estimate(self, calls: Sequence[Call]) -> Estimate:
+    def estimate(self, calls: Iterable[Call]) -> Estimate:
         """What the calls that are not in the journal yet would take."""
         kept = self.calls
-        return estimate(self.server, [c for c in calls if kept is None or self._key(c) not in kept])
+        return estimate(self.server, (c for c in calls if kept is None or self._key(c) not in kept))
 
     def ask(self, calls: Sequence[Call]) -> list[Answer | Failed]:
         """Every call once, `concurrency` at a time. `UserError` for what is wrong for every row, a spent budget included."""

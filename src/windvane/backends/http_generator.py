@@ -46,7 +46,7 @@ class HttpGenerator:
 
     def estimate(self, prompts: Sequence[Prompt], indices: Sequence[int], seed: int) -> Estimate:
         """What `generate` would ask for, less what the journal has."""
-        return self.endpoint.estimate([self._call(p, i, seed) for p in prompts for i in indices])
+        return self.endpoint.estimate(self._call(p, i, seed) for p in prompts for i in indices)
 
     def _call(self, prompt: Prompt, index: int, seed: int) -> Call:
         s = self.sampling

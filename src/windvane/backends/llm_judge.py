@@ -7,7 +7,7 @@ can be read neither way is None, with the reason in `reasons`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from windvane.backends.asking import Ask, Asker, ServerAsker, Told, open_asker
@@ -28,7 +28,7 @@ class LlmJudge:
 
     def judge(self, questions: Sequence[Question]) -> list[float | None]:
         self.reasons = {}
-        told = self.asker.ask(self._asks(questions), self.max_tokens, LABELS)
+        told = self.asker.ask(list(self._asks(questions)), self.max_tokens, LABELS)
         return [self._read(q.key, t) for q, t in zip(questions, told, strict=True)]
 
     def estimate(self, questions: Sequence[Question]) -> Estimate | None:
@@ -43,8 +43,8 @@ class LlmJudge:
         return self.asker.endpoint.account if isinstance(self.asker, ServerAsker) else None
 
     @staticmethod
-    def _asks(questions: Sequence[Question]) -> list[Ask]:
-        return [Ask(q.key, pairwise_messages(q.prompt, q.first.text, q.second.text)) for q in questions]
+    def _asks(questions: Sequence[Question]) -> Iterator[Ask]:
+        return (Ask(q.key, pairwise_messages(q.prompt, q.first.text, q.second.text)) for q in questions)
 
     def _read(self, key: str, told: Told) -> float | None:
         why = [told.reason] if told.reason else []
