@@ -6,6 +6,7 @@ import pandas
 import pytest
 
 from windvane.data.layouts import read_own
+from windvane.data.readers import read_prompts
 from windvane.errors import UserError
 from windvane.records import Message
 
@@ -133,3 +134,11 @@ def test_dialogues_in_text(tmp_path):
     whole = {"chosen": prompt + " So.", "rejected": prompt + " No."}
     assert read(tmp_path, whole)[0].prompt.messages == found.prompt.messages
     assert read(tmp_path, whole, dialogues=False)[0].prompt.messages == (U(prompt),), "where TRL cuts it"
+
+
+def test_prompts_with_tools_are_refused_as_rows_with_them_are(tmp_path):
+    path = write(tmp_path / "p.jsonl", {"prompt": "x"}, {"prompt": "y", "tools": []})
+    assert [p.text for p in read_prompts(path).prompts] == ["x", "y"]
+    write(path, {"prompt": "x"}, {"prompt": "y", "tools": [{"name": "f"}]})
+    with pytest.raises(UserError, match=r"p.jsonl: row 2: field 'tools': tool definitions are not rendered here"):
+        read_prompts(path)

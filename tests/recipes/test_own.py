@@ -112,6 +112,7 @@ def test_a_template_that_rewrites_earlier_turns_makes_each_answer_a_row(tmp_path
         and "<s>[INST] hi rain [/INST] [past] hello rain</s>[INST] and? [/INST]" in texts
     )
     assert len(texts) == 6 and rows(run, "spans") == []
+    assert len({p["id"].partition(".")[0] for p in rows(run, "prompts")}) == 3, "a chat's turns are held out together"
     head = turn("user", "a")
     chosen = [head, turn("assistant", "b"), turn("user", "c"), turn("assistant", "d")]
     pair = {"chosen": chosen, "rejected": [head, turn("assistant", "e")]}

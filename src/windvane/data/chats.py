@@ -36,6 +36,20 @@ BESIDE = {  # fields of a turn that hold words of their own, which a template wo
 LEARNT = ("weight", "train", "loss")  # OpenAI's, axolotl's: whether a turn is learnt
 
 
+NOT_RENDERED = {  # columns beside a chat that a template would render
+    "tools": "tool definitions are not rendered here",
+    "chat_template_kwargs": "a row's own arguments of the template are not read; --thinking sets the thinking switch for all rows",
+    "images": "images are not read", "image": "images are not read", "videos": "videos are not read", "audios": "sound is not read",
+}  # fmt: skip
+
+
+def refuse_beside(cell: Any, where: str, column: str) -> None:
+    """`UserError` where a column that is not read holds what a template would write beside the turns."""
+    told = NOT_RENDERED.get(column.lower())
+    if told and cell and cell not in ("[]", "{}", "null"):
+        _fail(where, column, f"{told}; remove the row, or the column where the prompt goes without")
+
+
 def messages_of(value: Any, where: str, field: str) -> tuple[Message, ...]:
     """The chat in `value`; `where` ("prompts.jsonl: row 17") and `field` open the `UserError` of a broken one."""
     messages = turns_of(value, where, field)

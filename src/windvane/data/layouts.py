@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from windvane.data.chats import turns_of
+from windvane.data.chats import refuse_beside, turns_of
 from windvane.data.layout_answers import answers_of, fail, has_scores, number
 from windvane.data.layout_columns import Kind, Layout, layout_of
 from windvane.data.layout_turns import Turns, answer_turns, prompt_turns, spoken, unpacked, with_system
@@ -83,7 +83,8 @@ def read_own(
             refused.append(row)
             continue
         try:
-            _beside(row, layout, place)
+            for column in layout.unread:
+                refuse_beside(row.get(column), place, column)
             rows.append(READERS[layout.kind](spoken(row, layout.columns) if dialogues else row, layout.columns, place))
         except UserError as error:
             if not collect:
@@ -105,25 +106,6 @@ def _layout(name: str, rows: Sequence[Mapping[str, Any]], given: dict[str, str],
     if answers and (inner or any(has_scores(row, answers) for row in rows)):
         layout = replace(layout, kind="groups")
     return layout
-
-
-NOT_RENDERED = {
-    "tools": "tool definitions are not rendered here",
-    "chat_template_kwargs": "a row's own arguments of the template are not read; --thinking sets the thinking switch for all rows",
-    "images": "images are not read", "image": "images are not read", "videos": "videos are not read", "audios": "sound is not read",
-}  # fmt: skip
-
-
-def _beside(row: Mapping[str, Any], layout: Layout, where: str) -> None:
-    """Refuse a row whose prompt a template would write with more than its turns."""
-    for column in layout.unread:
-        cell = row.get(column)
-        if column.lower() in NOT_RENDERED and cell and cell not in ("[]", "{}", "null"):
-            fail(
-                where,
-                column,
-                f"{NOT_RENDERED[column.lower()]}; remove the row, or the column where the prompt goes without",
-            )
 
 
 def _tables(name: str, split: str | None, collect: bool) -> Iterator[tuple[str, dict[str, Any] | Unread]]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from windvane.data.chats import CHAT_COLUMNS, messages_of
+from windvane.data.chats import CHAT_COLUMNS, NOT_RENDERED, messages_of, refuse_beside
 from windvane.data.tables import FILE_READERS, SYSTEM_COLUMNS, Column, Pick, read_dataset, read_file
 from windvane.errors import UserError
 from windvane.records import Message, Prompt
@@ -57,6 +57,9 @@ def read_prompts(source: str | Path, column: str | None = None, split: str | Non
         raise UserError(f"{name}: no rows; write at least one prompt")
     field = found.name or ""
     chats = [messages_of(v, f"{name}: {place}", field) for place, v in found.cells]
+    for beside in (n for n in there if n.lower() in NOT_RENDERED and n != found.name):
+        for place, cell in _column(name, split, lambda _, n=beside: n).cells:  # type: ignore[misc]
+            refuse_beside(cell, f"{name}: {place}", beside)
     systems = _systems(name, split, there, found)
     if systems is not None:
         chats = [_under(chat, cell, f"{name}: {place}") for chat, cell, (place, _) in zip(chats, systems, found.cells)]

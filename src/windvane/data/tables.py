@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from windvane.data.chats import NOT_RENDERED
 from windvane.errors import UserError
 from windvane.hub import refusal
 
@@ -174,16 +175,20 @@ def _of_rows(path: Path, rows: list[tuple[str, Any]], pick: Pick) -> Column:
             if isinstance(value, dict):
                 raise UserError(f"{path}: {place}: a table, but {rows[0][0]} is none; write all rows alike")
         return Column(None, rows)
-    later = [n for _, row in rows if isinstance(row, dict) for n in row if n.lower() in SYSTEM_COLUMNS]
-    column = pick(list(dict.fromkeys([*rows[0][1], *later])))  # a system message in one row must not be overlooked
+    later = [
+        n for _, row in rows if isinstance(row, dict) for n in row if n.lower() in (*SYSTEM_COLUMNS, *NOT_RENDERED)
+    ]
+    column = pick(
+        list(dict.fromkeys([*rows[0][1], *later]))
+    )  # a system message, or tools, in one row must not be overlooked
     assert column is not None
     cells = []
     for place, value in rows:
         if not isinstance(value, dict):
             raise UserError(f"{path}: {place}: expected a table with '{column}' as in {rows[0][0]}; mend or remove it")
-        if value.get(column) is None:
+        if value.get(column) is None and column.lower() not in NOT_RENDERED:
             raise UserError(f"{path}: {place}: field '{column}': missing; it has {', '.join(value) or 'none'}; add it")
-        cells.append((place, value[column]))
+        cells.append((place, value.get(column)))
     return Column(column, cells)
 
 

@@ -2,7 +2,8 @@
 
 In: `OwnData`, a tokenizer, the ids that stop generation, the model's window. Out: `Made`: prompts, responses and groups as in any run
 folder, and the spans of the assistant's turns where an answer has several. A prompt's id is its content's, with .2, .3 behind it where
-more rows have the same prompt. Scores become probabilities by their order (1, 1/2, 0), or by `score_scale` s as sigmoid((a - b)/s).
+more rows have the same prompt, or are turns of one chat. Scores become probabilities by their order (1, 1/2, 0), or by `score_scale` s
+as sigmoid((a - b)/s).
 """
 
 from __future__ import annotations
@@ -78,9 +79,9 @@ def make_records(
             made.places[key] = row.place
             made.prompts.append(Prompt(key, row.prompt.messages, alone))
         for one, rendered in found:
-            seen[one.prompt.id] += 1
-            number = seen[one.prompt.id]
-            _add(made, one, rendered, one.prompt.id if number == 1 else f"{one.prompt.id}.{number}", tokenizer, how)
+            content = one.prompt.id if len(found) == 1 else row.prompt.id  # rows of one chat are held out together
+            seen[content] += 1
+            _add(made, one, rendered, content if seen[content] == 1 else f"{content}.{seen[content]}", tokenizer, how)
     return made
 
 
