@@ -111,7 +111,11 @@ def test_a_model_that_begins_with_something_else_is_read_by_its_text():
     with Scripted(script) as scripted:
         judge = resolve_judge(scripted.spec, server=QUICK)
         told = judge.judge([Question("a", ASKED, APPLE, STONE), Question("b", ASKED, APPLE, PEAR)])
-    assert told == [0.0, None] and judge.reasons["b"].endswith("b: the answer names no label: '<think>Well, the'")
+        assert told == [0.0, None] and judge.reasons["b"].endswith("b: the answer names no label: '<think>Well, the'")
+        patient = resolve_judge(scripted.spec, server=Server(judge_tokens=4096, concurrency=1))
+        patient.judge([Question("a", ASKED, APPLE, STONE)])
+        assert patient.estimate([Question("a", ASKED, APPLE, STONE)]).likely.completion_tokens == 4096
+    assert [body["max_tokens"] for body in scripted.bodies] == [16, 16, 4096]
 
 
 def test_weights_here_against_a_plain_forward(tmp_path, monkeypatch):

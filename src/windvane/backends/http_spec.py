@@ -37,10 +37,14 @@ class Server:
     budget: float | None = None  # money
     token_budget: int | None = None  # tokens, prompts and answers together
     token_ids: Literal["ask", "require"] = "ask"
+    # tokens that a language model that judges pairs may write, one in this process too: thousands where it thinks aloud before its label
+    judge_tokens: int = 16
 
     def __post_init__(self) -> None:
         if self.concurrency < 1 or self.retries < 0:
             raise UserError(f"server: concurrency {self.concurrency}, retries {self.retries}: take at least 1 and 0")
+        if self.judge_tokens < 1:
+            raise UserError(f"server.judge_tokens: {self.judge_tokens}; must be at least 1")
         for name in ("connect_seconds", "read_seconds", "call_seconds", "longest_wait"):
             if getattr(self, name) <= 0:
                 raise UserError(f"server.{name}: {getattr(self, name)}; must be above 0")

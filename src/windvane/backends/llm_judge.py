@@ -64,4 +64,5 @@ class LlmJudge:
 
 def open_judge(spec: str, device: str, dtype: str, server: Server | None = None, calls: Path | None = None) -> LlmJudge:
     """`llm:BACKEND`, BACKEND a generator's name."""
-    return LlmJudge(open_asker(spec, device, dtype, MAX_TOKENS, server, calls), spec)
+    tokens = server.judge_tokens if server is not None else MAX_TOKENS
+    return LlmJudge(open_asker(spec, device, dtype, tokens, server, calls), spec, tokens)

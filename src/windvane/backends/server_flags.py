@@ -24,9 +24,15 @@ HELP = {
     "budget": "the most money that may be spent, over all resumes",
     "token_budget": "the most tokens, prompts and answers together",
 }
+JUDGE_TOKENS = "what a language model may write for a verdict: thousands where it thinks aloud before its label (16)"
 
 
-def add_server_flags(parser: argparse.ArgumentParser, title: str = "a judge behind a server") -> None:
+def add_server_flags(
+    parser: argparse.ArgumentParser, title: str = "a judge behind a server", pairs: bool = False
+) -> None:
+    """`pairs`: the verb judges pairs, by a language model perhaps."""
+    if pairs:
+        parser.add_argument("--judge-tokens", type=int, default=Server().judge_tokens, metavar="N", help=JUDGE_TOKENS)
     group = parser.add_argument_group(title)
     kinds = {"concurrency": int, "retries": int, "token_budget": int}
     for field in dataclasses.fields(Server):
@@ -39,7 +45,8 @@ def add_server_flags(parser: argparse.ArgumentParser, title: str = "a judge behi
 
 
 def server_of(options: argparse.Namespace) -> Server:
-    return Server(**{name: getattr(options, name) for name in HELP})
+    more = {"judge_tokens": options.judge_tokens} if hasattr(options, "judge_tokens") else {}
+    return Server(**{name: getattr(options, name) for name in HELP}, **more)
 
 
 def tell_estimate(judge: Any, questions: Sequence[Question], server: Server) -> None:

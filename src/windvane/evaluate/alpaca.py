@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from windvane.arguments import Parser
+from windvane.backends.server_flags import JUDGE_TOKENS
 from windvane.errors import UserError
 from windvane.evaluate.alpaca_compare import compare
 from windvane.evaluate.alpaca_score import filler, from_weights, score, series
@@ -223,5 +224,6 @@ def _parser() -> Parser:
     add("--C", type=float, help="fix the fit's inverse penalty instead of cross-validating it")
     add("--bootstrap", type=int, default=200, metavar="N", help="refits for the interval of LC; 0: none (default 200)")
     add("--seed", type=int, default=0, help="of the resampling, and of the model's answers")
+    add("--judge-tokens", dest="pair_tokens", type=int, default=16, metavar="N", help=JUDGE_TOKENS)
     add_live_flags(parser, several=False, temperature=0.7, top_p=0.9, max_new_tokens=2048)
     return parser

@@ -147,7 +147,8 @@ def run_live(options: argparse.Namespace, gamed: Gamed | None) -> tuple[dict[str
         server = judge_server(options, run)
         if given is None:
             told = [i for i in asked if i.text in baseline]
-            calls = [expected_pair(i.text, baseline[i.text], baseline[i.text]) for i in told] if unfinished else []
+            each = options.pair_tokens
+            calls = [expected_pair(i.text, baseline[i.text], baseline[i.text], each) for i in told if unfinished]
             tell_expected("the judge", options.judge, server, calls, "were the answers as long as the baseline's")
             answers = _answers(options, run, asked)
         else:

@@ -112,8 +112,8 @@ class Expected:
     max_tokens: int
 
 
-def expected_pair(request: str, first: str, second: str) -> Expected:
-    return Expected(pairwise_messages(Prompt.of((Message("user", request),)), first, second), MAX_TOKENS)
+def expected_pair(request: str, first: str, second: str, tokens: int = MAX_TOKENS) -> Expected:
+    return Expected(pairwise_messages(Prompt.of((Message("user", request),)), first, second), tokens)
 
 
 def tell_expected(who: str, spec: str, server: Server, calls: Sequence[Expected], guess: str) -> None:

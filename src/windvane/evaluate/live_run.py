@@ -39,6 +39,7 @@ def priced(options: argparse.Namespace, price_in: str, price_out: str) -> Server
         )
     given = {name: getattr(options, name) for name in HELP}
     given |= {"price_in": getattr(options, price_in), "price_out": getattr(options, price_out)}
+    given["judge_tokens"] = getattr(options, "pair_tokens", Server().judge_tokens)
     return Server(**given | ({} if given["price_in"] or given["price_out"] else {"budget": None}))
 
 
