@@ -215,5 +215,5 @@ def _parser() -> Parser:
     add("--device", default="auto")
     add("--json", action="store_true", help="print one JSON object")
     add("--quiet", action="store_true", help="no progress bars")
-    add_server_flags(parser)
+    add_server_flags(parser, pairs=True)
     return parser
