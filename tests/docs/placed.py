@@ -16,6 +16,7 @@ PUT = {
     "BENCH": "bench.jsonl",
     "reward:MODEL": "world:styles:length",
     "llm:local:JUDGE": LONGER,
+    "FILE.json": "made.json",
     "rubric:BACKEND": "rubric:SERVER",
     "classifier:MODEL#LABEL": "classifier:BERT#LABEL",
     "py:module:function": "py:shown_judges:toxic",
@@ -127,7 +128,6 @@ NEEDS = {
         "windvane claim": "minutes to an hour of CPU: tests/claims runs reduced forms",
         "windvane eval harness": FRAGMENT,
     },
-    "data_formats": {"python -m windvane.data.known_tests_write": "tests/recipes/test_own_inspect.py writes a set"},
     "evaluations/README": {"windvane eval NAME": FRAGMENT},
     "evaluations/alpaca": {
         "windvane eval alpaca annotations.json": DATA,
@@ -159,7 +159,6 @@ NEEDS = {
         "windvane run evalyaks": "up to a minute of CPU: tests/recipes/test_evalyaks.py runs it smaller",
         "windvane world build": "minutes of CPU: tests/world/test_build.py builds smaller",
         "python benchmarks/speech_guards.py": BENCHMARK,
-        "python -m windvane.evaluate.speech_default": "minutes of CPU: tests/evaluate/test_speech_baseline.py",
     },
     "papers/janus": {
         "python -m benchmarks.janus_collection": BENCHMARK,
@@ -186,7 +185,10 @@ NEEDS = {
         "windvane run longpo": "long documents: tests/recipes/test_longpo.py runs two short rounds",
         "windvane run evalyaks": "minutes of CPU: tests/recipes/test_evalyaks.py runs it smaller",
     },
-    "recipes": {"windvane judge RUN --judge human": "a person at a terminal: tests/backends/test_human.py"},
+    "recipes": {
+        "python -m benchmarks.report_size": BENCHMARK,
+        "windvane judge RUN --judge human": "a person at a terminal: tests/backends/test_human.py",
+    },
     "serve": {"pip install": "an installation", "python benchmarks/serve.py": BENCHMARK},
     "world": {"windvane world build": "minutes of CPU: tests/world/test_build.py builds smaller"},
 }

@@ -7,8 +7,10 @@ not run says there what it needs, so a new one cannot be shown without either. C
 import contextlib
 import json
 import re
+import runpy
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -69,6 +71,14 @@ def run(line, page, place):
     name = Path(words[0]).name
     if name in ("python", "python3") and words[1] == "-c":
         exec(compile(words[2], line, "exec"), {})
+        return 0
+    if name == "python" and words[1] == "-m" and words[2].startswith("windvane."):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "argv", words[2:])
+            try:
+                runpy.run_module(words[2], run_name="__main__")
+            except SystemExit as end:
+                return end.code or 0
         return 0
     if name == "curl":
         return subprocess.run(words, check=False, capture_output=True).returncode

@@ -120,7 +120,7 @@ def _cycles(found: Gathered) -> Table:
         "No scalar score explains",
         "A transitive judge shows",
         "Beyond that",
-        "Its cyclic triples",
+        "A transitive judge's cyclic triples",
     ]
     rows = []
     for n, result in sorted(found.cycles.by_iteration.items()):
