@@ -84,3 +84,11 @@ def test_a_run_on_several_turns_is_trained_on_again_with_its_spans_and_not_expor
         export_trl(run, tmp_path / "out.jsonl")
     with pytest.raises(UserError, match="has several turns, and its prompt has other tokens here"):
         made(run, Rendering(system="template", text="plain"))
+
+
+def test_a_stop_token_written_out_in_an_answer_is_counted(tmp_path):
+    """ "one</s>two": read as transformers reads it, the model would learn to stop in the middle."""
+    rows = [{"prompt": "x", "completion": c} for c in ("one</s>two", "one</s>", "one")]
+    found = made(write(tmp_path / "d.jsonl", rows))
+    assert found.counts["inner"] == 1
+    assert [r.token_ids.count(EOS) for r in found.responses] == [2, 1, 1], "one at the end is the end"

@@ -63,7 +63,7 @@ def counts(data: OwnData, made: Made | None, near: str = "auto", against: str | 
         if longer:
             found["chosen_longer"] = sum(x > 0 for x in longer) / len(longer)
     if made is not None:
-        names = ("duplicates", "border", "split", "endless", "unknown")
+        names = ("duplicates", "border", "split", "endless", "inner", "unknown")
         found["noticed"] = {name: made.counts[name] for name in names if made.counts[name]}
     return found
 

@@ -146,6 +146,7 @@ def table(told: Mapping[str, Any]) -> list[str]:
     noticed = {
         "duplicates": "rows repeat an earlier one", "border": "rows whose tokens would merge between prompt and answer",
         "split": "chats that become a row a turn", "endless": "answers that end with no stop token",
+        "inner": "answers hold a token that stops generation before their end, written out in their text",
         "unknown": "answers hold a token that stands for what the tokenizer does not know",
     }  # fmt: skip
     rows += [

@@ -131,6 +131,10 @@ def _rows(
             what = "--max-length" if how.max_length and how.max_length < window else "the model's window"
             raise UserError(f"{tokens} tokens with its answer, and {what} is {limit}; shorten or remove the row")
     counts["border"] += any(one.border for one in found)
+    if how.closing == "stop":
+        counts["inner"] += sum(
+            any(i in stops for x, y in one.spans for i in one.answer_ids[x : y - 1]) for one in found
+        )
     yield row, found
 
 
