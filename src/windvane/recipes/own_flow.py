@@ -179,6 +179,10 @@ class OwnFlow:
                 "chats whose assistant turns became a row each, since the template renders earlier turns otherwise",
             ),
             ("endless", "answers end with no stop token, and do not teach the model to end"),
+            (
+                "inner",
+                "answers hold a token that stops generation before their end, written out in their text; it is learnt there",
+            ),
             ("unknown", "answers hold a token that stands for what the tokenizer does not know"),
             ("retokenised", "answers were sampled by another tokenizer and are tokenised again from their text"),
         ):
