@@ -31,7 +31,8 @@ class Divided(Protocol):
 
     def attend(
         self, query: Tensor, key: Tensor, value: Tensor, scale: float, window: int | None, softcap: float | None
-    ) -> Tensor: ...
+    ) -> Tensor:
+        """query [1, H, s, D], key and value [1, Hk, s, D] of this process's s tokens -> [1, s, H, D]."""
 
 
 def attend(
@@ -71,7 +72,8 @@ def tree_attention(
     tree_plan: Plan | Divided | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, Tensor | None]:
-    """What the layers of a prepared model call: trees where a plan came along, else the model's own attention."""
+    """What the layers of a prepared model call: trees where a plan came along, else the model's own attention. query [B, H, Q, D], key and
+    value [B, Hk, S, D] -> ([B, Q, H, D], None); B is 1 with a plan. Errors: assertion where a plan meets dropout."""
     if tree_plan is not None:
         assert dropout == 0.0, "trees have no attention dropout"
         scale = query.shape[-1] ** -0.5 if scaling is None else scaling

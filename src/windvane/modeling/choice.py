@@ -33,8 +33,8 @@ _chosen: dict[tuple[object, ...], Backend] = {}
 
 
 def candidates(q: Tensor, v: Tensor, softcap: float | None) -> dict[str, Backend]:
-    """What could compute these tensors here, by name. The CPU's flash operators take float32 and bfloat16 at any head size; CUDA's
-    bfloat16 and float16, head sizes that are multiples of 8 up to 256. FlexAttention has no backward on the CPU."""
+    """What could compute q [Hk, G, Q, D] and v [Hk, S, D] here, by name. The CPU's flash operators take float32 and bfloat16 at any head
+    size; CUDA's bfloat16 and float16, head sizes that are multiples of 8 up to 256. FlexAttention has no backward on the CPU."""
     same, device, size = q.shape[-1] == v.shape[-1], q.device.type, q.shape[-1]
     found: dict[str, Backend] = {}
     if softcap is None and same and device == "cpu" and q.dtype in (torch.float32, torch.bfloat16):
@@ -69,7 +69,8 @@ def _choose(q: Tensor, v: Tensor, softcap: float | None) -> Backend:
 
 
 def measure(found: Mapping[str, Backend], q: Tensor, v: Tensor) -> dict[str, float]:
-    """Seconds of one forward and backward of each of `found` that works: the last of them is the plainest and judges the others."""
+    """Seconds of one forward and backward of each of `found` that works, on trees with the heads of q [Hk, G, Q, D] and v [Hk, S, D]: the
+    last of them is the plainest and judges the others."""
     generator = torch.Generator().manual_seed(0)
     plan = pack([Tree.of([1] * TRUNK, [[1] * n for n in BRANCHES])], q.device).plan
     shapes = [(*q.shape[:2], plan.size, q.shape[-1]), *((v.shape[0], plan.size, n) for n in (q.shape[-1], v.shape[-1]))]

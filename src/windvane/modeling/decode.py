@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import logging
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
@@ -31,15 +32,18 @@ log = logging.getLogger("windvane")
 
 
 class Decoder(Protocol):
-    """`many`: whether several prompts may start together."""
+    """R rows, the answers of the prompts one after another. `many`: whether several prompts may start together."""
 
     many: bool
 
-    def start(self, prompts: Sequence[Sequence[int]], copies: int) -> torch.Tensor: ...
+    def start(self, prompts: Sequence[Sequence[int]], copies: int) -> torch.Tensor:
+        """Logits [prompts, V], float32, after each prompt's token ids; each goes on in `copies` rows."""
 
-    def step(self, tokens_R: torch.Tensor) -> torch.Tensor: ...
+    def step(self, tokens_R: torch.Tensor) -> torch.Tensor:
+        """Logits [R, V], float32, after one more token [R] of each row."""
 
-    def keep(self, rows: torch.Tensor) -> None: ...
+    def keep(self, rows: torch.Tensor) -> None:
+        """Go on with these rows alone: ascending indices [rows left]."""
 
 
 def plain_model(model: Any) -> Any:
@@ -60,6 +64,8 @@ def attention_by(config: Any, name: str) -> Iterator[None]:
 
 
 class SharedDecoder:
+    """Each prompt's keys and values once, for all of its answers. Errors: assertion where the model has layers of another type."""
+
     many = True
 
     def __init__(self, model: Any) -> None:
@@ -108,6 +114,8 @@ class SharedDecoder:
 
 
 class CopyDecoder:
+    """One prompt at a time, its cache copied for each answer. Errors: assertion where the model keeps no cache."""
+
     many = False
 
     def __init__(self, model: Any) -> None:
@@ -137,6 +145,8 @@ class CopyDecoder:
 
 
 class PlainDecoder:
+    """One prompt at a time, every row computed anew at each step: for a model without a cache."""
+
     many = False
 
     def __init__(self, model: Any) -> None:
@@ -180,6 +190,8 @@ def choose_decoder(model: Any) -> Decoder:
                 log.warning("decoding of %s: %s (%s)", type(plain_model(model)).__name__, text, why)
             return decoder
         last = f"its logits were {gap:.1e} of their size away from the plain forward's"
+        if not math.isfinite(gap):
+            last = "its logits are not finite: its weights hold NaN or infinity; fetch or train them again"
         why = why or last
     raise UserError(f"model: {type(plain_model(model)).__name__} cannot be decoded: {last}")
 

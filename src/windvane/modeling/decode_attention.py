@@ -46,11 +46,12 @@ class Trunks:
         self.masks: dict[int | None, tuple[int, torch.Tensor | None]] = {}
 
     def advance(self) -> None:
+        """Every row has one more token."""
         self.step += 1
         self.masks = {w: m for w, m in self.masks.items() if w is None}
 
     def keep(self, rows: torch.Tensor) -> None:
-        """Go on with these rows alone (ascending indices). A prompt's trunk goes when at least half of the prompts are done."""
+        """Go on with these rows alone (ascending indices [rows left]). A prompt's trunk goes when at least half of the prompts are done."""
         self.prompt_of_R = self.prompt_of_R[rows]
         for layer, tail in enumerate(self.tails):
             if tail is not None:

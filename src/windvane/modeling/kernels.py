@@ -20,11 +20,13 @@ aten = torch.ops.aten
 class Kernel(Protocol):
     """One piece, forward and backward."""
 
-    def forward(self, q: Tensor, k: Tensor, v: Tensor, piece: Piece, scale: float) -> tuple[Tensor, Tensor]: ...
+    def forward(self, q: Tensor, k: Tensor, v: Tensor, piece: Piece, scale: float) -> tuple[Tensor, Tensor]:
+        """q [B, G, queries, D], k and v [B, G, keys, D] -> output [B, G, queries, D], log-sum-exp [B, G, queries] (nats)."""
 
     def backward(
         self, grad: Tensor, q: Tensor, k: Tensor, v: Tensor, out: Tensor, lse: Tensor, piece: Piece, scale: float
-    ) -> tuple[Tensor, Tensor, Tensor]: ...
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """`out` and `lse` are the merged ones of its queries -> the piece's share of the gradients of q, k and v, in their shapes."""
 
 
 def window_mask(piece: Piece, device: torch.device) -> Tensor:

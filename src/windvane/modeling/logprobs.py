@@ -47,6 +47,7 @@ class Scorer:
 
     @property
     def mode(self) -> str:
+        """How rows are computed now."""
         return "trees" if self.reason is None else "rows"
 
     def _fall_back(self, reason: str) -> None:

@@ -59,6 +59,7 @@ class Plan:
 
     @property
     def queries(self) -> int:
+        """Tokens of the row that ask: all, or those of `runs`."""
         return self.size if self.runs is None else sum(b - a for a, b in self.runs)
 
     def pieces(self, window: int | None = None) -> list[Piece]:

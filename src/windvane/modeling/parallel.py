@@ -46,16 +46,18 @@ class Split:
 
     @property
     def world(self) -> int:
+        """Processes that share the row."""
         return dist.get_world_size(self.group)
 
     @property
     def rank(self) -> int:
+        """This process's slice of it, 0 the first."""
         return dist.get_rank(self.group)
 
     def attend(
         self, query: Tensor, key: Tensor, value: Tensor, scale: float, window: int | None, softcap: float | None
     ) -> Tensor:
-        """What `tree_attention` calls where the row is divided."""
+        """What `tree_attention` calls where the row is divided: `split_attention`, [1, H, s, D] -> [1, s, H, D]."""
         return split_attention(query, key, value, self, scale, window, softcap)
 
 

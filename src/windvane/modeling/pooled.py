@@ -50,6 +50,7 @@ class Pooler:
 
     @property
     def mode(self) -> str:
+        """How rows are computed now."""
         return "trees" if self.reason is None else "rows"
 
     def states(self, trees: Sequence[Tree], places: Sequence[Places]) -> Tensor:

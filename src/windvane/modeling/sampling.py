@@ -52,14 +52,14 @@ def choose(
 
 
 def nucleus(probs_RV: torch.Tensor, top_p: float) -> torch.Tensor:
-    """Zero all but the smallest set of most probable ids whose probabilities reach `top_p` (not renormalised)."""
+    """[R, V] -> [R, V]: all zero but the smallest set of most probable ids whose probabilities reach `top_p` (not renormalised)."""
     ordered, ids = probs_RV.sort(dim=-1, descending=True, stable=True)
     beyond = ordered.cumsum(-1) - ordered >= top_p
     return probs_RV.masked_fill(torch.zeros_like(beyond).scatter_(1, ids, beyond), 0.0)
 
 
 def draw(probs_RV: torch.Tensor, uniform_R: torch.Tensor) -> torch.Tensor:
-    """The first id whose cumulative probability exceeds uniform x total."""
+    """[R] the first id of probs [R, V] whose cumulative probability exceeds uniform [R] in [0, 1) x total."""
     cdf = probs_RV.cumsum(-1)
     total = cdf[:, -1:]
     # Strictly below the total: then the id found has a probability above zero.

@@ -75,6 +75,6 @@ def _ropes(config: Any) -> list[str]:
 
 
 def cap_logits(logits: torch.Tensor, config: Any) -> torch.Tensor:
-    """What a listed model does to its logits after the head: Gemma's soft-capping, else nothing."""
+    """What a listed model does to its logits [..., V] after the head: Gemma's soft-capping, else nothing."""
     cap = getattr(config, "final_logit_softcapping", None)
     return logits if cap is None else (logits / cap).tanh() * cap

@@ -83,6 +83,9 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Objective:
+    """A loss with its settings bound, and what its file declares (the names at the top of this one). `loss` and `target` take a `Batch`:
+    [B] and [B, K]."""
+
     name: str
     branches: str
     reference: bool

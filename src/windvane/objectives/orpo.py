@@ -20,7 +20,7 @@ SEQUENCE = "mean"
 
 
 def log1mexp(x: Tensor) -> Tensor:
-    """log(1 - e^x) for x < 0, float32."""
+    """log(1 - e^x) of each element of x [...] < 0 (nats), in float32, same shape."""
     x = x.float().clamp(max=-torch.finfo(torch.float32).eps)
     return torch.where(x < -math.log(2), torch.log1p(-x.exp()), torch.log(-torch.expm1(x)))
 

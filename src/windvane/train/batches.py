@@ -49,6 +49,7 @@ class Example:
 
     @property
     def tokens(self) -> int:
+        """Tokens of the tree, the trunk once: what a forward computes."""
         return self.tree.tokens
 
     @property
@@ -57,6 +58,7 @@ class Example:
         return self.comparisons or (tuple(range(len(self.lengths))),)
 
     def row_length(self, k: int) -> int:
+        """Tokens of answer k's whole row, its prompt included."""
         return sum(len(self.tree.nodes[n].token_ids) for n in self.tree.path(self.tree.leaves[k]))
 
     def answer_spans(self, k: int) -> tuple[tuple[int, int, float], ...]:
@@ -76,6 +78,7 @@ class Example:
         return self.nll[which] if self.nll else ((1, self.row_length(self.nll_row(which)), 1.0),)
 
     def nll_tokens(self, which: int) -> float:
+        """Tokens of comparison `which`'s NLL, each by its weight."""
         return sum((stop - start) * weight for start, stop, weight in self.nll_spans(which))
 
 

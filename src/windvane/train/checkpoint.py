@@ -35,12 +35,12 @@ class State:
 
 
 def trainable(model: nn.Module) -> dict[str, Tensor]:
-    """The parameters that training changes, by name."""
+    """The parameters that training changes, by name, each [...] as the model holds it."""
     return {name: p for name, p in model.named_parameters() if p.requires_grad}
 
 
 def copy_of(model: nn.Module) -> dict[str, Tensor]:
-    """The trainable parameters as they are now, on the CPU; shards (which are small) where they are."""
+    """The trainable parameters as they are now, by name, same shapes, on the CPU; shards (which are small) where they are."""
     return {k: v.detach().clone() if is_shard(v) else v.detach().cpu().clone() for k, v in trainable(model).items()}
 
 
@@ -50,12 +50,12 @@ def is_shard(tensor: Tensor) -> bool:
 
 
 def whole(tensor: Tensor) -> Tensor:
-    """All of it; of a shard a gathering, to which every process must come."""
+    """All of a tensor [...]; of a shard a gathering, to which every process must come."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
 def part_of(full: Tensor, like: Tensor) -> Tensor:
-    """`full`, or this process's part of it where `like` is a shard."""
+    """`full` [...], or this process's part of it where `like`, of the same whole shape, is a shard."""
     if not isinstance(like, DTensor):
         return full
     own = full.to(like.device)
@@ -110,7 +110,8 @@ def _stored(found: dict[str, Tensor], lead: bool) -> dict[str, Tensor]:
 
 
 def load(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[State, dict[str, Tensor] | None]:
-    """The newest published checkpoint put into `model` and `optimizer`; a fresh State where there is none."""
+    """The newest published checkpoint put into `model` and `optimizer`, with the best weights by name (None: none were measured); a fresh
+    State where there is none. Errors: assertion where the checkpoint's names are another model's."""
     published = sorted(p for p in folder.glob("step-*") if p.suffix != ".old")
     if not published:
         return State(), None

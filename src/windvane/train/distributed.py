@@ -150,6 +150,7 @@ class Ranks:
             raise self.ended() from None
 
     def ended(self) -> Ended:
+        """The error to raise where another process is gone."""
         return Ended(
             f"process {self.rank} of {self.world}: another process of this training ended, so all do; the same command goes on from the "
             "last checkpoint"

@@ -40,7 +40,8 @@ def to_score(example: Example, reads: Collection[str]) -> Tree:
 
 
 def weighted_sum(tree: Tree, nodes: Nodes, row: int, spans: Sequence[tuple[int, int, float]]) -> Tensor:
-    """Sum over a row's tokens of weight x log-prob; `spans` are (start, stop, weight) in the row, tokens in none weigh nothing."""
+    """[] sum over a row's tokens of weight x log-prob (nats); `nodes` are [tokens] a node; `spans` are (start, stop, weight) in the row,
+    tokens in none weigh nothing. Errors: assertion where a token that counts was not read, or none counts."""
     parts: list[Tensor] = []
     at = 0
     for n in tree.path(tree.leaves[row]):
@@ -61,7 +62,7 @@ def weighted_sum(tree: Tree, nodes: Nodes, row: int, spans: Sequence[tuple[int, 
 
 
 def answer_sums(example: Example, nodes: Nodes) -> list[Tensor]:
-    """Each answer's summed log-probability."""
+    """Each answer's summed log-probability (nats), [] each, in the example's order."""
     return [weighted_sum(example.tree, nodes, k, example.answer_spans(k)) for k in range(len(example.lengths))]
 
 

@@ -36,6 +36,7 @@ class PreferenceExample:
 
     @property
     def tokens(self) -> int:
+        """Tokens of the tree, the prompt once."""
         return self.tree.tokens
 
 

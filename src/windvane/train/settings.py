@@ -79,6 +79,7 @@ def learning_rate(step: int, total: int, settings: Train) -> float:
 
 
 def make_optimizer(model: nn.Module, settings: Train) -> torch.optim.Optimizer:
+    """RMSprop or AdamW with PyTorch's own defaults, over the parameters that training changes."""
     parameters = list(trainable(model).values())
     if settings.optimizer == "rmsprop":
         return torch.optim.RMSprop(parameters, lr=settings.lr, weight_decay=settings.weight_decay)

@@ -16,6 +16,7 @@ class Tally:
         self.counts: dict[str, int] = {}
 
     def add(self, name: str, value: float) -> None:
+        """One more value of `name`."""
         self.sums[name] = self.sums.get(name, 0.0) + value
         self.counts[name] = self.counts.get(name, 0) + 1
 
