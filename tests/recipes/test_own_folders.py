@@ -92,3 +92,12 @@ def test_a_stop_token_written_out_in_an_answer_is_counted(tmp_path):
     found = made(write(tmp_path / "d.jsonl", rows))
     assert found.counts["inner"] == 1
     assert [r.token_ids.count(EOS) for r in found.responses] == [2, 1, 1], "one at the end is the end"
+
+
+def test_a_run_of_several_iterations_is_not_taken_for_its_first(folder):
+    import shutil
+
+    shutil.copytree(folder / "iter-1", folder / "iter-2")
+    with pytest.raises(UserError, match=r"several iterations \(iter-1, iter-2\); name one of them: .*/iter-2"):
+        made(folder)
+    assert len(made(folder / "iter-2").groups) == 3

@@ -23,8 +23,15 @@ from windvane.store import read_jsonl, read_records
 
 
 def records_folder(source: str | Path, name: str) -> Path | None:
-    """The folder of records (`source` itself or its iter-1) that holds NAME.jsonl; None where `source` is no such folder."""
+    """The folder of records (`source` itself or its iter-1) that holds NAME.jsonl; None where `source` is no such folder. `UserError`
+    where it has several iterations: they are of different models, and one of them is not the run."""
     path = Path(source)
+    several = sorted((p.parent.name for p in path.glob(f"iter-*/{name}.jsonl")), key=lambda n: (len(n), n))
+    if len(several) > 1:
+        raise UserError(
+            f"{source}: a run of several iterations ({', '.join(several)}); name one of them: {path / several[-1]}, say, whose answers the model "
+            "before it gave"
+        )
     for folder in (path / "iter-1", path):
         if (folder / f"{name}.jsonl").exists() and (folder / "prompts.jsonl").exists():
             return folder
