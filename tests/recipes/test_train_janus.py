@@ -107,6 +107,21 @@ def test_from_instructions_to_models(trained, collection, capsys):
     assert "janus-dpo  from janus-star: 3 steps" in capsys.readouterr().out
 
 
+def test_the_reward_models_accuracy_is_that_on_instructions_no_model_before_it_saw(trained, collection):
+    """A share of its own pairs would be of instructions whose two answers its start was trained on."""
+    row = json.loads((trained / "summary.json").read_text())["models"][-1]
+    pairs = [r for _, r in read_jsonl(collection / "sets/rm-test.jsonl")]
+    seen = {r["prompt"] for name in ("sft", "rm") for _, r in read_jsonl(collection / f"sets/{name}.jsonl")}
+    assert row["name"] == "reward" and row["test_pairs"] == len(pairs) == 3 and not seen & {p["prompt"] for p in pairs}
+    judge = open_judge(str(trained / "reward/model"), "cpu", "float32")
+    chats = [answer_prompt(p["system"], p["prompt"]) for p in pairs]
+    told = [
+        judge.rewards([(chat, Response(k, chat.id, 0, p[k], (), "stop")) for k in ("chosen", "rejected")])
+        for chat, p in zip(chats, pairs)
+    ]
+    assert row["accuracy"] == pytest.approx(sum(w > l for w, l in told) / 3)
+
+
 def test_best_of_n(trained):
     rows = [row for _, row in read_jsonl(trained / "best-of.jsonl")]
     answers = {row["id"]: row for _, row in read_jsonl(trained / "best-of-answers.jsonl")}

@@ -145,6 +145,10 @@ def test_what_is_wrong_is_one_line(place, tmp_path):
     (place / "bad.jsonl").write_text('{"prompt": "a", "chosen": "b", "rejected": "b"}\n')
     with pytest.raises(UserError, match=r"bad.jsonl: row 1: field 'rejected': the same text as chosen; remove the row"):
         main(command(place, tmp_path / "bad", "bt", "bad.jsonl"))
+    rows = (place / "order.jsonl").read_text().splitlines(keepends=True)
+    (place / "both.jsonl").write_text('{"prompt": "new", "chosen": "b", "rejected": "c"}\n' + rows[3])
+    with pytest.raises(UserError, match=r"test .*both.jsonl: row 2: its prompt is trained on, too \(1 such rows\)"):
+        main([*command(place, tmp_path / "both"), "--test", str(place / "both.jsonl")])
 
 
 def test_a_failed_start_binds_nobody(place, tmp_path):

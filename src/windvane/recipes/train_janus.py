@@ -118,9 +118,15 @@ class Training:
             return
         data = {"data": str(_set(s, "rm"))} if name == "reward" else {"mixture": s.general, "samples": s.general_pairs}
         made = train_reward.TrainReward(
-            kind="bt", model=self._start(name), seed=s.seed, train=stage, device=s.device, threads=s.threads, **data
+            kind="bt", model=self._start(name), seed=s.seed, train=stage, device=s.device, threads=s.threads, test=self._tested(), **data
         )  # fmt: skip
         train_reward.run(made, str(self.folder / name), self.quiet)
+
+    def _tested(self) -> str | None:
+        """The pairs that a reward model is measured on: those of instructions in no other file. A share of its own pairs would not do: the
+        model that it starts from was trained on both answers of each."""
+        path = _set(self.s, "rm-test")
+        return str(path) if path.stat().st_size else None
 
     def best_of(self) -> None:
         """The chosen model's answers to test prompts, scored by the last reward model."""

@@ -47,6 +47,7 @@ class TrainReward:
     mixture: tuple[str, ...] = ()  # FILE=WEIGHT of each source, WEIGHT a probability up to a common factor
     samples: int | None = None  # pairs of an epoch; None: until every source was gone through once
     split: str | None = None  # of the data sets
+    test: str | None = None  # pairs to measure on when all is done, as `data`; none of their prompts may be trained on
     dim: int = 8  # of the GPM's embedding, 2k
     gate: bool = True  # the GPM's prompt scales its k blocks
     temperature: float | None = None  # of the GPM's scores; None: 0.1 (the released scripts'). A reward model has none
@@ -91,9 +92,11 @@ def run(settings: TrainReward, out: str, quiet: bool = False) -> None:
             (folder / name).unlink(missing_ok=True)
         settle(folder / "recipe.toml", settings)
         names = [name for name, _ in settings.sources]
-        settle(folder / "data.toml", _Inputs({n: file_sha256(Path(n)) for n in names if Path(n).is_file()}))
+        test = [settings.test] if settings.test else []
+        settle(folder / "data.toml", _Inputs({n: file_sha256(Path(n)) for n in [*names, *test] if Path(n).is_file()}))
         if not folder.finished("summary.json") or not folder.finished("model"):
-            _train(settings, folder, [read_pairs(name, settings.split) for name in names], quiet)
+            sources = [read_pairs(name, settings.split) for name in names]
+            _train(settings, folder, sources, _test_pairs(settings, sources), quiet)
         shutil.rmtree(folder / "train" / "checkpoints", ignore_errors=True)
         folder.write_manifest()
         summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
@@ -105,20 +108,35 @@ def main(argv: Sequence[str]) -> int:
     return launch(TrainReward, run, argv, "windvane train reward", __doc__)
 
 
-def _train(s: TrainReward, folder: RunFolder, sources: list[list[PreferencePair]], quiet: bool) -> None:
+def _test_pairs(s: TrainReward, sources: list[list[PreferencePair]]) -> list[PreferencePair]:
+    if s.test is None:
+        return []
+    found = read_pairs(s.test, s.split)
+    trained = {p.prompt.id for pairs in sources for p in pairs}
+    both = [i for i, p in enumerate(found, 1) if p.prompt.id in trained]
+    if both:
+        raise UserError(
+            f"test {s.test}: row {both[0]}: its prompt is trained on, too ({len(both)} such rows); remove the rows here or there"
+        )
+    return found
+
+
+def _train(
+    s: TrainReward, folder: RunFolder, sources: list[list[PreferencePair]], test: list[PreferencePair], quiet: bool
+) -> None:
     if s.threads is not None:
         torch.set_num_threads(s.threads)
     start, cpu = time.perf_counter(), time.process_time()
     tokenizer = load_tokenizer(s.model)
     note = None
-    if any(p.prompt.messages[0].role == "system" for pairs in sources for p in pairs):
+    if any(p.prompt.messages[0].role == "system" for pairs in [*sources, test] for p in pairs):
         note = system_mode(tokenizer)[1]  # the judge that opens the model does the same
         print(f"windvane: note: {s.model}: {note}", file=sys.stderr) if note else None
     training, held_pairs = hold_out(sources, s.train.held_out, s.seed)
     model = _opened(s, tokenizer)
     made = [[preference_example(model, tokenizer, p) for p in pairs] for pairs in training]
     found = mixed(made, [weight for _, weight in s.sources], s.seed, s.samples)
-    held = [preference_example(model, tokenizer, p) for p in held_pairs]
+    held, tested = ([preference_example(model, tokenizer, p) for p in pairs] for pairs in (held_pairs, test))
     begun = folder.finished("train/checkpoints")
     told = training_estimate(model.decoder, found, s.train.loop, False, folder.path, begun) if found else ""
     folder.tell(told, quiet) if told else None
@@ -134,6 +152,7 @@ def _train(s: TrainReward, folder: RunFolder, sources: list[list[PreferencePair]
         "pairs": {name: len(pairs) for (name, _), pairs in zip(s.sources, sources)},
         "drawn": len(found),
         "held_out": {"pairs": len(held), **(trainer.measure(held) if held else {})},
+        **({"test": {"pairs": len(test), **(trainer.measure(tested) if test else {})}} if s.test else {}),
         "computed_as": trainer.pooler.mode,
         **({"notes": [note]} if note else {}),
         "tokens": {"trees": sum(e.tokens for e in found), "rows": sum(_row_tokens(e) for e in found)},
@@ -196,4 +215,7 @@ def _told(summary: dict[str, Any], out: str) -> str:
         if "accuracy" in held
         else "no pairs were held out, so nothing was measured"
     )
+    tested = summary.get("test", {})
+    if "accuracy" in tested:
+        measured = f"accuracy {tested['accuracy']:.3f} on the {tested['pairs']} pairs of the test file"
     return f"{measured}\nmodel: {Path(out) / 'model'}   (as a judge: {judge}:{Path(out) / 'model'})"

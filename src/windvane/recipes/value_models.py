@@ -55,11 +55,13 @@ def _model(folder: Path, name: Name) -> dict[str, Any]:
 
 def _reward(folder: Path, name: Name) -> dict[str, Any]:
     found = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-    held, tokens = found["held_out"], found["tokens"]
+    test, held, tokens = found.get("test", {}), found["held_out"], found["tokens"]
+    general = {"general_accuracy": held.get("accuracy"), "general_pairs": held["pairs"]}
     return {
         "pairs": found["drawn"],
-        "accuracy": held.get("accuracy"),
-        "held_out_pairs": held["pairs"],
+        "accuracy": test.get("accuracy"),  # on the collection's test instructions, which no model before it saw
+        "test_pairs": test.get("pairs", 0),
+        **(general if name == "reward-general" else {}),
         "row_tokens": tokens["rows"],
         "tree_tokens": tokens["trees"],
         "saved": round(1 - tokens["trees"] / tokens["rows"], 4),
@@ -90,7 +92,14 @@ def table(summary: dict[str, Any], folder: Path) -> str:
     lines = []
     for row in summary["models"]:
         if "accuracy" in row:
-            what = "no pairs held out" if row["accuracy"] is None else f"held-out accuracy {row['accuracy']:.3f}"
+            told = (
+                f"accuracy {row['accuracy']:.3f} on {row['test_pairs']} test pairs"
+                if row["test_pairs"]
+                else "no test pairs"
+            )
+            if row.get("general_pairs"):
+                told += f", {row['general_accuracy']:.3f} on {row['general_pairs']} general ones held out"
+            what = told
         elif row["test_loss"] is None:
             what = f"{row['steps']} steps, training loss {row['train_loss']:.4g}, nothing held out"
         else:

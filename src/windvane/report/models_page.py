@@ -62,7 +62,7 @@ def _number(value: float | None) -> str:
 
 def _row(row: dict[str, Any]) -> list[str]:
     accuracy = row.get("accuracy")
-    told = "–" if accuracy is None else f"{100 * accuracy:.1f}% of {row['held_out_pairs']}"
+    told = "–" if accuracy is None else f"{100 * accuracy:.1f}% of {row.get('test_pairs', row.get('held_out_pairs'))}"
     size = row["steps"] if "steps" in row else row["pairs"]
     losses = [_number(row.get(name)) for name in ("test_loss_start", "test_loss")]
     return [row["name"], row["start"], f"{size:,}", *losses, told, f"{100 * row['saved']:.1f}%"]
