@@ -146,6 +146,24 @@ def test_a_server_of_other_weights_is_found_out(tmp_path):
 
 
 @pytest.mark.slow
+def test_a_server_that_leaves_out_the_closing_token_is_refused(tmp_path):
+    """Its ids say what was said, and not that it ended there."""
+    served = Served()
+
+    def script(body, attempt):
+        status, headers, told = served(body, attempt)
+        choice = told["choices"][0]
+        if body["model"] != "judge" and choice["finish_reason"] == "stop":
+            choice["token_ids"] = choice["token_ids"][:-1]
+        return status, headers, told
+
+    with Scripted(script) as scripted:
+        base = scripted.spec.partition("#")[0]
+        with pytest.raises(UserError, match="leaves the token that closed an answer out of its token ids"):
+            run(settings(f"{base}#judge", generator=f"{base}#short"), str(tmp_path / "run"), quiet=True)
+
+
+@pytest.mark.slow
 def test_a_server_without_token_ids_cannot_be_trained_on(tmp_path):
     def script(body, attempt):
         return verdict(body, attempt) if body["model"] == "judge" else (200, {}, chat("Hello."))

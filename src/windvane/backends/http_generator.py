@@ -26,10 +26,11 @@ from windvane.records import Prompt, Response, seed_of
 
 
 class HttpGenerator:
-    """`reasons`: every row given up so far, by response id."""
+    """`reasons`: every row given up so far, by response id. `closing`: ids one of which ends an answer that was not cut (empty: not known,
+    not checked)."""
 
-    def __init__(self, endpoint: Endpoint, sampling: Sampling) -> None:
-        self.endpoint, self.sampling = endpoint, sampling
+    def __init__(self, endpoint: Endpoint, sampling: Sampling, closing: frozenset[int] = frozenset()) -> None:
+        self.endpoint, self.sampling, self.closing = endpoint, sampling, closing
         self.reasons: dict[str, str] = {}
 
     def generate(self, prompts: Sequence[Prompt], indices: Sequence[int], seed: int) -> list[list[Response]]:
@@ -75,6 +76,11 @@ class HttpGenerator:
             raise UserError(
                 f"{name}: sends no token ids, so its answers cannot be trained on; take a server that knows return_token_ids "
                 "(vLLM), or the model itself with local:MODEL"
+            )
+        if self.closing and answer.finish == "stop" and answer.token_ids[-1] not in self.closing:
+            raise UserError(
+                f"{name}: leaves the token that closed an answer out of its token ids (prompt {prompt.id}: they end with "
+                f"{answer.token_ids[-1]}); who trains on them learns never to stop: take a server that counts it (vLLM)"
             )
         if prompt.token_ids and answer.prompt_token_ids and answer.prompt_token_ids != prompt.token_ids:
             raise UserError(

@@ -182,7 +182,7 @@ class Flow:
         """Who samples iteration t's answers: pi_t itself, here or behind a server."""
         if self.sampler is None:
             return self.policy(t - 1).generator(self.s.sampling)
-        return sampler_of(self.sampler, self.s.generator, t - 1)
+        return sampler_of(self.sampler, self.s.generator, t - 1, self.policy(t - 1).tokenizer)
 
     def generate(self, t: int) -> None:
         """K answers of pi_t to each of this iteration's prompts."""

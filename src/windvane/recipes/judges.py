@@ -89,12 +89,15 @@ def served(generator: str, t: int) -> str:
     return generator.replace("{t}", str(t))
 
 
-def sampler_of(sampler: HttpGenerator, generator: str, t: int) -> HttpGenerator:
-    """The same server, journal and account, asked for the weights of iteration `t`."""
+def sampler_of(sampler: HttpGenerator, generator: str, t: int, tokenizer: Any) -> HttpGenerator:
+    """The same server, journal and account, asked for the weights of iteration `t`. What closes an answer is one of the tokens that
+    `tokenizer` adds to its vocabulary."""
     first = sampler.endpoint
     endpoint = Endpoint(address(served(generator, t)), first.server)
     endpoint.calls, endpoint.account = first.calls, first.account
-    return HttpGenerator(endpoint, sampler.sampling)
+    return HttpGenerator(
+        endpoint, sampler.sampling, frozenset({*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder})
+    )
 
 
 def endpoint_of(backend: Any) -> Endpoint | None:
