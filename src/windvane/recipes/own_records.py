@@ -29,8 +29,8 @@ def records_folder(source: str | Path, name: str) -> Path | None:
     several = sorted((p.parent.name for p in path.glob(f"iter-*/{name}.jsonl")), key=lambda n: (len(n), n))
     if len(several) > 1:
         raise UserError(
-            f"{source}: a run of several iterations ({', '.join(several)}); name one of them: {path / several[-1]}, say, whose answers the model "
-            "before it gave"
+            f"{source}: a run of several iterations ({', '.join(several)}); name one of them: {path / several[-1]}, say, of whose "
+            "start the answers are"
         )
     for folder in (path / "iter-1", path):
         if (folder / f"{name}.jsonl").exists() and (folder / "prompts.jsonl").exists():
