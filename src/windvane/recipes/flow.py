@@ -21,7 +21,7 @@ from windvane.generate import run_generate
 from windvane.judge import questions, run_judge
 from windvane.objectives.batch import load_objective
 from windvane.pair import Pairing, run_pair
-from windvane.prompts.chat import check_template, prepare
+from windvane.prompts.chat import check_template
 from windvane.protocols import Generator
 from windvane.recipes.finish import finish
 from windvane.recipes.judges import (
@@ -39,6 +39,7 @@ from windvane.recipes.judges import (
 )
 from windvane.recipes.policy import Policy
 from windvane.recipes.portions import Pool, portions, read_pool
+from windvane.recipes.rendered import check_budgets, rendered
 from windvane.recipes.run_cost import estimate
 from windvane.recipes.start import begin, mend, opening
 from windvane.recipes.targets import at_equal_eta, retarget, slow_iteration
@@ -136,7 +137,7 @@ class Flow:
             tokenizer = self.policy(0).tokenizer
             for warning in check_template(tokenizer, stop_ids(self.policy(0).model(training=False), tokenizer)):
                 self.tell(f"{s.model}: {warning}")
-            self._check_budgets()
+            check_budgets(self.policy(0), s)
             held, parts = portions(s, self.pool, self.tell)
             check_rubrics(self.judges, [p for part in parts for p in part], held)
             for t, part in enumerate(parts, 1):
@@ -151,32 +152,11 @@ class Flow:
             if found:
                 self.folder.tell(told(found, s.server))
 
-    def _check_budgets(self) -> None:
-        """Both settings that leave a prompt no room, in one line."""
-        window, asked = self.policy(0).window(), {"sampling": self.s.sampling, "evaluate": self.s.evaluate}
-        over = [
-            f"--{name}.max-new-tokens {a.max_new_tokens}" for name, a in asked.items() if a.max_new_tokens >= window
-        ]
-        if over:
-            raise UserError(
-                f"model {self.s.model}: its window is {window} tokens, prompt included; lower {' and '.join(over)}"
-            )
-
     def _write_prompts(
         self, name: str, part: list[Prompt], source: str, group: Literal["sampling", "evaluate"]
     ) -> None:
-        policy, flag = self.policy(0), f"--{group}.max-new-tokens"
-        ready = prepare(
-            part, policy.tokenizer, policy.window(), getattr(self.s, group).max_new_tokens, source, self.s.system, flag
-        )
-        size = policy.vocabulary()
-        beyond = next((p for p in sorted(ready, key=lambda p: p.id) if max(p.token_ids) >= size), None)
-        if beyond is not None:
-            raise UserError(
-                f"model {self.s.model}: its tokenizer gives id {max(beyond.token_ids)} and its vocabulary ends at {size - 1}; they do not "
-                "belong together"
-            )
-        write_atomic(self.folder / name, "".join(dumps(p) + "\n" for p in sorted(ready, key=lambda p: p.id)))
+        ready = rendered(self.policy(0), part, self.s, source, group)
+        write_atomic(self.folder / name, "".join(dumps(p) + "\n" for p in ready))
 
     def _generator(self, t: int) -> Generator:
         """Who samples iteration t's answers: pi_t itself, here or behind a server."""

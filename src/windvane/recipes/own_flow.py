@@ -27,8 +27,9 @@ from windvane.recipes.own_records import made_from
 from windvane.recipes.own_rows import Made
 from windvane.recipes.own_source import Source, source_files
 from windvane.recipes.policy import Policy
+from windvane.recipes.rendered import check_vocabulary
 from windvane.recipes.run_cost import training_estimate
-from windvane.recipes.start import mend, opening
+from windvane.recipes.start import forget, mend, opening
 from windvane.records import Group, Prompt, Reference, Response, seed_of
 from windvane.runners.here import HereRunner
 from windvane.schema import dumps
@@ -68,8 +69,7 @@ class OwnFlow:
     def __enter__(self) -> OwnFlow:
         with opening(self.folder):
             if not self.folder.finished("iter-1/held_out.jsonl"):  # nothing was made yet: a failed start binds nobody
-                for name in ("recipe.toml", "data.toml"):
-                    (self.folder / name).unlink(missing_ok=True)
+                forget(self.folder, self.s)
             settle(self.folder / "recipe.toml", self.s)
             settle(self.folder / "data.toml", Source(source_files(self.s.data)))
             mend(self.folder)
@@ -142,13 +142,7 @@ class OwnFlow:
                 f"{self.s.data}: objective {self.s.objective} reads {NEEDS[self.objective.branches]}; this file's rows are "
                 f"{KINDS.get(what, what)} ({status})"
             )
-        size = self.policy.vocabulary()
-        for ids in (*(p.token_ids for p in made.prompts), *(r.token_ids for r in made.responses)):
-            if ids and max(ids) >= size:
-                raise UserError(
-                    f"model {self.s.model}: its tokenizer gives id {max(ids)} and its vocabulary ends at {size - 1}; they do "
-                    "not belong together"
-                )
+        check_vocabulary(self.policy, [p.token_ids for p in made.prompts] + [r.token_ids for r in made.responses])
         t = self.s.train
         training, _ = hold_out(examples, t.held_out, self.s.seed)
         steps = math.ceil(len(training) / t.batch)
