@@ -116,14 +116,21 @@ def published(final: Path) -> Iterator[Path]:
 def read_jsonl(path: Path, wanted: Callable[[str], bool] | None = None) -> Iterator[tuple[int, Any]]:
     """(line number, value) of each non-blank line; a broken line is a `UserError` naming file and line. Lines that are not `wanted`
     are passed over unread, for who looks for a few rows in gigabytes."""
-    with path.open(encoding="utf-8") as handle:
-        for number, line in enumerate(handle, 1):
-            if not line.strip() or (wanted is not None and not wanted(line)):
-                continue
+    with path.open("rb") as handle:
+        for number, data in enumerate(handle, 1):
             try:
-                yield number, json.loads(line)
+                line = data.decode("utf-8")
+                if not line.strip() or (wanted is not None and not wanted(line)):
+                    continue
+                value = json.loads(line)
             except json.JSONDecodeError as error:
                 raise UserError(f"{path}: row {number}: not valid JSON ({error.msg} at column {error.colno})") from None
+            except UnicodeDecodeError as error:
+                place = f"byte 0x{data[error.start]:02x} at offset {error.start}"
+                raise UserError(f"{path}: row {number}: not UTF-8 ({place}); save the file as UTF-8") from None
+            except (ValueError, RecursionError) as error:  # a number of thousands of digits, lists in lists in lists
+                raise UserError(f"{path}: row {number}: not valid JSON ({str(error)[:120]}); mend it") from None
+            yield number, value
 
 
 def read_records(path: Path, cls: type[T]) -> list[T]:

@@ -139,9 +139,14 @@ class LocalGenerator:
         return 2 if length > self.switch else 1
 
     def _refuse(self, prompts: Sequence[Prompt]) -> None:
-        limit = window(self.model)
+        limit, rows = window(self.model), plain_model(self.model).get_input_embeddings().weight.shape[0]
         for prompt in prompts:
             assert prompt.token_ids, f"prompt {prompt.id}: not rendered yet"
+            if max(prompt.token_ids) >= rows:
+                raise UserError(
+                    f"prompt {prompt.id}: the tokenizer gives id {max(prompt.token_ids)} and the vocabulary ends at {rows - 1}: they "
+                    "do not belong together; give the folder of the model with its own tokenizer"
+                )
             length, new = len(prompt.token_ids), self.sampling.max_new_tokens
             if limit is not None and length + new > limit:
                 raise UserError(

@@ -20,7 +20,9 @@ def rows_of(source: str | Path, split: str | None = None) -> Iterator[tuple[str,
     name, path = str(source), Path(source)
     for place, row in _rows(name, path, split):
         if not isinstance(row, dict):
-            raise UserError(f"{place}: expected a table with named fields, got {type(row).__name__}; mend or remove it")
+            rows = isinstance(row, list) and bool(row) and isinstance(row[0], dict)
+            instead = "name a file that is one list of rows .json" if rows else "mend or remove it"
+            raise UserError(f"{place}: expected a table with named fields, got {type(row).__name__}; {instead}")
         yield place, row
 
 

@@ -109,6 +109,7 @@ def _json_lines(path: Path, text: str) -> Iterator[tuple[str, Any]]:
             except json.JSONDecodeError as error:
                 raise UserError(
                     f"{path}: row {number}: not valid JSON ({error.msg} at column {error.colno}); mend or remove the line"
+                    + ("; a file that is one list of rows is named .json" if line.strip() in ("[", "{") else "")
                 ) from None
             except (ValueError, RecursionError) as error:  # a number of thousands of digits, thousands of brackets
                 raise UserError(f"{path}: row {number}: not valid JSON ({error}); mend or remove the line") from None

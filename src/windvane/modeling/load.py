@@ -20,6 +20,7 @@ import torch
 from huggingface_hub import hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import HfHubHTTPError
 from peft import PeftModel
+from safetensors import safe_open
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging as hf_logging
 from transformers.utils.peft_utils import find_adapter_config_file
@@ -60,6 +61,9 @@ def locate(spec: str) -> str:
         return str(getattr(importlib.import_module(module), name)())
     folder = Path(spec).expanduser()
     if spec and folder.is_dir():
+        bare = not any((folder / name).exists() for name in ("config.json", ADAPTER_CONFIG))
+        if bare and any((folder / "model" / name).exists() for name in ("config.json", ADAPTER_CONFIG)):
+            raise UserError(f"model {spec}: is a run's folder; name its model: {folder / 'model'}")
         return str(folder)
     if folder.is_file():
         raise UserError(f"model {spec}: is a file; give the folder that holds config.json")
@@ -290,9 +294,27 @@ def _reason(error: Exception, where: str) -> str:
         return f"this kind of model does not fit: {_condense(error)}"
     if "backend tokenizer" in low:
         return "no tokenizer there (tokenizer.json); save the tokenizer beside the model"
+    if "deserializing header" in low or "safetensors_rust" in low:
+        damaged = _damaged(Path(where))
+        return f"{damaged}: cut, or no safetensors file ({_condense(error)}); fetch it again"
+    if "ignore_mismatched_sizes" in low:
+        return "its weights have other shapes than its config.json says: they are of two models; fetch both again"
     if hub and (refused := refusal(error, where)) is not None:
         return refused
     return _condense(error)
+
+
+def _damaged(folder: Path) -> str:
+    """The first file of weights that cannot be opened."""
+    for file in sorted(folder.glob("*.safetensors")):
+        try:
+            with safe_open(str(file), "pt"):
+                pass
+        except Exception:  # whatever it is, this file cannot be read
+            if file.read_bytes()[:40].startswith(b"version https://git-lfs"):
+                return f"{file.name} is a Git LFS pointer (git lfs pull fetches what it points to)"
+            return file.name
+    return "its weights"
 
 
 def _condense(error: BaseException) -> str:

@@ -21,6 +21,7 @@ from windvane.backends.http_spec import Server
 from windvane.data.taxonomy import Taxonomy, read_taxonomy
 from windvane.errors import UserError
 from windvane.recipes.launch import launch
+from windvane.recipes.start import forget
 from windvane.recipes.value_cost import expected, room_told, tell_expected
 from windvane.recipes.value_finish import finish
 from windvane.recipes.value_instructions import Instruction, benchmarks, take_instructions
@@ -68,7 +69,7 @@ def run(settings: Janus, out: str, quiet: bool = False) -> None:
 def begin(folder: RunFolder, s: Janus) -> None:
     """Settle the settings; a start that made nothing binds nobody."""
     if not folder.finished("instructions.jsonl"):
-        (folder / "recipe.toml").unlink(missing_ok=True)
+        forget(folder, s)
     settle(folder / "recipe.toml", recorded(s))
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -121,7 +122,13 @@ def out_folder(source: Path, judge: str, given: str | None) -> Path:
 def chosen_pairs(iteration: Path, count: int | None) -> list[Pair]:
     """Every pair of every prompt's answers in the order of prompt ids, or `count` of them drawn by their own ids."""
     prompts = {p.id: p for p in read_records(iteration / "prompts.jsonl", Prompt)}
-    answers = by_prompt(read_records(iteration / "responses.jsonl", Response))
+    found = read_records(iteration / "responses.jsonl", Response)
+    twice = [id for id, n in Counter(r.id for r in found).items() if n > 1]
+    if twice:
+        raise UserError(
+            f"{iteration / 'responses.jsonl'}: answer {twice[0]} stands there twice; remove one of the rows"
+        )
+    answers = by_prompt(found)
     unknown = next((id for id in answers if id not in prompts), None)
     if unknown is not None:
         raise UserError(

@@ -39,7 +39,7 @@ def parse(cls: Any, argv: Sequence[str], prog: str, description: str) -> Any:
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
-        text = re.sub(r"[^\x20-\x7e]+", " ", told.getvalue())
+        text = re.sub(r"[^\x20-\x7e]+|-{5,}", " ", told.getvalue())
         named = list(dict.fromkeys(re.findall(r"--[a-z][a-z.-]*", text.replace("--help", ""))))
         unknown = [n for n in named if any(w == n or w.startswith(f"{n}=") for w in argv)]
         if "nrecognized" in text and unknown:

@@ -40,7 +40,7 @@ from windvane.recipes.long_retention import run_retention
 from windvane.recipes.long_settings import LongPO
 from windvane.recipes.long_turns import DocumentExamples, Turns, TurnsOf, example_of, on_the_long_input, run_turns
 from windvane.recipes.publish import link_file
-from windvane.recipes.start import mend, opening
+from windvane.recipes.start import forget, mend, opening
 from windvane.records import Reference, Response, seed_of
 from windvane.runners.here import HereRunner
 from windvane.schema import encode
@@ -73,7 +73,7 @@ class LongFlow:
             recipe = self.folder / "recipe.toml"
             made = any(self.folder.finished(name) for name in ("documents.jsonl", "iter-1/model"))
             if not made and recipe.exists() and recipe.read_text(encoding="utf-8") != to_toml(self.s):
-                recipe.unlink()  # a failed start binds nobody, and nothing of it is kept
+                forget(self.folder, self.s)  # nothing of it is kept
                 (self.folder / "documents.journal").unlink(missing_ok=True)
             settle(recipe, self.s)
             mend(self.folder)

@@ -30,6 +30,7 @@ from windvane.recipes.disk_cost import disk_told
 from windvane.recipes.own_source import Source, source_files
 from windvane.recipes.portions import on_hub, read_hub
 from windvane.recipes.run_cost import answer_bytes, sampling_estimate
+from windvane.recipes.start import forget
 from windvane.records import Prompt, Response, seed_of
 from windvane.runners.here import HereRunner
 from windvane.schema import dumps
@@ -70,8 +71,7 @@ def main(argv: Sequence[str]) -> int:
     out = Path(o.out)
     with RunFolder(out) as folder:
         if not folder.finished("iter-1/prompts.jsonl"):  # nothing was made yet: a failed start binds nobody
-            for name in ("recipe.toml", "data.toml"):
-                (folder / name).unlink(missing_ok=True)
+            forget(folder, settings)
         settle(folder / "recipe.toml", settings)
         settle(folder / "data.toml", Source(source_files(o.prompts)))
         if not folder.finished("iter-1/responses.jsonl"):

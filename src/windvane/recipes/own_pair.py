@@ -24,6 +24,7 @@ from windvane.recipes.own import mapping
 from windvane.recipes.own_records import read_anywhere
 from windvane.recipes.own_rows import grouped, refuse_several, told
 from windvane.recipes.own_source import Source, source_files
+from windvane.recipes.start import forget
 from windvane.records import Group, Prompt, Response, Verdict, seed_of
 from windvane.runners.here import HereRunner
 from windvane.schema import dumps
@@ -54,10 +55,11 @@ def main(argv: Sequence[str]) -> int:
     if out.resolve() in (source.resolve(), *source.resolve().parents) or source.resolve() in out.resolve().parents:
         raise UserError(f"--out {o.out}: holds the source, or lies in it; name another folder")
     settings = Pairs(o.source, o.answers, tuple(o.columns), o.iteration, o.estimate, o.choose, o.score_scale, o.seed)
+    if source.is_dir() and any(source.glob("iter-*/responses.jsonl")) and not any(source.rglob("verdicts.jsonl")):
+        raise UserError(f"{source}: answers without verdicts; judge them first: windvane judge {source} --judge JUDGE")
     with RunFolder(out) as folder:
         if not folder.finished("iter-1/groups.jsonl"):
-            for name in ("recipe.toml", "data.toml"):
-                (folder / name).unlink(missing_ok=True)
+            forget(folder, settings)
         settle(folder / "recipe.toml", settings)
         settle(folder / "data.toml", Source(source_files(o.source)))
         if not folder.finished("iter-1/groups.jsonl"):

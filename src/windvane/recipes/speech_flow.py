@@ -30,7 +30,7 @@ from windvane.recipes.run_cost import training_estimate
 from windvane.recipes.speech_finish import finish, measure
 from windvane.recipes.speech_items import HELD, TEST, TRAIN, Item, split_transcripts
 from windvane.recipes.speech_levels import answer_levels, level_items
-from windvane.recipes.start import mend, opening
+from windvane.recipes.start import forget, mend, opening
 from windvane.records import content_id, seed_of
 from windvane.runners.here import HereRunner
 from windvane.schema import dumps, encode
@@ -57,7 +57,7 @@ class SpeechFlow:
     def __enter__(self) -> SpeechFlow:
         with opening(self.folder):
             if not self.folder.finished("items.jsonl"):  # nothing was made yet: a failed start binds nobody
-                (self.folder / "recipe.toml").unlink(missing_ok=True)
+                forget(self.folder, self.s)
             settle(self.folder / "recipe.toml", self.s)
             mend(self.folder)
             torch.set_num_threads(self.s.threads)

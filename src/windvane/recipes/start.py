@@ -7,6 +7,7 @@ changes no row, and a spent budget is meant to be raised; every other setting mu
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import shutil
 import tomllib
@@ -14,8 +15,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from windvane.errors import UserError
 from windvane.settings import differences, settle, to_toml
 from windvane.store import RunFolder, write_atomic
+
+OTHERS = ("judge.toml", "eval.toml", "harness.toml", "settings.json")  # the settings of verbs that keep no recipe.toml
+SPARE = {
+    "recipe.toml",
+    "data.toml",
+    "run.lock",
+    "log.jsonl",
+    "status.json",
+    "timings.jsonl",
+    "logs",
+}  # made before the first row
 
 
 @contextlib.contextmanager
@@ -29,11 +42,25 @@ def opening(run: RunFolder) -> Iterator[None]:
         raise
 
 
+def forget(run: RunFolder, settings: Any) -> None:
+    """A failed start binds nobody: its settings go. What another verb made there is no failed start, and is refused."""
+    held: dict[str, Any] = {}
+    with contextlib.suppress(OSError, tomllib.TOMLDecodeError, UnicodeDecodeError):
+        held = tomllib.loads((run / "recipe.toml").read_text(encoding="utf-8"))
+    strange = sorted(set(held) - {f.name for f in dataclasses.fields(settings)})
+    other = [name for name in OTHERS if run.finished(name)]
+    if other or (strange and any(p.name not in SPARE for p in run.path.iterdir())):
+        what = other[0] if other else f"recipe.toml, with '{strange[0]}'"
+        raise UserError(f"{run.path}: holds what another verb made ({what}); use another --out")
+    for name in ("recipe.toml", "data.toml"):
+        (run / name).unlink(missing_ok=True)
+
+
 def begin(run: RunFolder, settings: Any) -> None:
     """Write recipe.toml, or refuse settings that differ from it."""
     recipe = run / "recipe.toml"
-    if not run.finished("heldout.jsonl"):  # nothing was made yet: a failed start binds nobody
-        recipe.unlink(missing_ok=True)
+    if not run.finished("heldout.jsonl"):  # nothing was made yet
+        forget(run, settings)
     renewed = _of_another_server(recipe, settings)
     if renewed is None:
         settle(recipe, settings)

@@ -29,6 +29,7 @@ from windvane.recipes.janus_presets import MODELS
 from windvane.recipes.launch import launch
 from windvane.recipes.policy import Policy
 from windvane.recipes.run_cost import training_estimate
+from windvane.recipes.start import forget
 from windvane.recipes.value_best_of import run_best_of
 from windvane.recipes.value_examples import Rows, Sharing, batch_of_trees, pair_examples, sft_examples
 from windvane.recipes.value_models import finish, table
@@ -57,8 +58,7 @@ def run(settings: TrainJanus, out: str, quiet: bool = False) -> None:
     """One model after another; what is finished is not done again."""
     with RunFolder(out) as folder:
         if not any(folder.finished(f"{name}/model") for name in settings.wanted):  # a failed start binds nobody
-            for name in ("recipe.toml", "data.toml"):
-                (folder / name).unlink(missing_ok=True)
+            forget(folder, settings)
         settle(folder / "recipe.toml", settings)
         settle(folder / "data.toml", _Inputs({n: file_sha256(_set(settings, n)) for n in SETS}))
         torch.set_num_threads(settings.threads or torch.get_num_threads())

@@ -29,6 +29,7 @@ from windvane.modeling.preference_model import PreferenceModel, save_preference_
 from windvane.prompts.system_role import system_mode
 from windvane.recipes.launch import launch
 from windvane.recipes.run_cost import training_estimate
+from windvane.recipes.start import forget
 from windvane.schema import dumps
 from windvane.settings import settle
 from windvane.store import PULSE, RunFolder, file_sha256, published, write_atomic
@@ -88,8 +89,8 @@ def run(settings: TrainReward, out: str, quiet: bool = False) -> None:
     """Read, hold out, train, save, measure; what is finished is not done again."""
     with RunFolder(out) as folder:
         begun = folder.finished("train") or folder.finished("model")
-        for name in () if begun else ("recipe.toml", "data.toml"):  # a failed start binds nobody
-            (folder / name).unlink(missing_ok=True)
+        if not begun:
+            forget(folder, settings)
         settle(folder / "recipe.toml", settings)
         names = [name for name, _ in settings.sources]
         test = [settings.test] if settings.test else []
