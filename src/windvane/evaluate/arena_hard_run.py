@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from windvane.backends.asking import Ask
@@ -39,8 +38,17 @@ from windvane.evaluate.live_judge import (
     tell_expected,
 )
 from windvane.evaluate.live_model import Candidate, Wanted, run_answers
-from windvane.evaluate.live_run import JUDGE_CALLS, answer_notes, candidates, judge_server, keep, slug
-from windvane.evaluate.mt_bench_run import ModelRun, write_lines
+from windvane.evaluate.live_run import (
+    JUDGE_CALLS,
+    JudgedRun,
+    ModelRun,
+    answer_notes,
+    candidates,
+    judge_server,
+    keep,
+    slug,
+    write_lines,
+)
 from windvane.prompts.arena_hard import level_messages, level_of, read_level
 from windvane.records import Message
 from windvane.settings import settle
@@ -48,18 +56,6 @@ from windvane.store import RunFolder, file_sha256, read_jsonl
 
 Row = dict[str, Any]
 Game = tuple[str, str, str, str]  # key, request, the answer shown as A, as B
-
-
-@dataclass(frozen=True, slots=True)
-class ArenaRun:
-    """What must be the same when the command is given again. Models may be added: each has settings of its own."""
-
-    evaluation: str
-    judge: str
-    files: dict[str, str]
-    limit: int | None
-    judge_tokens: int
-    batch: int
 
 
 def run_live(options: argparse.Namespace) -> tuple[dict[str, Any], str, dict[str, Any] | None]:
@@ -74,7 +70,7 @@ def run_live(options: argparse.Namespace) -> tuple[dict[str, Any], str, dict[str
         raise UserError(f"{options.baseline}: answers none of the questions; its question_ids are others")
     files = {"questions": file_sha256(options.questions), "baseline": file_sha256(options.baseline)}
     with RunFolder(options.out) as run:
-        settings = ArenaRun("arena-hard", options.judge, files, options.limit, options.judge_tokens, options.batch)
+        settings = JudgedRun("arena-hard", options.judge, files, options.limit, options.judge_tokens, options.batch)
         settle(run / "eval.toml", settings)
         models = candidates(options, run, options.model or [])
         given = dict(_given(path, base_name) for path in options.answers or [])

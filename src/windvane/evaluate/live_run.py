@@ -1,14 +1,15 @@
 """Where a run with a live model and judge keeps its things, and what it may spend.
 
-In: checked options, the run folder. Out: the models under their names, the judge's `Server` settings (one budget for both), and at the end
-DIR/result.json (with its `name`) and DIR/plot.svg.
+In: checked options, the run folder. Out: the settings that a run keeps, the models under their names, the judge's `Server` settings (one
+budget for both), and at the end DIR/result.json (with its `name`) and DIR/plot.svg.
 """
 
 from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from windvane.backends.http_spec import Server
@@ -18,9 +19,35 @@ from windvane.evaluate.live_judge import within
 from windvane.evaluate.live_model import Candidate
 from windvane.evaluate.result_files import keep_result
 from windvane.records import content_id
-from windvane.store import RunFolder, read_jsonl
+from windvane.schema import dumps
+from windvane.store import RunFolder, read_jsonl, write_atomic
 
 JUDGE_CALLS = "judge_calls.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedRun:
+    """What must be the same when the command is given again. Models may be added: each has settings of its own."""
+
+    evaluation: str
+    judge: str
+    files: dict[str, str]
+    limit: int | None
+    judge_tokens: int
+    batch: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRun:
+    """One model's part of it."""
+
+    model: str
+    name: str
+    temperature: float | None
+    top_p: float
+    max_new_tokens: int
+    seed: int
+    dtype: str
 
 
 def judge_server(options: argparse.Namespace, run: RunFolder) -> Server:
@@ -84,3 +111,8 @@ def keep(run: RunFolder, result: dict[str, Any], svg: str) -> None:
     """The result and its plot, then the manifest: the same bytes for the same rows."""
     keep_result(run.path, result, svg)
     run.write_manifest()
+
+
+def write_lines(run: RunFolder, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
+    """DIR/name, a row a line."""
+    write_atomic(run / name, "".join(dumps(row) + "\n" for row in rows))

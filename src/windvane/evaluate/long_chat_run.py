@@ -19,10 +19,9 @@ from windvane.errors import UserError
 from windvane.evaluate.live_flags import check_live
 from windvane.evaluate.live_judge import Expected, tell_expected
 from windvane.evaluate.live_model import Candidate, Wanted, run_answers
-from windvane.evaluate.live_run import JUDGE_CALLS, candidates, judge_server, keep, slug
+from windvane.evaluate.live_run import JUDGE_CALLS, ModelRun, candidates, judge_server, keep, slug, write_lines
 from windvane.evaluate.long_chat_files import LongQuestion, read_answers, read_questions
 from windvane.evaluate.long_chat_score import label_of, plot, summarise
-from windvane.evaluate.mt_bench_run import ModelRun, write_lines
 from windvane.prompts.rubric import rubric_messages
 from windvane.protocols import RubricQuestion
 from windvane.records import Message, Prompt, Response, content_id

@@ -30,8 +30,8 @@ from windvane.evaluate.live_judge import (
     tell_expected,
 )
 from windvane.evaluate.live_model import Candidate
-from windvane.evaluate.live_run import JUDGE_CALLS, judge_server, slug
-from windvane.evaluate.mt_bench_run import Reasons, Turns, conversation, write_lines
+from windvane.evaluate.live_run import JUDGE_CALLS, judge_server, slug, write_lines
+from windvane.evaluate.mt_bench_run import Reasons, Turns, conversation
 from windvane.prompts.mt_bench import pair_answer, pair_request, read_score, single_messages
 from windvane.protocols import Question
 from windvane.runners.here import HereRunner

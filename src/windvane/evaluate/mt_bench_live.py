@@ -17,9 +17,9 @@ from windvane.evaluate import mt_bench, pairwise
 from windvane.evaluate.chat_questions import Questions
 from windvane.evaluate.judgements import read_judgements
 from windvane.evaluate.live_flags import check_live
-from windvane.evaluate.live_run import answer_notes, candidates, keep, slug
+from windvane.evaluate.live_run import JudgedRun, answer_notes, candidates, keep, slug
 from windvane.evaluate.mt_bench_judge import Row, compare_pairs, expect, grade
-from windvane.evaluate.mt_bench_run import MtBenchRun, answer_all, files_of, given_answers, prepared
+from windvane.evaluate.mt_bench_run import answer_all, files_of, given_answers, prepared
 from windvane.settings import settle
 from windvane.store import RunFolder
 
@@ -35,7 +35,7 @@ def run_live(options: argparse.Namespace) -> tuple[dict[str, Any], str, dict[str
         raise UserError("--pairwise: compares models; name two with --model, or one's answers with --answers FILE")
     questions = prepared(options)
     with RunFolder(options.out) as run:
-        settings = MtBenchRun(how, options.judge, files_of(options), options.limit, options.judge_tokens, options.batch)
+        settings = JudgedRun(how, options.judge, files_of(options), options.limit, options.judge_tokens, options.batch)
         settle(run / "eval.toml", settings)
         models = candidates(options, run, specs) if specs else []
         answers = dict(given_answers(path, questions.rows) for path in given)

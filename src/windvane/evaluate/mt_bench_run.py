@@ -15,15 +15,15 @@ missing is not asked.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from windvane.backends.local import Sampling
 from windvane.errors import UserError
 from windvane.evaluate.chat_questions import ChatQuestion, Questions, answer_row, read_answers, read_questions
 from windvane.evaluate.live_model import Candidate, Wanted, run_answers
-from windvane.evaluate.live_run import slug
+from windvane.evaluate.live_run import ModelRun, slug
 from windvane.records import Message
 from windvane.schema import dumps
 from windvane.settings import settle
@@ -35,31 +35,6 @@ TEMPERATURES = {
     "humanities": 0.1,
 }  # fmt: skip
 REFERENCED = frozenset({"math", "reasoning", "coding"})
-
-
-@dataclass(frozen=True, slots=True)
-class MtBenchRun:
-    """What must be the same when the command is given again. Models may be added: each has settings of its own."""
-
-    evaluation: str
-    judge: str
-    files: dict[str, str]
-    limit: int | None
-    judge_tokens: int
-    batch: int
-
-
-@dataclass(frozen=True, slots=True)
-class ModelRun:
-    """One model's part of it."""
-
-    model: str
-    name: str
-    temperature: float | None
-    top_p: float
-    max_new_tokens: int
-    seed: int
-    dtype: str
 
 
 Turns = dict[str, list[str | None]]  # question id -> the model's answers, None where there is none
@@ -162,8 +137,3 @@ def given_answers(path: Any, questions: Sequence[ChatQuestion]) -> tuple[str, tu
     if not any(t is not None for both in turns.values() for t in both):
         raise UserError(f"{path}: answers none of the questions; its question_ids are others")
     return name, (turns, reasons)
-
-
-def write_lines(run: RunFolder, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
-    """DIR/name, a row a line."""
-    write_atomic(run / name, "".join(dumps(row) + "\n" for row in rows))
