@@ -68,22 +68,20 @@ class Likes(Reads):
         return [Grade(q.key, 4, "") for q in questions]
 
 
+def command(tmp_path, *more, count=12, judge=f"py:{__name__}:Reads", answers=None):
+    """The arguments that grade MODEL (or `answers`) on a bench of `count` instances."""
+    of = ["--model", MODEL] if answers is None else ["--answers", answers]
+    argv = ["--bench", bench(tmp_path / "b.jsonl", count), *of, "--judge", judge, "--out", tmp_path / "out", *more]
+    return [str(one) for one in argv]
+
+
 def told(argv, capsys):
     assert main([*map(str, argv), "--json", "--quiet"]) == 0
     return json.loads(capsys.readouterr().out)
 
 
 def test_a_model_is_graded(tmp_path, capsys):
-    argv = [
-        "--bench",
-        bench(tmp_path / "b.jsonl"),
-        "--model",
-        MODEL,
-        "--judge",
-        f"py:{__name__}:Reads",
-        "--out",
-        tmp_path / "out",
-    ]
+    argv = command(tmp_path)
     argv += ["--runs", "2", "--shuffled", "--writer", "gpt-4", "--rubric-maker", "gpt-4o"]
     found = told(argv, capsys)
     # each answer holds its own word and "me": 5; another's rubrics are (another word -> 1, "me" -> 5): 3, or 5 where the word is the same
@@ -105,17 +103,7 @@ def test_a_model_is_graded(tmp_path, capsys):
 
 
 def test_a_blind_judge_fails_the_control(tmp_path, capsys):
-    argv = [
-        "--bench",
-        bench(tmp_path / "b.jsonl"),
-        "--model",
-        MODEL,
-        "--judge",
-        f"py:{__name__}:Likes",
-        "--out",
-        tmp_path / "out",
-        "--shuffled",
-    ]
+    argv = command(tmp_path, "--shuffled", judge=f"py:{__name__}:Likes")
     found = told(argv, capsys)
     assert found["shuffled"]["difference"] == 0 and any("judge is greedy" in n for n in found["notes"])
 
@@ -124,16 +112,7 @@ def test_given_answers_and_missing_ones(tmp_path, capsys):
     """The released layout: ids are JSON keys there and numbers in the bench."""
     answers = {str(i): {"response": "warm me" if i else " "} for i in range(10)}
     (tmp_path / "a.json").write_text(json.dumps(answers))
-    argv = [
-        "--bench",
-        bench(tmp_path / "b.jsonl"),
-        "--answers",
-        tmp_path / "a.json",
-        "--judge",
-        f"py:{__name__}:Reads",
-        "--out",
-        tmp_path / "out",
-    ]
+    argv = command(tmp_path, answers=tmp_path / "a.json")
     assert main([*map(str, argv), "--quiet", "--runs", "1"]) == 0
     text = capsys.readouterr().out
     assert (
@@ -153,16 +132,7 @@ def test_a_judge_that_answers_prose_through_a_server(tmp_path, capsys):
         return 200, {}, chat("It is nice." if "Does the answer say me" in asked else "Kind enough.\n**[RESULT]** 4/5")
 
     with Scripted(script) as server:
-        argv = [
-            "--bench",
-            bench(tmp_path / "b.jsonl"),
-            "--model",
-            MODEL,
-            "--judge",
-            f"rubric:{server.spec}",
-            "--out",
-            tmp_path / "out",
-        ]
+        argv = command(tmp_path, judge=f"rubric:{server.spec}")
         assert main([*map(str, argv), "--quiet", "--runs", "1", "--price-in", "1", "--price-out", "1"]) == 0
         first = len(server.bodies)
         assert main([*map(str, argv), "--quiet", "--runs", "1"]) == 0 and len(server.bodies) == first == 24
@@ -174,17 +144,7 @@ def test_a_judge_that_answers_prose_through_a_server(tmp_path, capsys):
 
 
 def test_without_the_system_message(tmp_path, capsys):
-    argv = [
-        "--bench",
-        bench(tmp_path / "b.jsonl"),
-        "--model",
-        MODEL,
-        "--judge",
-        f"py:{__name__}:Reads",
-        "--out",
-        tmp_path / "out",
-        "--no-system",
-    ]
+    argv = command(tmp_path, "--no-system")
     found = told(argv, capsys)
     assert (
         found["system"] is False
@@ -195,16 +155,7 @@ def test_without_the_system_message(tmp_path, capsys):
 
 def test_a_bench_of_one(tmp_path, capsys):
     """The released evaluation fails with fewer than three instances."""
-    argv = [
-        "--bench",
-        bench(tmp_path / "b.jsonl", 1),
-        "--model",
-        MODEL,
-        "--judge",
-        f"py:{__name__}:Reads",
-        "--out",
-        tmp_path / "out",
-    ]
+    argv = command(tmp_path, count=1)
     found = told(argv, capsys)
     assert found["mean"] == found["low"] == found["high"] == 5 and found["by_prompt"] is None
 
@@ -225,17 +176,7 @@ def test_votes(tmp_path, capsys):
     ],
 )
 def test_mistakes(tmp_path, change, wrong):
-    argv = [
-        "--bench",
-        str(bench(tmp_path / "b.jsonl", 3)),
-        "--model",
-        MODEL,
-        "--judge",
-        f"py:{__name__}:Reads",
-        "--out",
-        str(tmp_path / "o"),
-        "--quiet",
-    ]
+    argv = command(tmp_path, "--quiet", count=3)
     with pytest.raises(UserError, match="eval multifaceted: --judge is needed"):
         main(["--bench", "b.jsonl", "--model", MODEL])
     with pytest.raises(UserError) as error:
@@ -244,16 +185,6 @@ def test_mistakes(tmp_path, change, wrong):
 
 
 def test_all_rubrics_alike_cannot_be_shuffled(tmp_path):
-    argv = [
-        "--bench",
-        str(bench(tmp_path / "b.jsonl", 1)),
-        "--model",
-        MODEL,
-        "--judge",
-        f"py:{__name__}:Reads",
-        "--out",
-        str(tmp_path / "o"),
-        "--quiet",
-    ]
+    argv = command(tmp_path, "--quiet", count=1)
     with pytest.raises(UserError, match="nothing to exchange"):
         main([*argv, "--shuffled"])
