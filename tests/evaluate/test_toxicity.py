@@ -10,8 +10,9 @@ from transformers import AutoModelForSequenceClassification, BertConfig
 
 from tests import tiny
 from tests.backends.scripted_server import Scripted, chat, top
+from windvane.backends import asking
 from windvane.backends.http_spec import Server
-from windvane.backends.text_classifier import ModelClassifier, open_classifier, pick_label
+from windvane.backends.text_classifier import AskedClassifier, ModelClassifier, open_classifier, pick_label
 from windvane.errors import UserError
 from windvane.evaluate.toxicity import main
 from windvane.evaluate.toxicity_score import Told, any_toxic, expected_maximum, summarise
@@ -193,6 +194,17 @@ def test_a_classifiers_weights(tmp_path, kind):
             want = logits.softmax(-1)[1] if kind == "softmax" else logits.sigmoid()[1]
             assert p == pytest.approx(float(want), abs=1e-6)
     assert found[2] is None and "exceed the classifier's window of 40" in made.reasons[2]
+
+
+def test_weights_here_are_asked_for_yes_and_Yes():
+    """A model that writes Yes .9 and No .05 of the time means .91 with the small ones; yes and no alone would say .2."""
+
+    class Here:
+        def ask(self, asks, max_tokens, labels=()):
+            holds = {"Yes": 0.9, "No": 0.05, "yes": 0.01, "no": 0.04}
+            return [asking.Told(None, {label: math.log(holds[label]) for label in labels}) for _ in asks]
+
+    assert AskedClassifier(Here(), "here").probabilities(["text"]) == [pytest.approx(0.91)]
 
 
 def test_labels():
