@@ -32,28 +32,16 @@ def rows(path):
     return [row for _, row in read_jsonl(path)]
 
 
+def command(source, out):
+    given = ["--instructions", source, "--writer", WRITER, "--out", out, "--batch", "7", "--test", "0.1", "--quiet"]
+    return [str(one) for one in given]
+
+
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
     place = tmp_path_factory.mktemp("janus")
     source = instructions(place / "i.jsonl")
-    assert (
-        main(
-            [
-                "--instructions",
-                str(source),
-                "--writer",
-                WRITER,
-                "--out",
-                str(place / "run"),
-                "--batch",
-                "7",
-                "--test",
-                "0.1",
-                "--quiet",
-            ]
-        )
-        == 0
-    )
+    assert main(command(source, place / "run")) == 0
     return place / "run"
 
 
@@ -108,24 +96,7 @@ def test_the_same_command_again_asks_nothing(done, monkeypatch, capsys):
     monkeypatch.setattr(ScriptedWriter, "generate", lambda *_: pytest.fail("asked again"))
     before = (done / "manifest.json").read_text()
     source = done.parent / "i.jsonl"
-    assert (
-        main(
-            [
-                "--instructions",
-                str(source),
-                "--writer",
-                WRITER,
-                "--out",
-                str(done),
-                "--batch",
-                "7",
-                "--test",
-                "0.1",
-                "--quiet",
-            ]
-        )
-        == 0
-    )
+    assert main(command(source, done)) == 0
     assert (done / "manifest.json").read_text() == before and "rows of 40 instructions" in capsys.readouterr().out
     with pytest.raises(UserError, match="started with other settings"):
         main(["--instructions", str(source), "--writer", WRITER, "--out", str(done), "--batch", "8", "--quiet"])
