@@ -13,7 +13,7 @@ from fastapi import APIRouter, Form, Request, UploadFile
 from pydantic import BaseModel, Field
 from starlette.responses import HTMLResponse, Response
 
-from windvane.evaluate.speech_score_verb import candidates_table, table
+from windvane.evaluate.speech_score_table import candidates_table, table
 from windvane.evaluate.speech_whole_test import whole_tests
 from windvane.serve.batches import Batch, Batches
 from windvane.serve.pages import ROOM, Pages
