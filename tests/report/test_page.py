@@ -213,7 +213,7 @@ def test_not_a_run_folder(tmp_path, run, capsys):
     assert main([str(run)]) == 0 and capsys.readouterr().out.strip() == str(run / "report.html")
 
 
-def test_sixty_thousand_prompts_stay_small(tmp_path, monkeypatch, write_lines):
+def test_long_texts_of_many_prompts_stay_within_the_budget(tmp_path, monkeypatch, write_lines):
     """Every text is as long as the answers of a real run many times over; the budget holds and the extremes are among the shown."""
     dice = random.Random(3)
     rows, texts = [], []
