@@ -10,7 +10,7 @@ import pytest
 
 from windvane.errors import UserError
 from windvane.runners.here import HereRunner
-from windvane.store import Journal, RunFolder, file_sha256, publish_folder, read_jsonl, write_atomic
+from windvane.store import Journal, RunFolder, file_sha256, publish_folder, published, read_jsonl, write_atomic
 
 
 def rows(unit):
@@ -120,6 +120,26 @@ def test_publish_replaces(tmp_path):
         publish_folder(aside, tmp_path / "final")
     assert (tmp_path / "final" / "file").read_text() == "new"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["final"]
+
+
+def test_a_folder_is_published_whole_or_not_at_all(tmp_path):
+    final = tmp_path / "models" / "model"
+    with pytest.raises(RuntimeError), published(final) as aside:
+        (aside / "half").write_text("half")
+        raise RuntimeError
+    assert not final.exists()
+    with published(final) as aside:
+        assert list(aside.iterdir()) == [], "what was left there is gone"
+        (aside / "file").write_text("whole")
+    assert [p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file()] == ["models/model/file"]
+
+
+def test_what_is_told_is_logged_and_said_unless_quiet(tmp_path, capsys):
+    with RunFolder(tmp_path) as run:
+        run.tell("one")
+        run.tell("two", quiet=True)
+    assert capsys.readouterr().err == "windvane: one\n"
+    assert [row["text"] for _, row in read_jsonl(tmp_path / "log.jsonl")] == ["one", "two"]
 
 
 def test_manifest_leaves_out_what_differs(tmp_path):
