@@ -192,6 +192,13 @@ def test_pairs(files, capsys):
     assert json.loads(capsys.readouterr().out)["models"] == found["models"]
 
 
+@pytest.mark.parametrize(("more", "tokens"), [((), 16), (("--judge-tokens", "4096"), 4096)])
+def test_a_language_model_of_pairs_gets_room(files, more, tokens):
+    with Scripted(lambda body, attempt: (200, {}, chat("<think>Hm.</think>m"))) as server:
+        assert main([*command(files, f"p{tokens}", server.spec, "--pairwise", "--resamples", "2", *more)]) == 0
+    assert {body["max_tokens"] for body in server.bodies} == {tokens}
+
+
 def test_winners():
     assert [winner(0.9, False), winner(0.9, True), winner(0.2, True), winner(0.5, False), winner(None, True)] == [
         "model_1", "model_2", "model_1", "tie", "error",

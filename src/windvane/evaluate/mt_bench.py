@@ -218,7 +218,8 @@ def _parser() -> Parser:
         help="judge given answers, a file a model, in FastChat's layout",
     )
     add("--pairwise", action="store_true", help="compare every two models in both orders instead of grading each")
-    add("--judge-tokens", type=int, default=1024, metavar="N", help="what a grading judge may write (1024)")
+    told = "what a language model that judges may write (for a grade 1024, with --pairwise 16)"
+    add("--judge-tokens", type=int, metavar="N", help=told)
     add("--resamples", type=int, default=1000, help="with --pairwise: of the ratings' intervals (1000)")
     add("--seed", type=int, default=0, help="of the resampling, and of the model's answers")
     add("--json", action="store_true", help="print one JSON object")

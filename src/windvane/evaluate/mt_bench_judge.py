@@ -61,7 +61,8 @@ def expect(
         for turn in (1, 2):
             if options.pairwise:
                 one = pair_answer([guess, guess], turn)
-                calls.append(expected_pair(pair_request(q.turns, turn, q.references), one, one))
+                request = pair_request(q.turns, turn, q.references)
+                calls.append(expected_pair(request, one, one, options.judge_tokens))
             else:
                 chat = single_messages(q.turns, [guess, guess], turn, q.references)
                 calls.append(Expected(chat, options.judge_tokens))

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from windvane.backends.llm_judge import MAX_TOKENS
 from windvane.backends.server_flags import spending
 from windvane.errors import UserError
 from windvane.evaluate import mt_bench, pairwise
@@ -28,6 +29,9 @@ def run_live(options: argparse.Namespace) -> tuple[dict[str, Any], str, dict[str
     """(result, table, what was spent)."""
     how = "mt-bench-pairs" if options.pairwise else "mt-bench"
     check_live(options, "mt-bench", ("questions", "judge"), how)
+    if options.judge_tokens is None:
+        options.judge_tokens = MAX_TOKENS if options.pairwise else 1024
+    options.pair_tokens = options.judge_tokens
     if options.judge_tokens < 1:
         raise UserError(f"--judge-tokens {options.judge_tokens}: must be at least 1")
     specs, given = options.model or [], options.answers or []
