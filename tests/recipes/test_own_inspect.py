@@ -7,10 +7,14 @@ import pytest
 from tests.recipes.own_data import WORDS, chats, pairs, write
 from tests.tiny import TEMPLATE, byte_tokenizer, folder
 from windvane.data.known_tests import _read as read_set
-from windvane.data.known_tests import known_sets, lines, overlap, overlaps
+from windvane.data.known_tests import known_sets, lines, overlaps
 from windvane.data.known_tests_write import prompts_of, written
 from windvane.errors import UserError
 from windvane.recipes.own_inspect import main
+
+
+def overlap(text, tests):
+    return overlaps(text, (tests,))[0]
 
 
 def told(capsys, *argv):

@@ -95,13 +95,8 @@ def _read(text: str) -> TestSet:
     return TestSet(head.lstrip("# ").partition(":")[0], count, whole, runs, frozenset(checks), frozenset(sizes))
 
 
-def overlap(text: str, tests: TestSet) -> int | None:
-    """The row of `tests` whose prompt `text` is or holds."""
-    return overlaps(text, (tests,))[0]
-
-
 def overlaps(text: str, sets: Sequence[TestSet]) -> list[int | None]:
-    """`overlap` for each of the sets; the runs of `text` are gone through once for all of them."""
+    """For each of the sets the row whose prompt `text` is or holds, or None; the runs of `text` are gone through once for all of them."""
     data = plain(text).encode()
     if not data:
         return [None] * len(sets)
