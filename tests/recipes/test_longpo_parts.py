@@ -16,13 +16,14 @@ from windvane.recipes.long_answers import long_answers
 from windvane.recipes.long_arms import preference_weight
 from windvane.recipes.long_decode import TrunkReader, common_prefix
 from windvane.recipes.long_documents import Cut
-from windvane.recipes.long_finish import kept_told
+from windvane.recipes.long_finish import adapters_told, kept_told, table
 from windvane.recipes.long_kl import short_to_long
 from windvane.recipes.long_retention import ShortText, retention_figures
 from windvane.recipes.long_settings import Filters, LongPO
 from windvane.recipes.long_theta import stretch
 from windvane.recipes.long_turns import Drop, Turns, kept_turns
 from windvane.records import Prompt, Response, seed_of
+from windvane.store import RunFolder
 
 
 def ids(count, seed):
@@ -164,3 +165,13 @@ def test_a_policy_is_no_way_from_itself():
     net, answer = model(), Response("a-2", "a", 2, "", ids(5, 1), "stop")
     (found,) = short_to_long("doc", Scorer(net), Scorer(net), {"a": ids(9, 2)}, {"a": ids(9, 2)}, {"a": answer})
     assert found.kl == pytest.approx(0.0, abs=1e-6) and found.tokens == 5
+
+
+def test_the_terminal_tells_documents_left_out_and_rounds_that_are_adapters(tmp_path):
+    told = table({"documents": {"kept": 3, "long": 1, "short": 2}, "rounds": []})
+    assert told.splitlines()[-1] == "documents left out: 2 too short, 1 too long"
+    assert "left out" not in table({"documents": {"kept": 3}, "rounds": []})
+    (tmp_path / "iter-2/model").mkdir(parents=True)
+    assert adapters_told(RunFolder(tmp_path), 3) is None
+    (tmp_path / "iter-2/model/adapter_config.json").write_text("{}")
+    assert "row: iter-2/model; model/ is" in adapters_told(RunFolder(tmp_path), 3)

@@ -37,6 +37,8 @@ def finish(run: RunFolder, s: LongPO, final_model: Callable[[Path], None]) -> No
         run.write_manifest()
     run.status("done", 1, 1)
     print(table(json.loads((run / "summary.json").read_text(encoding="utf-8"))))
+    adapters = adapters_told(run, s.rounds)
+    print(adapters) if adapters else None
     print(f"\nreport: {run / 'report.html'}\nmodel:  {run / 'model'}")
 
 
@@ -153,7 +155,20 @@ def table(found: dict[str, Any]) -> str:
         for name, key in (("replies not used", "replies_not_used"), ("questions dropped", "dropped")):
             if r.get(key):
                 lines.append(f"round {r['round']}, {name}: " + ", ".join(f"{k} {v}" for k, v in r[key].items()))
+    held = found.get("documents", {})
+    left = [f"{held[key]} too {key}" for key in ("short", "long") if held.get(key)]
+    if left:
+        lines.append(f"documents left out: {', '.join(left)}")
     return "\n".join(lines)
+
+
+def adapters_told(run: RunFolder, rounds: int) -> str | None:
+    """Rounds that are adapters: who reads one without the base's theta raised reads another model."""
+    found = [t for t in range(1, rounds + 1) if (run / f"iter-{t}/model/adapter_config.json").exists()]
+    if not found:
+        return None
+    names = ", ".join(f"iter-{t}/model" for t in found)
+    return f"adapters, to be read with their base's theta and window as in this round's row: {names}; model/ is the last one, whole"
 
 
 def kept_told(row: dict[str, Any]) -> str:
