@@ -98,7 +98,7 @@ def room(tmp_path_factory):
 
 FAULTS = {  # a command; what its line says
     TRAIN + "list.jsonl": "got list; name a file that is one list of rows .json",
-    TRAIN + "pretty.jsonl": "pretty.jsonl: row 1: not valid JSON (Expecting value at column 2); mend or remove the line; a file that is one list",
+    TRAIN + "pretty.jsonl": "row 1: not valid JSON (Expecting value at column 2); mend or remove the line; a file that is one list of",
     TRAIN + "lines.json": "name the file .jsonl for a row a line",
     TRAIN + "utf16.csv": "not UTF-8 (byte 0xff at offset 0); save the file as UTF-8",
     TRAIN + "semicolon.csv": "no column for prompt",

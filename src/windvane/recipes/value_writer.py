@@ -92,8 +92,11 @@ class Writer:
         ]
 
     def local_model(self) -> Any | None:
-        """The model that writes, where it is one in this process."""
-        return None if self._opened.local is None else self._opened.model
+        """The model that writes, where it is one in this process. `UserError` where there is no writer of that name."""
+        if self._opened.local is not None:
+            return self._opened.model
+        self._opened.generator(Sampling(1))
+        return None
 
     def prepare(self) -> None:
         """Look at the template of a model in this process, so that `notes` are the same in a resumed run."""
