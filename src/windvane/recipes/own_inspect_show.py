@@ -109,10 +109,14 @@ def table(told: Mapping[str, Any]) -> list[str]:
     )
     rows.append(("near-duplicates", told_near))
     for one in told["test_prompts"]:
-        first = (
-            f", the first: {one['places'][0]['place']} (its row {one['places'][0]['test_row']})" if one["rows"] else ""
-        )
-        rows.append(("test prompts", f"{one['rows']:,} rows are or hold one of {one['set']}'s {one['prompts']}{first}"))
+        if one["rows"]:
+            first = f", the first: {one['places'][0]['place']} (its row {one['places'][0]['test_row']})"
+            rows.append(
+                ("test prompts", f"{one['rows']:,} rows are or hold one of {one['set']}'s {one['prompts']}{first}")
+            )
+    clean = ", ".join(f"{one['set']} ({one['prompts']})" for one in told["test_prompts"] if not one["rows"])
+    if clean:
+        rows.append(("test prompts", f"no row is or holds one of {clean}"))
     if told["with_system"]:
         rows.append(("system", f"{told['with_system']:,} rows have a system message"))
     if told["several_turns"]:
