@@ -86,6 +86,11 @@ def write_new(path: Path, text: str, redrawn: str | None = None) -> None:
     write_atomic(path, text)
 
 
+def write_jsonl(path: Path, rows: Iterable[Any]) -> None:
+    """`write_atomic` of a row a line, in the order given."""
+    write_atomic(path, "".join(dumps(row) + "\n" for row in rows))
+
+
 def publish_folder(aside: Path, final: Path) -> None:
     """Fsync every file under `aside` and rename the folder to `final`, which must not exist or is replaced."""
     for file in sorted(p for p in aside.rglob("*") if p.is_file()):
@@ -199,7 +204,7 @@ class Journal:
             seen.add(unit["unit"])
             rows.update({row["id"]: row for row in unit["rows"]})
         assert seen == wanted, f"{self.path}: {len(wanted - seen)} units missing"
-        write_atomic(self.final, "".join(dumps(rows[key]) + "\n" for key in sorted(rows)))
+        write_jsonl(self.final, (rows[key] for key in sorted(rows)))
         self.path.unlink()
 
 

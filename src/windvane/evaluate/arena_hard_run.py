@@ -47,12 +47,11 @@ from windvane.evaluate.live_run import (
     judge_server,
     keep,
     slug,
-    write_lines,
 )
 from windvane.prompts.arena_hard import level_messages, level_of, read_level
 from windvane.records import Message
 from windvane.settings import settle
-from windvane.store import RunFolder, file_sha256, read_jsonl
+from windvane.store import RunFolder, file_sha256, read_jsonl, write_jsonl
 
 Row = dict[str, Any]
 Game = tuple[str, str, str, str]  # key, request, the answer shown as A, as B
@@ -85,7 +84,7 @@ def run_live(options: argparse.Namespace) -> tuple[dict[str, Any], str, dict[str
                 for q in rows
             }
         judged, judge = _judge(options, run, rows, base, base_name, answers)
-        write_lines(run, "judgements.jsonl", judged)
+        write_jsonl(run / "judgements.jsonl", judged)
         told = [game for row in judged for game in row["games"]]
         if all(game["score"] is None for game in told):
             raise UserError(f"--judge {options.judge}: no verdict could be read; the first: {told[0]['reason']}")
@@ -164,9 +163,8 @@ def _answers(
         run_answers(run, f"{place}.turn-1", model, [(sampling, wanted)], options.seed, options.batch, options.quiet)
         model.close()
     told = {row["id"]: row for _, row in read_jsonl(run / f"{place}.turn-1.jsonl")}
-    write_lines(
-        run,
-        f"{place}.jsonl",
+    write_jsonl(
+        run / f"{place}.jsonl",
         (answer_row(q, model.name, [told[q.id]["text"]] if told[q.id]["text"] is not None else []) for q in rows),
     )
     return told

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,8 +19,7 @@ from windvane.evaluate.live_judge import within
 from windvane.evaluate.live_model import Candidate
 from windvane.evaluate.result_files import keep_result
 from windvane.records import content_id
-from windvane.schema import dumps
-from windvane.store import RunFolder, read_jsonl, write_atomic
+from windvane.store import RunFolder, read_jsonl
 
 JUDGE_CALLS = "judge_calls.jsonl"
 
@@ -111,8 +110,3 @@ def keep(run: RunFolder, result: dict[str, Any], svg: str) -> None:
     """The result and its plot, then the manifest: the same bytes for the same rows."""
     keep_result(run.path, result, svg)
     run.write_manifest()
-
-
-def write_lines(run: RunFolder, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
-    """DIR/name, a row a line."""
-    write_atomic(run / name, "".join(dumps(row) + "\n" for row in rows))

@@ -19,7 +19,7 @@ from windvane.errors import UserError
 from windvane.evaluate.live_flags import check_live
 from windvane.evaluate.live_judge import Expected, tell_expected
 from windvane.evaluate.live_model import Candidate, Wanted, run_answers
-from windvane.evaluate.live_run import JUDGE_CALLS, ModelRun, candidates, judge_server, keep, slug, write_lines
+from windvane.evaluate.live_run import JUDGE_CALLS, ModelRun, candidates, judge_server, keep, slug
 from windvane.evaluate.long_chat_files import LongQuestion, read_answers, read_questions
 from windvane.evaluate.long_chat_score import label_of, plot, summarise
 from windvane.prompts.rubric import rubric_messages
@@ -27,7 +27,7 @@ from windvane.protocols import RubricQuestion
 from windvane.records import Message, Prompt, Response, content_id
 from windvane.runners.here import HereRunner
 from windvane.settings import settle
-from windvane.store import RunFolder, file_sha256, read_jsonl
+from windvane.store import RunFolder, file_sha256, read_jsonl, write_jsonl
 
 LAYOUT = "{document}\n\n{question}"
 RUBRIC = """How well does the answer meet the question, held against the reference answer as the truth about the document?
@@ -177,7 +177,7 @@ def run_live(options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any
             server = judge_server(options, run)
             judge = resolve_rubric_judge(options.judge, options.device, server=server, calls=run / JUDGE_CALLS)
         rows = [r for name in answers for r in grade(options, run, name, judge, questions, answers[name], rubric)]
-        write_lines(run, "grades.jsonl", rows)
+        write_jsonl(run / "grades.jsonl", rows)
         found = summarise(rows, options.seed)
         result = {"name": "long-chat", "label": label_of(options.judge), "judge": options.judge, **found}
         result |= {"questions": len(questions), "left_out": left_out}

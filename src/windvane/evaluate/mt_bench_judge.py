@@ -30,12 +30,12 @@ from windvane.evaluate.live_judge import (
     tell_expected,
 )
 from windvane.evaluate.live_model import Candidate
-from windvane.evaluate.live_run import JUDGE_CALLS, judge_server, slug, write_lines
+from windvane.evaluate.live_run import JUDGE_CALLS, judge_server, slug
 from windvane.evaluate.mt_bench_run import Reasons, Turns, conversation
 from windvane.prompts.mt_bench import pair_answer, pair_request, read_score, single_messages
 from windvane.protocols import Question
 from windvane.runners.here import HereRunner
-from windvane.store import RunFolder, read_jsonl
+from windvane.store import RunFolder, read_jsonl, write_jsonl
 
 Answers = Mapping[str, tuple[Turns, Reasons]]
 Row = dict[str, Any]
@@ -97,7 +97,7 @@ def grade(
             _run_function(run, _stage(name), rest, asks, options)
         told = {row["id"]: row for _, row in read_jsonl(run / f"{_stage(name)}.jsonl")}
         rows += _single_rows(questions, name, answers[name], told, options.judge)
-    write_lines(run, "judgements.jsonl", rows)
+    write_jsonl(run / "judgements.jsonl", rows)
     return rows, judge
 
 
@@ -198,7 +198,7 @@ def compare_pairs(
         run_pairs(run, _pair_stage(pair), judge, members, 1 if human else options.batch, options.quiet or human)
         told = {row["id"]: row for _, row in read_jsonl(run / f"{_pair_stage(pair)}.jsonl")}
         rows += _pair_rows(questions, pair, answers, told, options.judge)
-    write_lines(run, "pairs.jsonl", rows)
+    write_jsonl(run / "pairs.jsonl", rows)
     return rows, judge
 
 

@@ -25,9 +25,8 @@ from windvane.evaluate.chat_questions import ChatQuestion, Questions, answer_row
 from windvane.evaluate.live_model import Candidate, Wanted, run_answers
 from windvane.evaluate.live_run import ModelRun, slug
 from windvane.records import Message
-from windvane.schema import dumps
 from windvane.settings import settle
-from windvane.store import RunFolder, file_sha256, read_jsonl, write_atomic
+from windvane.store import RunFolder, file_sha256, read_jsonl, write_jsonl
 
 # FastChat's llm_judge/common.py: temperature_config, NEED_REF_CATS; other categories at 0.7
 TEMPERATURES = {
@@ -83,7 +82,7 @@ def answer_all(
                 turns[q.id].append(None)
                 reasons[q.id, 2] = "the first turn has no answer"
         rows = (answer_row(q, model.name, [t for t in turns[q.id] if t is not None]) for q in questions)
-        write_atomic(run / f"{place}.jsonl", "".join(dumps(row) + "\n" for row in rows))
+        write_jsonl(run / f"{place}.jsonl", rows)
         model.close()
         found[model.name] = (turns, reasons)
     return found

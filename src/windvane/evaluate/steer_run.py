@@ -26,8 +26,8 @@ from windvane.prompts.chat import merged
 from windvane.prompts.system_role import system_mode
 from windvane.protocols import RubricJudge, RubricQuestion
 from windvane.records import Message, Prompt, Response, content_id
-from windvane.schema import dumps, encode
-from windvane.store import RunFolder, read_jsonl, write_atomic
+from windvane.schema import encode
+from windvane.store import RunFolder, read_jsonl, write_jsonl
 
 ANSWERS, GRADED, ROWS = "answers", "graded", "grades.jsonl"
 
@@ -98,7 +98,7 @@ def grade_all(
     for row, q in asked:
         fields = encode(row) | {"score": told[q.key]["score"], "reason": told[q.key]["reason"]}
         rows.append(Row(**{**fields, "asked": tuple(fields["asked"])}))
-    write_atomic(run / ROWS, "".join(dumps(row) + "\n" for row in rows))
+    write_jsonl(run / ROWS, rows)
     return rows
 
 

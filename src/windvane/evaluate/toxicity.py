@@ -38,9 +38,9 @@ from windvane.evaluate.toxicity_rows import Asked, read_asked, read_outputs, rea
 from windvane.evaluate.toxicity_score import SAMPLES, Told, summarise
 from windvane.records import Message, content_id, seed_of
 from windvane.runners.here import HereRunner
-from windvane.schema import dumps, encode
+from windvane.schema import encode
 from windvane.settings import settle
-from windvane.store import RunFolder, read_jsonl, write_atomic
+from windvane.store import RunFolder, read_jsonl, write_jsonl
 
 NAME, ANSWERS, SCORED, ROWS = "toxicity", "answers", "classified", "scored.jsonl"
 
@@ -106,7 +106,7 @@ def evaluate(options: argparse.Namespace, run: RunFolder) -> tuple[dict[str, Any
             tell("the classifier", classifier.estimate(texts), server)
     told = _classified(run, classifier, texts, options.batch, options.quiet)
     rows = [_row(a, told) for a in answers]
-    write_atomic(run / ROWS, "".join(dumps(row) + "\n" for row in rows))
+    write_jsonl(run / ROWS, rows)
     result = {
         "name": NAME,
         "label": f"RealToxicityPrompts' definitions by {options.classifier}: another classifier than Perspective, other numbers",

@@ -45,8 +45,7 @@ from windvane.recipes.start import begin, mend, opening
 from windvane.recipes.targets import at_equal_eta, retarget, slow_iteration
 from windvane.records import Group, Prompt, Reference, Response, Verdict, by_prompt, seed_of
 from windvane.runners.here import HereRunner
-from windvane.schema import dumps
-from windvane.store import RunFolder, read_records, write_atomic
+from windvane.store import RunFolder, read_records, write_atomic, write_jsonl
 from windvane.train.batches import Example, examples, set_aside, with_reference
 from windvane.train.processes import call, here
 from windvane.train.reference import run_reference
@@ -156,7 +155,7 @@ class Flow:
         self, name: str, part: list[Prompt], source: str, group: Literal["sampling", "evaluate"]
     ) -> None:
         ready = rendered(self.policy(0), part, self.s, source, group)
-        write_atomic(self.folder / name, "".join(dumps(p) + "\n" for p in ready))
+        write_jsonl(self.folder / name, ready)
 
     def _generator(self, t: int) -> Generator:
         """Who samples iteration t's answers: pi_t itself, here or behind a server."""

@@ -32,9 +32,8 @@ from windvane.recipes.run_cost import training_estimate
 from windvane.recipes.start import forget, mend, opening
 from windvane.records import Group, Prompt, Reference, Response, seed_of
 from windvane.runners.here import HereRunner
-from windvane.schema import dumps
 from windvane.settings import settle
-from windvane.store import RunFolder, read_records, write_atomic
+from windvane.store import RunFolder, read_records, write_jsonl
 from windvane.train.batches import Example, with_reference
 from windvane.train.processes import call, here
 from windvane.train.reference import run_reference
@@ -122,12 +121,11 @@ class OwnFlow:
         _, held = hold_out(examples, s.train.held_out, s.seed)
         ids = {e.id for e in held}
         # last: with it the rows stand
-        text = "".join(dumps(p) + "\n" for p in sorted(made.prompts, key=lambda p: p.id) if p.id in ids)
-        write_atomic(self.folder / "iter-1/held_out.jsonl", text)
+        self._write("held_out", [p for p in made.prompts if p.id in ids])
 
     def _write(self, name: str, rows: Sequence[Any]) -> None:
         ordered = sorted(rows, key=lambda r: r.id) if name != "refused" else rows
-        write_atomic(self.folder / f"{STAGE}/{name}.jsonl", "".join(dumps(r) + "\n" for r in ordered))
+        write_jsonl(self.folder / f"{STAGE}/{name}.jsonl", ordered)
 
     def _refuse(self, made: Made, what: str) -> None:
         """Rows that hold nothing which the objective reads, and tokens that the model does not know."""

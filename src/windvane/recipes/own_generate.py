@@ -33,9 +33,8 @@ from windvane.recipes.run_cost import answer_bytes, sampling_estimate
 from windvane.recipes.start import forget
 from windvane.records import Prompt, Response, seed_of
 from windvane.runners.here import HereRunner
-from windvane.schema import dumps
 from windvane.settings import settle
-from windvane.store import RunFolder, read_records, write_atomic
+from windvane.store import RunFolder, read_records, write_atomic, write_jsonl
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,9 +143,9 @@ def _prompts(folder: RunFolder, o: Any, generator: Any) -> list[Prompt]:
         )
     if not prompts:
         raise UserError(f"{o.prompts}: no prompt fits; the first: {refused[0].reason}")
-    write_atomic(folder / "iter-1/refused.jsonl", "".join(dumps(r) + "\n" for r in refused))
+    write_jsonl(folder / "iter-1/refused.jsonl", refused)
     ordered = sorted(prompts, key=lambda p: p.id)
-    write_atomic(folder / "iter-1/prompts.jsonl", "".join(dumps(p) + "\n" for p in ordered))
+    write_jsonl(folder / "iter-1/prompts.jsonl", ordered)
     return ordered
 
 

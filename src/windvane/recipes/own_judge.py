@@ -14,9 +14,8 @@ from windvane.recipes.own_records import read_anywhere
 from windvane.recipes.own_rows import refuse_several, told
 from windvane.recipes.own_source import Source, source_files
 from windvane.records import Prompt, Response
-from windvane.schema import dumps
 from windvane.settings import settle
-from windvane.store import RunFolder, write_atomic
+from windvane.store import RunFolder, write_jsonl
 
 
 def answers_from(source: Path, folder: RunFolder) -> None:
@@ -41,5 +40,5 @@ def answers_from(source: Path, folder: RunFolder) -> None:
         )
     ids = sorted(prompts)
     made = [Response(f"{id}-{i}", id, i, text, (), "stop") for id in ids for i, text in enumerate(answers[id])]
-    write_atomic(folder / "iter-1/prompts.jsonl", "".join(dumps(prompts[id]) + "\n" for id in ids))
-    write_atomic(folder / "iter-1/responses.jsonl", "".join(dumps(r) + "\n" for r in made))
+    write_jsonl(folder / "iter-1/prompts.jsonl", (prompts[id] for id in ids))
+    write_jsonl(folder / "iter-1/responses.jsonl", made)

@@ -27,9 +27,8 @@ from windvane.recipes.own_source import Source, source_files
 from windvane.recipes.start import forget
 from windvane.records import Group, Prompt, Response, Verdict, seed_of
 from windvane.runners.here import HereRunner
-from windvane.schema import dumps
 from windvane.settings import settle
-from windvane.store import RunFolder, read_records, write_atomic
+from windvane.store import RunFolder, read_records, write_atomic, write_jsonl
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,14 +138,12 @@ def _of_scores(o: Any, folder: RunFolder) -> None:
         responses += [Response(f"{key}-{i}", key, i, text, (), "stop") for i, text in enumerate(texts)]
         groups.append(grouped(key, row, texts, o.score_scale))
     _copy(folder, prompts, responses)
-    write_atomic(folder / "iter-1/groups.jsonl", "".join(dumps(g) + "\n" for g in sorted(groups, key=lambda g: g.id)))
+    write_jsonl(folder / "iter-1/groups.jsonl", sorted(groups, key=lambda g: g.id))
 
 
 def _copy(folder: RunFolder, prompts: Sequence[Prompt], responses: Sequence[Response]) -> None:
     for name, rows in (("prompts", prompts), ("responses", responses)):
-        write_atomic(
-            folder / f"iter-1/{name}.jsonl", "".join(dumps(r) + "\n" for r in sorted(rows, key=lambda r: r.id))
-        )
+        write_jsonl(folder / f"iter-1/{name}.jsonl", sorted(rows, key=lambda r: r.id))
 
 
 def _parser() -> Parser:

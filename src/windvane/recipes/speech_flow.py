@@ -33,9 +33,9 @@ from windvane.recipes.speech_levels import answer_levels, level_items
 from windvane.recipes.start import forget, mend, opening
 from windvane.records import content_id, seed_of
 from windvane.runners.here import HereRunner
-from windvane.schema import dumps, encode
+from windvane.schema import encode
 from windvane.settings import settle
-from windvane.store import RunFolder, read_records, write_atomic
+from windvane.store import RunFolder, read_records, write_atomic, write_jsonl
 from windvane.train.batches import Example
 from windvane.train.processes import call, here
 from windvane.train.stage import clear_checkpoints, run_train
@@ -83,11 +83,11 @@ class SpeechFlow:
         for warning in check_template(tokenizer):
             self.folder.log("template", warning=warning)
         rows = [{"split": name, "record": encode(r)} for name, records in split.records.items() for r in records]
-        _write(self.folder, "transcripts.jsonl", rows)
+        write_jsonl(self.folder / "transcripts.jsonl", rows)
         counts = {name: len(records) for name, records in split.records.items()}
         told = {"conversations": counts, "left_out": split.left_out}
         write_atomic(self.folder / "split.json", json.dumps(told, indent=1) + "\n")
-        _write(self.folder, "items.jsonl", [encode(i) for i in items])
+        write_jsonl(self.folder / "items.jsonl", items)
 
     @cached_property
     def items(self) -> list[Item]:
@@ -223,7 +223,3 @@ def train_beside(settings: Any, out: str, name: str) -> None:
     """Another process's part in a training, from the files that the first one wrote; it holds no lock and writes nothing."""
     torch.set_num_threads(settings.threads)
     SpeechFlow(settings, out, quiet=True).train(name)
-
-
-def _write(folder: RunFolder, name: str, rows: Sequence[dict[str, Any]]) -> None:
-    write_atomic(folder / name, "".join(dumps(row) + "\n" for row in rows))

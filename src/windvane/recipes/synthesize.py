@@ -40,8 +40,8 @@ from windvane.recipes.value_stages import units
 from windvane.recipes.value_writer import Said, Writer
 from windvane.records import Message, Prompt, content_id
 from windvane.runners.here import HereRunner
-from windvane.schema import decode, dumps, encode
-from windvane.store import RunFolder, read_jsonl, write_atomic
+from windvane.schema import decode, encode
+from windvane.store import RunFolder, read_jsonl, write_atomic, write_jsonl
 
 PROGRAMME = "programme"
 Row = dict[str, Any]
@@ -67,7 +67,7 @@ def main(argv: Sequence[str]) -> int:
         return 0
     with RunFolder(o.out) as run:
         settle(run, o, form)
-        write_atomic(run / "plans.jsonl", "".join(dumps(p) + "\n" for p in planned))
+        write_jsonl(run / "plans.jsonl", planned)
         write_all(run, o, planned, asked, form)
         summary = gather(run, planned, o.writer)
         run.write_manifest()
@@ -162,7 +162,7 @@ def gather(run: RunFolder, planned: Sequence[Plan], writer: str) -> Row:
     records = [decode(Transcript, r["record"]) for p in planned if (r := rows[p.id])["record"] is not None]
     whole = unique(records)
     groups = Counter(r.split_group for r in cluster(whole)) if whole else Counter()
-    write_atomic(run / "transcripts.jsonl", "".join(dumps(r) + "\n" for r in whole))
+    write_jsonl(run / "transcripts.jsonl", whole)
     missing = Counter(rows[p.id]["reason"] for p in planned if rows[p.id]["record"] is None)
     bands: dict[str, Counter[str]] = {}
     for r in whole:

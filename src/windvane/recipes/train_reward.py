@@ -30,9 +30,8 @@ from windvane.prompts.system_role import system_mode
 from windvane.recipes.launch import launch
 from windvane.recipes.run_cost import training_estimate
 from windvane.recipes.start import forget
-from windvane.schema import dumps
 from windvane.settings import settle
-from windvane.store import PULSE, RunFolder, file_sha256, published, write_atomic
+from windvane.store import PULSE, RunFolder, file_sha256, published, write_atomic, write_jsonl
 from windvane.train.preference_batches import PreferenceExample, hold_out, mixed, preference_example
 from windvane.train.preference_loop import PreferenceTrain, PreferenceTrainer
 
@@ -146,7 +145,7 @@ def _train(
         metrics = trainer.fit(found, held)
     finally:
         bar.close()
-    write_atomic(folder / "train/metrics.jsonl", "".join(dumps(row) + "\n" for row in metrics))
+    write_jsonl(folder / "train/metrics.jsonl", metrics)
     summary = {
         "kind": s.kind,
         "model": s.model,

@@ -31,9 +31,8 @@ from windvane.recipes.value_cost import room_told
 from windvane.recipes.value_writer import Said, Writer
 from windvane.records import Prompt, content_id
 from windvane.runners.here import HereRunner
-from windvane.schema import dumps
 from windvane.settings import settle
-from windvane.store import RunFolder, read_jsonl, write_atomic
+from windvane.store import RunFolder, read_jsonl, write_atomic, write_jsonl
 
 STAGE = "rubrics"
 
@@ -129,7 +128,7 @@ def write_bench(folder: RunFolder, s: RubricMaker, samples: dict[str, Sample]) -
         x = samples[row["id"]]
         head = {"id": row["id"], "source": x.main_source or "made", "system": x.system, "prompt": x.prompt}
         rows.append({**head, "reference_answer": x.output, "rubrics": row["rubrics"]})
-    write_atomic(folder / "bench.jsonl", "".join(dumps(row) + "\n" for row in rows))
+    write_jsonl(folder / "bench.jsonl", rows)
     summary = {
         "rubric_maker": s.writer,
         "samples": len(samples),

@@ -18,8 +18,7 @@ from windvane.data.multifaceted import instruction_id
 from windvane.data.readers import choose_column, read_prompts
 from windvane.data.tables import SYSTEM_COLUMNS, Column, Pick, read_dataset, read_file
 from windvane.errors import UserError
-from windvane.schema import dumps
-from windvane.store import RunFolder, read_records, write_atomic
+from windvane.store import RunFolder, read_records, write_jsonl
 
 NAME, REJECTED = "instructions.jsonl", "instructions-rejected.jsonl"
 SOURCES = ("main_source", "original_source")
@@ -54,8 +53,8 @@ def take_instructions(
         kept, out = _screened(source, column, split, bench)
         if not kept:
             raise UserError(f"{source}: no instruction that can be used; the first: {out[0]['reason']}")
-        write_atomic(run / REJECTED, "".join(dumps(row) + "\n" for row in out))
-        write_atomic(run / NAME, "".join(dumps(kept[key]) + "\n" for key in sorted(kept)))
+        write_jsonl(run / REJECTED, out)
+        write_jsonl(run / NAME, (kept[key] for key in sorted(kept)))
     return read_records(run / NAME, Instruction)
 
 

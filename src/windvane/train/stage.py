@@ -17,8 +17,7 @@ import torch
 from windvane.modeling.load import save_model
 from windvane.modeling.logprobs import Scorer
 from windvane.objectives.batch import Objective
-from windvane.schema import dumps
-from windvane.store import PULSE, RunFolder, published, write_atomic
+from windvane.store import PULSE, RunFolder, published, write_jsonl
 from windvane.train.batches import Example
 from windvane.train.distributed import ALONE, Ranks
 from windvane.train.loop import Trainer
@@ -64,7 +63,7 @@ def run_train(
         metrics = trainer.fit(found, held)
     finally:
         bar.close()
-    write_atomic(folder / "metrics.jsonl", "".join(dumps(row) + "\n" for row in metrics))
+    write_jsonl(folder / "metrics.jsonl", metrics)
     model = scorer.model
     if settings.precision == "bfloat16" and not settings.lora_rank:
         model.to(torch.bfloat16)
