@@ -1,7 +1,6 @@
 """What the loop promises: accumulation, order and packing change nothing; a resumed run is the run; NaN and a wrong reference stop it."""
 
 import dataclasses
-
 import pytest
 import torch
 
@@ -16,7 +15,7 @@ from windvane.train.batches import Example, micro_batches, order, set_aside, wit
 from windvane.train.lines import batch_of
 from windvane.train.loop import Trainer
 from windvane.train.reference import reference_logps
-from windvane.train.settings import Train, learning_rate
+from windvane.train.settings import Train, learning_rate, only_warms_up
 
 SETTINGS = Train(
     objective="sppo", objective_args={"eta": 5.0}, optimizer="adamw", lr=1e-3, epochs=2, batch=8, held_out=0.0, keep="last"
@@ -212,3 +211,12 @@ def test_checkpoints_are_pruned(tmp_path):
     assert {p.suffix for p in (tmp_path / "step-000006").iterdir()} == {".safetensors", ".json"}
     state, best = checkpoint.load(tmp_path, model(scale=2.0), torch.optim.AdamW(model(scale=2.0).parameters()))
     assert state.step == 6 and best is None
+
+
+def test_one_step_that_is_warm_up_teaches_nothing():
+    """A tenth of one step is rounded up to one, and the first warm-up step is at 0; of two steps the second is at the full rate."""
+    settings = Train(objective="dpo", warmup=0.1, epochs=1, batch=8, schedule_epochs=None)
+    assert [only_warms_up(n, settings) for n in (1, 8, 9, 100)] == [True, True, False, False]
+    assert not only_warms_up(8, dataclasses.replace(settings, epochs=2)) and not only_warms_up(
+        8, dataclasses.replace(settings, warmup=0.0)
+    )

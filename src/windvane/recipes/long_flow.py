@@ -49,6 +49,7 @@ from windvane.store import RunFolder, published, read_records
 from windvane.train.batches import Example, micro_batches, set_aside, with_reference
 from windvane.train.documents import short_contexts
 from windvane.train.reference import reference_logps
+from windvane.train.settings import only_warms_up
 from windvane.train.stage import clear_checkpoints, run_train
 
 FAINT = 10.0  # below it the preference is said to be faint; docs/papers/longpo.md has what 1 to 5 and 17 to 67 did
@@ -152,6 +153,12 @@ class LongFlow:
                 )
             took = estimate(shape_of(model), measure_rate(model, self.s.targets[t - 1]), cuts, self.s, t)
             self.tell(f"{took}. {disk_estimate(model, cuts, self.s, t, self.folder.path)}")
+            used = sum(bool(c.chunks) for c in cuts)
+            if self.objective is not None and only_warms_up(used, self.s.train):
+                self.tell(
+                    f"round {t}: {used} documents are one step of {self.s.train.batch}, all warm-up from a rate of 0: nothing will be "
+                    "learnt; lower --train.batch or --train.warmup"
+                )
             weight = preference_weight(self.s, max(c.tokens for c in cuts if c.chunks))
             if weight is not None and 0 < weight < FAINT:
                 self.tell(

@@ -78,6 +78,13 @@ def learning_rate(step: int, total: int, settings: Train) -> float:
     return settings.lr * max(0.0, shape[settings.schedule])
 
 
+def only_warms_up(examples: int, settings: Train) -> bool:
+    """Whether every step over so many examples is at the rate 0 of the first warm-up step, so that nothing is learnt."""
+    steps = math.ceil(examples / settings.batch)
+    planned = steps * (settings.schedule_epochs or settings.epochs)
+    return all(learning_rate(step, planned, settings) == 0 for step in range(min(2, steps * settings.epochs)))
+
+
 def make_optimizer(model: nn.Module, settings: Train) -> torch.optim.Optimizer:
     """RMSprop or AdamW with PyTorch's own defaults, over the parameters that training changes."""
     parameters = list(trainable(model).values())
