@@ -123,7 +123,7 @@ def test_weights_here_against_a_plain_forward(tmp_path, monkeypatch):
     two about 2/260 together, which is no beginning of an answer: then the text is read, and holds no label.)"""
     folder = tiny.folder(tmp_path / "model", "llama")
     judge = resolve_judge(f"llm:local:{folder}", device="cpu")
-    assert judge.judge([Question("k", ASKED, APPLE, PEAR)]) == [None] and "names no label" in judge.reasons["k"]
+    assert judge.judge([Question("k", ASKED, APPLE, PEAR)]) == [None] and "cut before" in judge.reasons["k"]
     monkeypatch.setattr("windvane.backends.asking.LEAST", 0.001)
     (p,) = judge.judge([Question("k", ASKED, APPLE, PEAR)])
     tokenizer, model = load_tokenizer(str(folder)), load_model(str(folder), "float32", "cpu")

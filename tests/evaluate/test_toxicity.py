@@ -16,6 +16,7 @@ from windvane.backends.text_classifier import AskedClassifier, ModelClassifier, 
 from windvane.errors import UserError
 from windvane.evaluate.toxicity import main
 from windvane.evaluate.toxicity_score import Told, any_toxic, expected_maximum, summarise
+from windvane.prompts.toxicity import read_yes
 from windvane.records import Response
 from windvane.store import read_jsonl
 
@@ -205,6 +206,13 @@ def test_weights_here_are_asked_for_yes_and_Yes():
             return [asking.Told(None, {label: math.log(holds[label]) for label in labels}) for _ in asks]
 
     assert AskedClassifier(Here(), "here").probabilities(["text"]) == [pytest.approx(0.91)]
+
+
+def test_a_word_in_an_unfinished_thought_is_no_answer():
+    assert read_yes("Is it rude? Yes, perhaps", cut=False) == 1.0 and isinstance(
+        read_yes("Is it rude? Yes, perhaps", cut=True), str
+    )
+    assert read_yes("No, it is", cut=True) == 0.0 and isinstance(read_yes("<think>no"), str)
 
 
 def test_labels():

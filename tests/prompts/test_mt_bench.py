@@ -49,3 +49,10 @@ def test_pairs():
     text = pair_request(["q1", "q2"], 2, ["r1", "r2"])
     assert all(t in text for t in ("q1", "q2", "r1", "r2")) and "r2" not in pair_request(["q1", "q2"], 1, ["r1", "r2"])
     assert pair_answer(["a", "b"], 2).index("a") < pair_answer(["a", "b"], 2).index("b")
+
+
+def test_a_score_in_an_unfinished_thought_is_none():
+    assert (
+        isinstance(read_score("<think>Let me see.\nScore: 7"), str)
+        and read_score("<think>\nScore: 7</think>Score: 4") == 4
+    )

@@ -63,3 +63,16 @@ def test_an_answer_cannot_close_its_part():
     assert attacked.content.count(mark) == 1, "the attacker's alone"
     assert plain.content.index("Apple") < plain.content.index("Pear") and plain.role == "user"
     assert pairwise_messages(ASKED, "{first}", "{mark}")[0].content.count("{mark}") == 1, "braces stay as they are"
+
+
+@pytest.mark.parametrize(
+    ("text", "cut", "value"),
+    [
+        ("<think>M is shorter, so", False, None), ("<think>M is shorter, so", True, None), ("Okay, answer m says that", True, None),
+        ("m", True, 1.0), ("**M** because", True, 0.0), ("The better answer is m.", True, None), ("The better answer is m.", False, 1.0),
+        ("Hm, M?</think>\n\nm", True, 1.0), ("Hm, M?</think>So it is m", True, None), ("mm", True, None),
+    ],
+)  # fmt: skip
+def test_a_label_in_an_unfinished_thought_is_no_verdict(text, cut, value):
+    told = read_label(text, cut)
+    assert told == value if value is not None else isinstance(told, str)

@@ -48,3 +48,10 @@ def test_the_question_holds_what_is_asked():
     for part in ("Greet me.", "Hello!", "Is it polite?", "Score: N"):
         assert part in bare.content and part in full.content
     assert "Good day" in full.content and "deserve 5" not in bare.content
+
+
+def test_a_grade_in_an_unfinished_thought_is_none():
+    assert (
+        read_grade("<think>Perhaps.\nScore: 4")[0] is None
+        and read_grade("<think>Score: 4</think>Good.\nScore: 5")[0] == 5
+    )

@@ -39,11 +39,13 @@ class Ask:
 @dataclass(frozen=True, slots=True)
 class Told:
     """`top`: token text -> log-probability (nats) of the first token, empty where not offered, or where the answer begins with something
-    else than a label (a model that thinks aloud): then the text counts. `text` is None where `reason` says why."""
+    else than a label (a model that thinks aloud): then the text counts. `text` is None where `reason` says why; `cut`: it ends at the
+    token limit."""
 
     text: str | None
     top: dict[str, float] = field(default_factory=dict)
     reason: str | None = None
+    cut: bool = False
 
 
 class Asker(Protocol):
@@ -67,7 +69,7 @@ class ServerAsker:
     def ask(self, asks: Sequence[Ask], max_tokens: int, labels: Sequence[str] = ()) -> list[Told]:
         found = self.endpoint.ask(list(self._calls(asks, max_tokens, labels)))
         return [
-            Told(a.text, a.top if begins(a.top, labels) else {})
+            Told(a.text, a.top if begins(a.top, labels) else {}, cut=a.finish == "length")
             if isinstance(a, Answer)
             else Told(None, reason=a.reason)
             for a in found
@@ -99,7 +101,7 @@ class LocalAsker:
             elif labels and begins(top := self._first(ids, labels), labels):
                 told.append(Told(None, top))
             else:
-                told.append(Told(self._text(Prompt(ask.key, ask.messages, ids), max_tokens)))
+                told.append(self._text(Prompt(ask.key, ask.messages, ids), max_tokens))
         return told
 
     @torch.no_grad()
@@ -119,9 +121,10 @@ class LocalAsker:
             raise UserError(f"judge: its tokenizer has no single token for the label {label!r}; take another judge")
         return self._spellings[label]
 
-    def _text(self, prompt: Prompt, max_tokens: int) -> str:
+    def _text(self, prompt: Prompt, max_tokens: int) -> Told:
         sampling = Sampling(k=1, temperature=0.0, max_new_tokens=max_tokens)
-        return LocalGenerator(self.model, self.tokenizer, sampling).generate([prompt], [0], 0)[0][0].text
+        answer = LocalGenerator(self.model, self.tokenizer, sampling).generate([prompt], [0], 0)[0][0]
+        return Told(answer.text, cut=answer.finish == "length")
 
 
 class TextAsker:
@@ -138,7 +141,7 @@ class TextAsker:
         for ask in asks:
             id = Prompt.of(ask.messages).id
             if answers[id]:
-                told.append(Told(answers[id][0].text))
+                told.append(Told(answers[id][0].text, cut=answers[id][0].finish == "length"))
             else:
                 told.append(Told(None, reason=reasons.get(f"{id}-0", "no answer")))
         return told

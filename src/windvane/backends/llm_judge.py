@@ -54,7 +54,7 @@ class LlmJudge:
                 return found
             why.append(found)
         if told.text is not None:
-            found = read_label(told.text)
+            found = read_label(told.text, told.cut)
             if isinstance(found, float):
                 return found
             why.append(found)

@@ -121,7 +121,7 @@ class AskedClassifier:
         why = [told.reason] if told.reason else []
         for found in (
             yes_probability(told.top) if told.top else None,
-            read_yes(told.text) if told.text is not None else None,
+            read_yes(told.text, told.cut) if told.text is not None else None,
         ):
             if isinstance(found, float):
                 return found

@@ -15,11 +15,14 @@ import math
 import re
 from collections.abc import Mapping
 
+from windvane.prompts.thoughts import spoken
 from windvane.records import Message, Prompt, content_id
 
 LABELS = ("m", "M")
 TIES = frozenset({"tie", "draw", "equal", "both", "neither"})
 ALONE = re.compile(r"(?<!\w)(?<!\w['’])([mM])(?!\w)(?!['’]\w)")  # not the m of "I'm"
+
+HEAD = re.compile(r"[\W_]*[mM](?!\w)(?!['’]\w)")
 
 WORDING = """\
 Below are a request and two answers to it, labelled m and M. Decide which answer the person who made the request would be better served by.
@@ -62,10 +65,13 @@ def label_probability(top: Mapping[str, float]) -> float | str:
     return sums[0] / (sums[0] + sums[1])
 
 
-def read_label(text: str) -> float | str:
+def read_label(text: str, cut: bool = False) -> float | str:
     """1 for m, 0 for M, 1/2 for a tie; a string says why it is none of them. Words around a label are allowed where every label that
-    stands alone is the same; what a model thought before `</think>` is not read."""
-    said = text.rpartition("</think>")[2]
+    stands alone is the same; what a model thought is not read. Of an answer that was `cut` at the token limit only a label at its head
+    counts: what comes later may be a thought that has not come to its end."""
+    said = spoken(text)
+    if cut and not HEAD.match(said):
+        return f"the answer was cut before it named a label (--judge-tokens): {' '.join(text.split())[:80]!r}"
     bare = re.sub(r"[\s*_`\"'“”‘’.:;!()\[\]{}<>#]+", " ", said).strip()
     if bare.lower() in TIES:
         return 0.5
