@@ -1,6 +1,7 @@
 """What the loop promises: accumulation, order and packing change nothing; a resumed run is the run; NaN and a wrong reference stop it."""
 
 import dataclasses
+
 import pytest
 import torch
 
