@@ -61,6 +61,8 @@ def how_to_go_on(argv: Sequence[str]) -> str:
     store = sys.modules.get("windvane.store")
     kept = getattr(store, "OPENED", None)
     command = f"windvane {shlex.join(argv)}"
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        command = "the torchrun command that started it"
     return (
         f"windvane: interrupted; what is finished is kept, go on with: {command}"
         if kept

@@ -12,6 +12,7 @@ import importlib
 import json
 import os
 import shutil
+import signal
 import sys
 import threading
 import time
@@ -72,8 +73,10 @@ def run_units(units: Sequence[Unit], work: Work, out: Path, workers: int, versio
                     unit = running[done]
                     found[unit.key] = done.result()
                     tell(_line(unit, found, units))
-            except BaseException:
+            except BaseException as stop:
                 # What runs is waited for: it would write the result that the next start is making again.
+                if isinstance(stop, KeyboardInterrupt):
+                    tell("interrupted: the units that run are ended first; once more, and it ends at once")
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
     return {key: result for key, result in found.items() if result is not None}
@@ -110,6 +113,7 @@ def _settle_in(module: str, parent: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C reaches all: the first process sees to it
     import torch
     import transformers.models.mistral.modeling_mistral  # noqa: F401
 
