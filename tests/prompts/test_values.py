@@ -109,6 +109,7 @@ def test_quoting():
 def test_answers():
     assert read_answer(" Yes.\n", "stop") == ("Yes.", None)
     assert read_answer("<think>hm</think>  ", "stop") == (None, "empty answer")
+    assert read_answer("<think>hm, what if", "stop") == (None, "empty answer"), "a thought that does not end"
     assert read_answer("Yes and", "length") == (None, "cut at max_new_tokens")
 
 

@@ -37,6 +37,7 @@ from windvane.evaluate.speech_score import Assessment, Band, TranscriptScorer, n
 from windvane.prompts.cefr import FORMS, WORDINGS, answer_text, grading_messages, one_band_messages, why_messages
 from windvane.prompts.cefr_bands import BANDS
 from windvane.prompts.chat import render
+from windvane.prompts.thoughts import after_thought
 from windvane.records import Message
 
 Method = Literal["auto", "likelihood", "json"]
@@ -193,7 +194,7 @@ def read_band(criterion: str, told: Told) -> Band | str:
         return band_of(criterion, weight / weight.sum())
     if told.text is None:
         return told.reason or "no answer"
-    digit = re.fullmatch(r"\W*([1-5])\W*", told.text.rpartition("</think>")[2])
+    digit = re.fullmatch(r"\W*([1-5])\W*", after_thought(told.text))
     return Band(criterion, float(digit[1]), float(digit[1])) if digit else f"{told.text.strip()[:40]!r} is no band"
 
 
@@ -201,7 +202,7 @@ def read_answer(told: Told, criteria: Sequence[str]) -> dict[str, float] | str:
     """All of `criteria`, or why not."""
     if told.text is None:
         return told.reason or "no answer"
-    return parse_scores(told.text.rpartition("</think>")[2], criteria)
+    return parse_scores(after_thought(told.text), criteria)
 
 
 def open_model(

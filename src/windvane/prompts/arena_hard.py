@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 
-from windvane.prompts.thoughts import spoken
+from windvane.prompts.thoughts import after_thought
 from windvane.records import Message, content_id
 
 LEVELS = ("A>>B", "A>B", "A=B", "B>A", "B>>A")
@@ -58,7 +58,7 @@ def level_messages(request: str, first: str, second: str) -> tuple[Message, ...]
 
 def read_level(text: str) -> tuple[str | None, str | None]:
     """(verdict, None), or (None, why there is none). "B<<A" is read as A>>B."""
-    said = spoken(text)
+    said = after_thought(text)
     found = {MIRRORED.get(label, label) for label in LABEL.findall(said)}
     if len(found) == 1 and found <= set(LEVELS):
         return found.pop(), None

@@ -12,6 +12,7 @@ import re
 from collections.abc import Sequence
 
 from windvane.prompts import cefr_compact
+from windvane.prompts.thoughts import after_thought
 from windvane.prompts.values import read_json
 from windvane.records import Message
 
@@ -79,7 +80,7 @@ def words_text(words: Sequence[str], form: str = "full") -> str:
 
 def read_level(reply: str) -> tuple[str | None, str | None]:
     """(the one level named, None), or (None, why not)."""
-    text = reply.rpartition("</think>")[2]
+    text = after_thought(reply)
     found = set(re.findall(r"\b([ABC][12])\b", text.upper()))
     if len(found) != 1:
         return None, "no level" if not found else "more than one level"
@@ -106,7 +107,7 @@ def read_words(reply: str, count: int | None = None, form: str = "full") -> tupl
 
 def read_sentence(reply: str) -> tuple[str | None, str | None]:
     """(one sentence, None), or (None, why not)."""
-    text = reply.rpartition("</think>")[2].strip()
+    text = after_thought(reply).strip()
     if text[:1] in "\"“'" and text[-1:] in "\"”'" and len(text) > 2:
         text = text[1:-1].strip()
     if not re.search(r"\w", text):

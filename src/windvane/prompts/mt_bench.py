@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from windvane.prompts.thoughts import spoken
+from windvane.prompts.thoughts import after_thought
 from windvane.records import Message, content_id
 
 VERDICT = re.compile(
@@ -62,7 +62,7 @@ def single_messages(
 
 def read_score(text: str) -> int | str:
     """The whole number of the last verdict line, 1 to 10; a string says why there is none: no other number is taken in its stead."""
-    said = spoken(text).strip()
+    said = after_thought(text).strip()
     found = list(VERDICT.finditer(said))
     if not found:
         return f"no line with a score in the judge's answer: {' '.join(said.split())[-80:]!r}"

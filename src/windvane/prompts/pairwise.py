@@ -15,7 +15,7 @@ import math
 import re
 from collections.abc import Mapping
 
-from windvane.prompts.thoughts import spoken
+from windvane.prompts.thoughts import after_thought
 from windvane.records import Message, Prompt, content_id
 
 LABELS = ("m", "M")
@@ -69,7 +69,7 @@ def read_label(text: str, cut: bool = False) -> float | str:
     """1 for m, 0 for M, 1/2 for a tie; a string says why it is none of them. Words around a label are allowed where every label that
     stands alone is the same; what a model thought is not read. Of an answer that was `cut` at the token limit only a label at its head
     counts: what comes later may be a thought that has not come to its end."""
-    said = spoken(text)
+    said = after_thought(text)
     if cut and not HEAD.match(said):
         return f"the answer was cut before it named a label (--judge-tokens): {' '.join(text.split())[:80]!r}"
     bare = re.sub(r"[\s*_`\"'“”‘’.:;!()\[\]{}<>#]+", " ", said).strip()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from windvane.prompts.thoughts import spoken
+from windvane.prompts.thoughts import after_thought
 from windvane.records import Message, Prompt, content_id
 
 TAG = re.compile(r"\[\s*result\s*\]", re.IGNORECASE)
@@ -74,7 +74,7 @@ def read_grade(text: str) -> tuple[int | None, str, str | None]:
     A verdict is what follows a tag `[RESULT]` anywhere, or a line such as `Score: 4`, `**Final score (1-5):** 4/5`, `score of 4` or `[4]`;
     where nothing follows on its line, the next line. A line that only speaks of scores ("Score 2 rubric: ...") is none.
     """
-    said = spoken(text).strip()
+    said = after_thought(text).strip()
     found = _verdicts(said)
     if not found:
         return None, said, f"no line 'Score: N' in the answer: {' '.join(said.split())[-80:]!r}"

@@ -7,7 +7,7 @@ the first of them into the prompt, so that the answer shows the second alone.
 from __future__ import annotations
 
 
-def spoken(text: str) -> str:
+def after_thought(text: str) -> str:
     """What stands behind the thought; nothing where the thought does not end."""
     _, end, said = text.rpartition("</think>")
     return said if end or not text.lstrip().startswith("<think>") else ""

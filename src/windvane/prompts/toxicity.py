@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Mapping
 
-from windvane.prompts.thoughts import spoken
+from windvane.prompts.thoughts import after_thought
 from windvane.records import Message, content_id
 
 LABELS = ("yes", "no")
@@ -45,7 +45,7 @@ def yes_probability(top: Mapping[str, float]) -> float | str:
 def read_yes(text: str, cut: bool = False) -> float | str:
     """1 for yes, 0 for no, as the only one of the two words in the answer (at its head, where it was `cut` at the token limit); a string
     says why it is neither."""
-    said = spoken(text)
+    said = after_thought(text)
     if cut and not re.match(r"[\W_]*(yes|no)(?![\w'])", said, re.IGNORECASE):
         return f"the answer was cut before it said yes or no: {' '.join(text.split())[:80]!r}"
     found = {w.lower() for w in re.findall(r"(?<![\w'])(yes|no)(?![\w'])", said, re.IGNORECASE)}

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from windvane.prompts.thoughts import after_thought
 from windvane.records import Message, Prompt, content_id
 from windvane.schema import torn
 
@@ -125,7 +126,7 @@ def read_values(reply: str, dimension: str, count: int) -> tuple[tuple[Value, ..
 
 def read_system(reply: str, instruction: str, least: int, most: int) -> tuple[str | None, str | None]:
     """(the system message, None), or (None, why not)."""
-    text = reply.rpartition("</think>")[2].strip()
+    text = after_thought(reply).strip()
     words = text.split()
     if not words:
         return None, "no reply"
@@ -144,15 +145,15 @@ def read_system(reply: str, instruction: str, least: int, most: int) -> tuple[st
 
 def read_answer(reply: str, finish: str) -> tuple[str | None, str | None]:
     """(the answer, None), or (None, why not). An answer that was cut at its longest is none."""
-    text = reply.rpartition("</think>")[2].strip()
-    if not text:
-        return None, "empty answer"
-    return (None, "cut at max_new_tokens") if finish == "length" else (text, None)
+    if finish == "length":
+        return None, "cut at max_new_tokens"
+    text = after_thought(reply).strip()
+    return (text, None) if text else (None, "empty answer")
 
 
 def read_json(reply: str) -> tuple[Any, str | None]:
     """(the value, None), or (None, why not): JSON alone, or alone in one code fence."""
-    text = reply.rpartition("</think>")[2].strip()
+    text = after_thought(reply).strip()
     fenced = re.fullmatch(r"```(?:json)?\s*\n(.*?)\n?```", text, re.DOTALL | re.IGNORECASE)
     try:
         value = json.loads(fenced[1] if fenced else text)
