@@ -56,6 +56,10 @@ def named(path: Path) -> Iterator[None]:
     except OSError as error:
         error.filename = error.filename or str(path)
         raise
+    except Exception as error:
+        if type(error).__name__ != "SafetensorError":  # not imported here: it takes torch along
+            raise
+        raise UserError(f"{path}: weights cannot be written there ({error}); make room or use another --out") from None
 
 
 def write_atomic(path: Path, text: str) -> None:

@@ -3,6 +3,7 @@ that are no rows. One line that names the file, row or field and its mend, exit 
 
 import gzip
 import json
+import resource
 import shutil
 
 import pyarrow
@@ -192,3 +193,20 @@ def test_what_windows_writes_is_read(room, tmp_path, name):
     assert main([*argv, str(tmp_path / name)]) == 0
     first = json.loads((tmp_path / "run/iter-1/responses.jsonl").read_text().splitlines()[0])
     assert "\r" not in first["text"] and "\ufeff" not in first["text"]
+
+
+def test_a_disk_that_is_full_of_weights(room, tmp_path, capsys, monkeypatch):
+    """A limit on a file's size stands for it; with room again the same command ends as if nothing had been."""
+    monkeypatch.chdir(room)
+    argv = [*TRAIN.replace("NEW", str(tmp_path / "run")).split(), "pairs.jsonl"]
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
+    try:
+        code = main(argv)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    said = one_line(capsys.readouterr().err)
+    assert code == 2 and f"{tmp_path}/run/iter-1/train/checkpoints: weights cannot be written there" in said, said
+    assert main(argv) == 0
+    ours, theirs = ((p / "model/model.safetensors").read_bytes() for p in (tmp_path / "run", room / "trained"))
+    assert ours == theirs

@@ -29,6 +29,7 @@ from windvane.errors import UserError
 from windvane.hub import reach, refusal
 from windvane.modeling.lora import load_adapter, merge
 from windvane.modeling.quantized import quantized
+from windvane.store import named
 
 WORLD_MODELS = {
     "styles": "windvane.world.styles:model_folder",
@@ -133,7 +134,7 @@ def save_model(model: Any, tokenizer: Any, folder: Path, base_spec: str) -> None
     if core is not None:  # what its last call padded and cut to would be saved too, and differ from run to run
         core.no_padding()
         core.no_truncation()
-    with _quiet():
+    with _quiet(), named(folder):
         # whether an adapter resized the vocabulary is known here; PEFT would ask the hub
         kept = {"save_embedding_layers": getattr(model, "resized", False)} if adapted else {}
         model.save_pretrained(folder, **kept)
@@ -151,7 +152,7 @@ def save_model(model: Any, tokenizer: Any, folder: Path, base_spec: str) -> None
 def save_plain(model: Any, tokenizer: Any, folder: Path, max_shard_size: str, spec: str) -> None:
     """A model without adapter, in shards of at most `max_shard_size` ("5GB"), with its tokenizer. `spec`: where it was loaded from."""
     folder.mkdir(parents=True, exist_ok=True)
-    with _quiet():
+    with _quiet(), named(folder):
         try:
             model.save_pretrained(folder, max_shard_size=max_shard_size)
         except ValueError as error:

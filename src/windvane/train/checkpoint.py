@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from windvane.schema import dumps
-from windvane.store import publish_folder
+from windvane.store import named, publish_folder
 
 
 @dataclass(slots=True)
@@ -86,10 +86,11 @@ def save(
     aside = folder / "aside"
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
-    save_file(weights, aside / "model.safetensors")
-    if kept is not None:
-        save_file(kept, aside / "best.safetensors")
-    save_file(tensors, aside / "optimizer.safetensors")
+    with named(folder):
+        save_file(weights, aside / "model.safetensors")
+        if kept is not None:
+            save_file(kept, aside / "best.safetensors")
+        save_file(tensors, aside / "optimizer.safetensors")
     record = {"step": state.step, "best": state.best, "best_step": state.best_step, "optimizer": numbers}
     (aside / "state.json").write_text(dumps({**record, "metrics": state.metrics}), encoding="utf-8")
     final = folder / f"step-{state.step:06d}"
