@@ -82,14 +82,15 @@ def world_digest(start: Path, files: Sequence[str], told: Iterable[Any]) -> str:
 
 
 def best_rate(
-    d: Declaration, worth: Callable[[float], float], tie: Callable[[float], float] = lambda lr: 0.0
+    d: Declaration, worth: Callable[[float], float], tie: Callable[[float], float] | None = None
 ) -> dict[str, Any]:
-    """An arm's rate and the sweep it was chosen from, {rate: worth on the development seed}; of equals the one of the greater `tie`, then
-    the lowest. Where one rate is declared it is that, and nothing was swept."""
+    """An arm's rate and the sweep it was chosen from, {rate: worth on the development seed}; of equals the lowest, or with `tie` the one
+    of the greater. Where one rate is declared it is that, and nothing was swept."""
     if len(d.learning_rates) == 1:
         return {"learning_rate": d.learning_rates[0], "sweep": {}}
     found = {lr: worth(lr) for lr in sorted(d.learning_rates)}
-    best = max(found, key=lambda lr: (round(found[lr], 9), tie(lr)))
+    # Equal to the last bit without `tie`: kept claims were chosen so.
+    best = max(found, key=(lambda lr: (round(found[lr], 9), tie(lr))) if tie else (lambda lr: (found[lr], 0.0)))
     return {"learning_rate": best, "sweep": {f"{lr:g}": value for lr, value in found.items()}}
 
 
