@@ -54,6 +54,7 @@ def served(monkeypatch):
     hub.reach.cache_clear()
     with ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setattr(HUB, "HF_HUB_OFFLINE", False)
         monkeypatch.setattr(HUB, "ENDPOINT", f"http://127.0.0.1:{server.server_address[1]}")
         monkeypatch.setattr(hub, "get_token", lambda: None)
         monkeypatch.setattr(hub, "SECONDS", 3.0)
