@@ -83,7 +83,8 @@ def test_a_judge_without_log_probabilities_reads_the_text(served):
     judge = resolve_judge(spec, server=Server(concurrency=2))
     (verdict,) = compare(judge, [(prompt, a, b)])
     assert judge.account.counts.answered == 2
-    assert (verdict.p is None) == ("the answer names" in (verdict.reason or ""))
+    no_label = ("the answer names", "cut before it named a label")  # read to its end, or stopped at the token limit
+    assert (verdict.p is None) == any(why in (verdict.reason or "") for why in no_label)
 
 
 def test_sampling_is_counted(served):

@@ -52,7 +52,9 @@ def bearer(name):
 def behind_socket(site):
     """The service on a free port of this machine; gives its address."""
     uvicorn = pytest.importorskip("uvicorn", reason="uvicorn is not installed (pip install 'windvane[serve]')")
-    server = uvicorn.Server(uvicorn.Config(create_app(site), port=0, log_level="warning", access_log=False))
+    server = uvicorn.Server(
+        uvicorn.Config(create_app(site), port=0, log_level="warning", access_log=False, log_config=None)
+    )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     until = time.monotonic() + 30

@@ -182,6 +182,7 @@ def _run(app: Any, site: Site, listening: socket.socket, options: Any) -> None:
         app,
         access_log=False,
         log_level="warning",
+        log_config=None,  # uvicorn's own closes every logging handler of the process (absl's closes its stream with it)
         server_header=False,
         ssl_certfile=options.certificate,
         ssl_keyfile=options.key,
