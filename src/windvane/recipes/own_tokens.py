@@ -7,6 +7,7 @@ and generation_config.json alone.
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -28,10 +29,8 @@ def own_tokenizer(model: str) -> tuple[Any, tuple[int, ...], int]:
     except (OSError, ValueError):  # a tokenizer alone
         return tokenizer, tuple(sorted(stops)), sys.maxsize
     told = config.eos_token_id
-    try:
+    with suppress(OSError):  # no generation_config.json: what the config says stands
         generation = GenerationConfig.from_pretrained(where)
         told = generation.eos_token_id if generation.eos_token_id is not None else told
-    except OSError:
-        pass
     stops |= {told} if isinstance(told, int) else set(told or ())
     return tokenizer, tuple(sorted(stops)), getattr(config, "max_position_embeddings", None) or sys.maxsize
