@@ -145,12 +145,12 @@ def test_verbs_on_files_say_it_before_the_first_row(tmp_path, capsys, monkeypatc
     tiny.folder(tmp_path / "model", window=256)
     pairs(tmp_path / "pairs.jsonl")
     write(tmp_path / "answers.jsonl", [{"prompt": f"Say {i}.", "responses": ["a", "two"]} for i in range(4)])
-    (tmp_path / "mine.py").write_text("def f(prompt, a, b):\n    return 0.5\n")
+    (tmp_path / "halves_of_a_cost.py").write_text("def f(prompt, a, b):\n    return 0.5\n")
     monkeypatch.syspath_prepend(tmp_path)
     words = {
         "generate answers.jsonl --prompt-column prompt --model model --max-new-tokens 4 --out g": "responses",
         "judge answers.jsonl --judge world:styles --out j": "verdicts",
-        "judge answers.jsonl --judge py:mine:f --out k": None,
+        "judge answers.jsonl --judge py:halves_of_a_cost:f --out k": None,
         "train reward --kind bt --model model --data pairs.jsonl --train.batch 4 --threads 1 --device cpu --out r": "training",
     }
     for command, stage in words.items():
