@@ -249,12 +249,12 @@ class odder(hinge):
 
 
 def test_ones_own(tmp_path, monkeypatch):
-    (tmp_path / "mine.py").write_text(OWN)
+    (tmp_path / "own_hinges.py").write_text(OWN)
     monkeypatch.syspath_prepend(tmp_path)
-    assert load_objective("mine:hinge", {"margin": 2.0}).loss(batch()).item() == pytest.approx(1.5, abs=1e-6)
+    assert load_objective("own_hinges:hinge", {"margin": 2.0}).loss(batch()).item() == pytest.approx(1.5, abs=1e-6)
     with pytest.raises(UserError, match="cannot be imported"):
-        load_objective("mine:other", {})
-    with pytest.raises(UserError, match="mine:odd: REDUCTION is 'rows'; must be one of example, answer, token"):
-        load_objective("mine:odd", {})
-    with pytest.raises(UserError, match="mine:odder: READS has 'nlls'; must be of nll, desirable"):
-        load_objective("mine:odder", {})
+        load_objective("own_hinges:other", {})
+    with pytest.raises(UserError, match="own_hinges:odd: REDUCTION is 'rows'; must be one of example, answer, token"):
+        load_objective("own_hinges:odd", {})
+    with pytest.raises(UserError, match="own_hinges:odder: READS has 'nlls'; must be of nll, desirable"):
+        load_objective("own_hinges:odder", {})
