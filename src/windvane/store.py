@@ -86,7 +86,7 @@ def write_new(path: Path, text: str, redrawn: str | None = None) -> None:
         if held == text.encode():
             return
         if held is None or redrawn is None or redrawn.encode() not in held[:4096]:
-            raise UserError(f"--out {path}: is there already, and is something else; name a new file or remove it")
+            raise UserError(f"{path}: is there already, and is something else; name a new file or remove it")
     write_atomic(path, text)
 
 
