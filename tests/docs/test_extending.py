@@ -1,7 +1,10 @@
-"""docs/extending.md: the loss and the judge that it shows train and judge, as written there."""
+"""docs/extending.md: the loss and the judge that it shows train and judge, and the Python runs, as written there."""
 
 import json
 import re
+import subprocess
+import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -36,3 +39,19 @@ def test_the_shown_loss_and_judge_work(tmp_path, monkeypatch):
     metrics = [json.loads(line) for line in (tmp_path / "run/iter-1/train/metrics.jsonl").read_text().splitlines()]
     assert metrics[0]["loss"] == pytest.approx(1.0, abs=1e-4), "a hinge of margin 0 before the first step"
     assert metrics[-1]["loss"] < metrics[0]["loss"]
+
+
+@pytest.mark.slow
+def test_the_shown_python_is_a_program(tmp_path):
+    """The block is a file of its own and nothing is set up for it; its run can then be named on the command line."""
+    (code,) = (block for block in BLOCK.findall(PAGE.read_text(encoding="utf-8")) if "run(settings" in block)
+    (tmp_path / "shown.py").write_text(code)
+    done = subprocess.run([sys.executable, "shown.py"], cwd=tmp_path, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stderr[-3000:]
+    run = tmp_path / "runs/from-python"
+    assert tomllib.loads((run / "recipe.toml").read_text())["threads"] >= 1
+    rows = [json.loads(line) for line in (run / "iter-1/train/metrics.jsonl").read_text().splitlines()]
+    assert [r["split"] for r in rows] == ["train"] * len(rows) and rows[0]["loss"] > 0
+    before = (run / "manifest.json").read_bytes()
+    assert main(["run", "sppo", "--recipe", str(run / "recipe.toml"), "--out", str(run), "--quiet"]) == 0
+    assert (run / "manifest.json").read_bytes() == before

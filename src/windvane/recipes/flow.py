@@ -10,8 +10,6 @@ from functools import cached_property
 from itertools import combinations
 from typing import Any, Literal
 
-import torch
-
 from windvane.backends.http_budget import Account, Estimate
 from windvane.backends.http_generator import HttpGenerator
 from windvane.backends.local import Sampling, stop_ids
@@ -41,7 +39,7 @@ from windvane.recipes.policy import Policy
 from windvane.recipes.portions import Pool, portions, read_pool
 from windvane.recipes.rendered import check_budgets, rendered
 from windvane.recipes.run_cost import estimate
-from windvane.recipes.start import begin, mend, opening
+from windvane.recipes.start import begin, mend, opening, resolved, take_threads
 from windvane.recipes.targets import at_equal_eta, retarget, slow_iteration
 from windvane.records import Group, Prompt, Reference, Response, Verdict, by_prompt, seed_of
 from windvane.runners.here import HereRunner
@@ -65,7 +63,7 @@ class Flow:
                 f"answers: all K go with an objective that reads groups; {self.objective.name} reads best and worst"
             )
         train = replace(settings.train, objective_args=self.objective.arguments)
-        self.s, self.quiet = replace(settings, train=train), quiet
+        self.s, self.quiet = resolved(replace(settings, train=train), out), quiet
         self.objective = at_equal_eta(self.objective, settings)
         seed = seed_of(settings.seed, "pair")
         self.pairing = Pairing(settings.estimate, settings.answers if settings.answers != "all" else "best-worst", seed)
@@ -78,7 +76,7 @@ class Flow:
         with opening(self.folder):
             begin(self.folder, self.s)
             mend(self.folder)
-            torch.set_num_threads(self.s.threads)
+            take_threads(self.s)
             if not self._divided():
                 _ = self.pool  # prompts and judges that cannot be had are found out now, not after hours of sampling
             if not self.folder.finished("manifest.json"):
@@ -328,5 +326,5 @@ class Flow:
 
 def train_beside(settings: Any, out: str, t: int) -> None:
     """Another process's part in iteration t's training, from the files that the first one wrote; it holds no lock and writes nothing."""
-    torch.set_num_threads(settings.threads)
+    take_threads(settings)
     Flow(settings, out, quiet=True).train(t)

@@ -14,14 +14,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from windvane.backends.http_budget import Estimate, Usage
 from windvane.backends.http_spec import Server
 from windvane.data.taxonomy import Taxonomy, read_taxonomy
 from windvane.errors import UserError
 from windvane.recipes.launch import launch
-from windvane.recipes.start import forget
+from windvane.recipes.start import forget, resolved, take_threads
 from windvane.recipes.value_cost import expected, room_told, tell_expected
 from windvane.recipes.value_finish import finish
 from windvane.recipes.value_instructions import Instruction, benchmarks, take_instructions
@@ -35,14 +33,14 @@ from windvane.store import RunFolder
 
 def run(settings: Janus, out: str, quiet: bool = False) -> None:
     """General to specific: dimension, subdimension, value; then the system message; then the answer."""
-    s = settings
+    s = resolved(settings, out)
     with RunFolder(out) as folder:
         if finished(folder):
             settle(folder / "recipe.toml", recorded(s))
             print(table(json.loads((folder / "summary.json").read_text(encoding="utf-8")), folder))
             return
         begin(folder, s)
-        torch.set_num_threads(s.threads or torch.get_num_threads())
+        take_threads(s)
         taxonomy = read_taxonomy(Path(s.taxonomy) if s.taxonomy is not None else None)
         check(s, taxonomy)
         bench = benchmarks(s.bench)

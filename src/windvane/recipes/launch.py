@@ -9,7 +9,6 @@ import contextlib
 import dataclasses
 import io
 import re
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, make_dataclass, replace
 from pathlib import Path
@@ -92,7 +91,7 @@ def launch(
     if not made.out.strip():
         raise UserError("--out: is empty; name the run's folder")
     with tracking(made.track, Path(made.out)):
-        run(keep_threads(made.settings, Path(made.out)), made.out, made.quiet)
+        run(made.settings, made.out, made.quiet)
     return 0
 
 
@@ -131,16 +130,3 @@ def taken(argv: Sequence[str], flag: str) -> tuple[str | None, list[str]]:
                 raise UserError(f"{flag}: give a {'file' if flag == '--recipe' else 'name'}")
             return value, rest[:i] + rest[i + (1 if "=" in word else 2) :]
     return None, rest
-
-
-def keep_threads(settings: Any, out: Path) -> Any:
-    """Fill in the thread count: what the run was started with, or what PyTorch takes here (it moves the last bits)."""
-    if settings.threads is not None:
-        return settings
-    recipe = out / "recipe.toml"
-    if recipe.exists():
-        with contextlib.suppress(tomllib.TOMLDecodeError):
-            return replace(settings, threads=tomllib.loads(recipe.read_text(encoding="utf-8")).get("threads"))
-    import torch
-
-    return replace(settings, threads=torch.get_num_threads())

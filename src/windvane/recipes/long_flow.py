@@ -10,8 +10,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-import torch
-
 from windvane.backends.local import Sampling, stop_ids
 from windvane.errors import UserError
 from windvane.modeling.decode import plain_model
@@ -40,7 +38,7 @@ from windvane.recipes.long_retention import run_retention
 from windvane.recipes.long_settings import LongPO
 from windvane.recipes.long_turns import DocumentExamples, Turns, TurnsOf, example_of, on_the_long_input, run_turns
 from windvane.recipes.publish import link_file
-from windvane.recipes.start import forget, mend, opening
+from windvane.recipes.start import forget, mend, opening, resolved, take_threads
 from windvane.records import Reference, Response, seed_of
 from windvane.runners.here import HereRunner
 from windvane.schema import encode
@@ -60,6 +58,7 @@ class LongFlow:
     """A recipe calls the methods in the order of the paper."""
 
     def __init__(self, settings: LongPO, out: str, quiet: bool = False) -> None:
+        settings = resolved(settings, out)
         self.arm, self.objective = ARMS[settings.arm], objective_of(settings)
         if settings.data is None:
             grounding_of(settings.ask.grounding)  # a name that is none is told before the documents are read
@@ -78,7 +77,7 @@ class LongFlow:
                 (self.folder / "documents.journal").unlink(missing_ok=True)
             settle(recipe, self.s)
             mend(self.folder)
-            torch.set_num_threads(self.s.threads or torch.get_num_threads())
+            take_threads(self.s)
             if self.s.data is not None and not self.folder.finished("manifest.json"):
                 take_data(self.folder, self.s, Path(self.s.data))
         return self

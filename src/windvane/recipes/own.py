@@ -15,7 +15,7 @@ at its start; its log-probs are computed once. The same command goes on where it
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -46,6 +46,9 @@ def usual_train(objective: str) -> Train:
     return Train(objective=objective, optimizer="adamw", lr=rate, schedule="cosine", warmup=0.1, batch=64)
 
 
+LEFT_OPEN = usual_train("dpo")  # by identity: settings built without a `train` take the usual one of their objective
+
+
 @dataclass(frozen=True, slots=True)
 class Own:
     """Every setting."""
@@ -73,11 +76,13 @@ class Own:
     # rows that cannot be read or do not fit: stop, naming the first; or leave them out, each with its reason in refused.jsonl
     refused: Literal["stop", "leave-out"] = "stop"
     seed: int = 42
-    train: Train = field(default_factory=lambda: usual_train("dpo"))
+    train: Train = LEFT_OPEN  # left out: the usual rate of the objective, AdamW, cosine, one epoch (`usual_train`)
     device: str = "auto"  # auto, cpu, cuda, cuda:1, ...
     threads: int | None = None  # CPU threads; None: what PyTorch takes here. Written down, and kept on resume
 
     def __post_init__(self) -> None:
+        if self.train is LEFT_OPEN:
+            object.__setattr__(self, "train", usual_train(self.objective))
         for name in ("max_length", "threads"):
             value = getattr(self, name)
             if value is not None and value < 1:

@@ -13,8 +13,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-import torch
-
 from windvane.backends.local import stop_ids
 from windvane.data.layout_columns import KINDS
 from windvane.errors import UserError
@@ -29,7 +27,7 @@ from windvane.recipes.own_source import Source, source_files
 from windvane.recipes.policy import Policy
 from windvane.recipes.rendered import check_vocabulary
 from windvane.recipes.run_cost import training_estimate
-from windvane.recipes.start import forget, mend, opening
+from windvane.recipes.start import forget, mend, opening, resolved, take_threads
 from windvane.records import Group, Prompt, Reference, Response, seed_of
 from windvane.runners.here import HereRunner
 from windvane.settings import settle
@@ -62,7 +60,7 @@ class OwnFlow:
                 f"answers: all K go with an objective that reads groups; {settings.objective} reads best and worst"
             )
         train = replace(settings.train, objective=settings.objective, objective_args=self.objective.arguments)
-        self.s, self.quiet = replace(settings, train=train), quiet
+        self.s, self.quiet = resolved(replace(settings, train=train), out), quiet
         self.folder = RunFolder(out)
 
     def __enter__(self) -> OwnFlow:
@@ -72,7 +70,7 @@ class OwnFlow:
             settle(self.folder / "recipe.toml", self.s)
             settle(self.folder / "data.toml", Source(source_files(self.s.data)))
             mend(self.folder)
-            torch.set_num_threads(self.s.threads or torch.get_num_threads())
+            take_threads(self.s)
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -238,5 +236,5 @@ def _built(
 
 def train_beside(settings: Own, out: str) -> None:
     """Another process's part in the training, from the files that the first one wrote; it holds no lock and writes nothing."""
-    torch.set_num_threads(settings.threads or 1)
+    take_threads(settings)
     OwnFlow(settings, out, quiet=True).train()

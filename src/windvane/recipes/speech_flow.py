@@ -13,8 +13,6 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
-import torch
-
 from windvane.backends.closed_answers import answer_ids
 from windvane.backends.local import window
 from windvane.data.cefr_instruction import Instruction, part_instructions
@@ -30,7 +28,7 @@ from windvane.recipes.run_cost import training_estimate
 from windvane.recipes.speech_finish import finish, measure
 from windvane.recipes.speech_items import HELD, TEST, TRAIN, Item, split_transcripts
 from windvane.recipes.speech_levels import answer_levels, level_items
-from windvane.recipes.start import forget, mend, opening
+from windvane.recipes.start import forget, mend, opening, resolved, take_threads
 from windvane.records import content_id, seed_of
 from windvane.runners.here import HereRunner
 from windvane.schema import encode
@@ -47,7 +45,7 @@ class SpeechFlow:
     """`settings` is an `EvalYaks`."""
 
     def __init__(self, settings: Any, out: str, quiet: bool = False) -> None:
-        self.s, self.quiet = settings, quiet
+        self.s, self.quiet = resolved(settings, out), quiet
         self.objective = load_objective(settings.train.objective, settings.train.objective_args)
         if self.objective.branches != "single" or self.objective.reference:
             raise UserError(f"train.objective: {self.objective.name}; answers are learnt by sft")
@@ -60,7 +58,7 @@ class SpeechFlow:
                 forget(self.folder, self.s)
             settle(self.folder / "recipe.toml", self.s)
             mend(self.folder)
-            torch.set_num_threads(self.s.threads)
+            take_threads(self.s)
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -221,5 +219,5 @@ def examples(tokenizer: Any, items: Sequence[Instruction], longest: int | None) 
 
 def train_beside(settings: Any, out: str, name: str) -> None:
     """Another process's part in a training, from the files that the first one wrote; it holds no lock and writes nothing."""
-    torch.set_num_threads(settings.threads)
+    take_threads(settings)
     SpeechFlow(settings, out, quiet=True).train(name)

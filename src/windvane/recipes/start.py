@@ -1,7 +1,7 @@
 """The start of a run, and of every resume: its settings stand, and what a finished run lost is made again.
 
-In: a run folder, a recipe's settings. Out: recipe.toml. How a server is asked (its prices, budget, patience) may change between resumes: it
-changes no row, and a spent budget is meant to be raised; every other setting must stay.
+In: a run folder, a recipe's settings, from the command line or from Python. Out: recipe.toml. How a server is asked (its prices, budget,
+patience) may change between resumes: it changes no row, and a spent budget is meant to be raised; every other setting must stay.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ import shutil
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from windvane.errors import UserError
+from windvane.schema import decode, encode
 from windvane.settings import differences, settle, to_toml
 from windvane.store import RunFolder, write_atomic
 
+T = TypeVar("T")
 OTHERS = ("judge.toml", "eval.toml", "harness.toml", "settings.json")  # the settings of verbs that keep no recipe.toml
 SPARE = {
     "recipe.toml",
@@ -29,6 +31,43 @@ SPARE = {
     "timings.jsonl",
     "logs",
 }  # made before the first row
+
+
+def resolved(settings: T, out: str | Path) -> T:
+    """The settings as recipe.toml will hold them; every recipe begins with this, so that it makes no difference whether they come from the
+    command line or from Python. Values are checked against the types of their fields, a path becomes its text and a list a tuple. A thread
+    count that was left open becomes the one that the run was started with, or else the number that PyTorch takes here (the count moves the
+    last bits). Errors: `UserError` naming the field, or an empty `out`."""
+    if not str(out).strip():
+        raise UserError("out: is empty; name the run's folder")
+    found: Any = decode(type(settings), _text_of_paths(encode(settings)))
+    if found.threads is not None:
+        return found  # type: ignore[no-any-return]
+    recipe = Path(out) / "recipe.toml"
+    if recipe.exists():
+        with contextlib.suppress(tomllib.TOMLDecodeError, UnicodeDecodeError):
+            kept = tomllib.loads(recipe.read_text(encoding="utf-8")).get("threads")
+            # a run that was started without a count goes on without one
+            return dataclasses.replace(found, threads=kept if isinstance(kept, int) else None)
+    import torch
+
+    return dataclasses.replace(found, threads=torch.get_num_threads())  # type: ignore[no-any-return]
+
+
+def take_threads(settings: Any) -> None:
+    """Let PyTorch use the settings' number of threads; where they name none, it stays as it is."""
+    import torch
+
+    if settings.threads is not None:
+        torch.set_num_threads(settings.threads)
+
+
+def _text_of_paths(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _text_of_paths(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_text_of_paths(v) for v in value]
+    return str(value) if isinstance(value, Path) else value
 
 
 @contextlib.contextmanager

@@ -17,8 +17,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-import torch
-
 from windvane.backends.local import stop_ids
 from windvane.data.multifaceted import read_preferences, read_samples
 from windvane.errors import UserError
@@ -29,7 +27,7 @@ from windvane.recipes.janus_presets import MODELS
 from windvane.recipes.launch import launch
 from windvane.recipes.policy import Policy
 from windvane.recipes.run_cost import training_estimate
-from windvane.recipes.start import forget
+from windvane.recipes.start import forget, resolved, take_threads
 from windvane.recipes.value_best_of import run_best_of
 from windvane.recipes.value_examples import Rows, Sharing, batch_of_trees, pair_examples, sft_examples
 from windvane.recipes.value_models import finish, table
@@ -56,12 +54,13 @@ class _Inputs:
 
 def run(settings: TrainJanus, out: str, quiet: bool = False) -> None:
     """One model after another; what is finished is not done again."""
+    settings = resolved(settings, out)
     with RunFolder(out) as folder:
         if not any(folder.finished(f"{name}/model") for name in settings.wanted):  # a failed start binds nobody
             forget(folder, settings)
         settle(folder / "recipe.toml", settings)
         settle(folder / "data.toml", _Inputs({n: file_sha256(_set(settings, n)) for n in SETS}))
-        torch.set_num_threads(settings.threads or torch.get_num_threads())
+        take_threads(settings)
         work = Training(settings, folder, quiet)
         for name in settings.wanted:
             if name in REWARDS:
@@ -199,7 +198,7 @@ class Training:
 
 def train_beside(settings: TrainJanus, out: str, name: Name) -> None:
     """Another process's part in a model's training, from the same files; it holds no lock and writes nothing."""
-    torch.set_num_threads(settings.threads or torch.get_num_threads())
+    take_threads(settings)
     Training(settings, RunFolder(out), quiet=True).train(name)
 
 

@@ -29,7 +29,7 @@ from windvane.modeling.preference_model import PreferenceModel, save_preference_
 from windvane.prompts.system_role import system_mode
 from windvane.recipes.launch import launch
 from windvane.recipes.run_cost import training_estimate
-from windvane.recipes.start import forget
+from windvane.recipes.start import forget, resolved, take_threads
 from windvane.settings import settle
 from windvane.store import PULSE, RunFolder, file_sha256, published, write_atomic, write_jsonl
 from windvane.train.preference_batches import PreferenceExample, hold_out, mixed, preference_example
@@ -86,6 +86,7 @@ class _Inputs:
 
 def run(settings: TrainReward, out: str, quiet: bool = False) -> None:
     """Read, hold out, train, save, measure; what is finished is not done again."""
+    settings = resolved(settings, out)
     with RunFolder(out) as folder:
         begun = folder.finished("train") or folder.finished("model")
         if not begun:
@@ -124,8 +125,7 @@ def _test_pairs(s: TrainReward, sources: list[list[PreferencePair]]) -> list[Pre
 def _train(
     s: TrainReward, folder: RunFolder, sources: list[list[PreferencePair]], test: list[PreferencePair], quiet: bool
 ) -> None:
-    if s.threads is not None:
-        torch.set_num_threads(s.threads)
+    take_threads(s)
     start, cpu = time.perf_counter(), time.process_time()
     tokenizer = load_tokenizer(s.model)
     note = None

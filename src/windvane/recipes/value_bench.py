@@ -17,8 +17,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-import torch
-
 from windvane.backends.http_budget import estimate
 from windvane.backends.http_spec import Server
 from windvane.backends.local import Sampling
@@ -27,6 +25,7 @@ from windvane.errors import UserError
 from windvane.evaluate.live_judge import Expected
 from windvane.prompts.value_rubrics import Rubric, read_rubric, rubric_maker_messages
 from windvane.recipes.launch import launch
+from windvane.recipes.start import resolved, take_threads
 from windvane.recipes.value_cost import room_told
 from windvane.recipes.value_writer import Said, Writer
 from windvane.records import Prompt, content_id
@@ -63,7 +62,7 @@ class RubricMaker:
 
 def run(settings: RubricMaker, out: str, quiet: bool = False) -> None:
     """Resumable: a unit is a batch of instances."""
-    s = settings
+    s = resolved(settings, out)
     with RunFolder(out) as folder:
         samples = {content_id([x.system, x.prompt]): x for x in read_samples(s.samples, s.split)}
         if not samples:
@@ -71,7 +70,7 @@ def run(settings: RubricMaker, out: str, quiet: bool = False) -> None:
                 f"{s.samples}: no rows; a bench is made of rows with preference_set, system, prompt, output"
             )
         settle(folder / "recipe.toml", replace(s, server=Server()))
-        torch.set_num_threads(s.threads or torch.get_num_threads())
+        take_threads(s)
         if not folder.finished(f"{STAGE}.jsonl"):
             calls = [Expected(rubric_maker_messages(v), s.tokens) for x in samples.values() for v in x.preference_set]
             more = f"; {s.attempts} times that at worst" if s.attempts > 1 else ""
