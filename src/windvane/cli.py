@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from windvane.errors import UserError
-from windvane.interrupts import Interrupts, how_to_go_on
+from windvane.interrupts import Interrupts, hang_up, how_to_go_on, to_nowhere
 
 VERBS = {
     "demo": ("windvane.recipes.demo:main", "SPPO, three iterations, on the embedded world: see it all work, offline"),
@@ -178,14 +178,21 @@ def find(argv: Sequence[str]) -> tuple[str, list[str]]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a verb; 0 when done, 2 for what the user can mend (one line says what), 130 when interrupted, 143 by SIGTERM."""
+    """Run a verb; 0 when done, or when nobody reads any more what it prints, 2 for what the user can mend (one line says what), 130 when
+    interrupted, 143 by SIGTERM."""
     argv = list(sys.argv[1:] if argv is None else argv)
     interrupts = Interrupts(partial(how_to_go_on, argv))
-    with interrupts.heard():
-        try:
-            return _run(argv)
-        except KeyboardInterrupt:
-            return interrupts.tell()
+    try:
+        with interrupts.heard():
+            try:
+                code = _run(argv)
+            except KeyboardInterrupt:
+                code = interrupts.tell()
+    except BrokenPipeError as error:
+        code = 0 if hang_up() else _failed(error)
+    except OSError as error:
+        code = _failed(error)
+    return _written() or code
 
 
 def _run(argv: list[str]) -> int:
@@ -222,10 +229,8 @@ def _run(argv: list[str]) -> int:
                 raise UserError(f"weights could not be read or written: {error}") from None
             raise
     except UserError as error:
-        print(f"windvane: {error}", file=sys.stderr)
+        _say(f"windvane: {error}")
         return 2
-    except OSError as error:
-        return _failed(error)
 
 
 def _called(module: str, function: str, rest: list[str]) -> int:
@@ -233,13 +238,31 @@ def _called(module: str, function: str, rest: list[str]) -> int:
 
 
 def _failed(error: OSError) -> int:
-    """A file that could not be read or written, a full disk, a closed pipe: one line."""
-    if isinstance(error, BrokenPipeError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    """A file that could not be read or written, a full disk, a connection that was cut: one line."""
     place = f"{error.filename}: " if error.filename else ""
-    print(f"windvane: {place}{error.strerror or error}", file=sys.stderr)
+    _say(f"windvane: {place}{error.strerror or error}")
     return 2
+
+
+def _say(text: str) -> None:
+    """A line on standard error. Where nobody reads it any more, the exit code alone says that something is wrong."""
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except BrokenPipeError:
+        hang_up()
+
+
+def _written() -> int:
+    """Write out what is still in the buffer, while its errors can be handled; 2 where there is no room for it."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        hang_up()  # all that was asked for was done, and a code that is not 0 still stands
+    except OSError as error:
+        to_nowhere(sys.stdout)
+        return _failed(OSError(error.errno, error.strerror, "standard output"))
+    return 0
 
 
 def _one_line(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:

@@ -3,18 +3,21 @@
 In: the command's words. Out: exit code 130 after Ctrl-C, 143 after SIGTERM, as shells count. The first signal is a `KeyboardInterrupt`
 wherever the verb is: answers that a server was asked for are still taken in, locks let go. A second one ends the process at once; what
 stands on disk is then as good as after a kill.
+
+A pipe whose reader has gone (`windvane eval list | head -1`) ends the verb, too, without a word and with exit code 0: `hang_up`.
 """
 
 from __future__ import annotations
 
 import os
+import select
 import shlex
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TextIO
 
 
 class Interrupts:
@@ -68,3 +71,33 @@ def how_to_go_on(argv: Sequence[str]) -> str:
         if kept
         else f"windvane: interrupted before anything was kept; begin again with: {command}"
     )
+
+
+def hang_up() -> bool:
+    """Whether standard output or error is a pipe that nobody reads any more. From here on such a stream goes nowhere, so that what is left
+    in its buffer is not written at the interpreter's end, which would be told as an ignored exception."""
+    gone = [stream for stream in (sys.stdout, sys.stderr) if _unread(stream)]
+    for stream in gone:
+        to_nowhere(stream)
+    return bool(gone)
+
+
+def to_nowhere(stream: TextIO) -> None:
+    """Let what is still written to `stream` vanish."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
+def _unread(stream: TextIO | None) -> bool:
+    try:
+        number = stream.fileno() if stream is not None else -1
+    except (OSError, ValueError):  # not a file: a test's, a notebook's
+        return False
+    if number < 0:
+        return False
+    if not hasattr(select, "poll"):  # Windows, where only the write itself can tell
+        return True
+    poll = select.poll()
+    poll.register(number, 0)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
