@@ -135,10 +135,6 @@ VERBS = {
     ),
     "export": ("windvane.data.export:main", "a run's preference pairs for other trainers"),
     "status": ("windvane.report.status:main", "what stands of a run, what is going on, how long it will take"),
-    "import-config": (
-        "windvane.recipes.import_config:main",
-        "a TRL or LLaMA-Factory config as settings of windvane train",
-    ),
     "report": ("windvane.report.page:main", "write a run's report again"),
     "serve": (
         "windvane.serve.verb:main",

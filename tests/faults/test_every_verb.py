@@ -41,7 +41,6 @@ def room(tmp_path_factory):
     (here / "paper.txt").write_text(
         "Examiner: Hello?\nCandidate: I am from a small town and I like to read books there.\n"
     )
-    (here / "config.yaml").write_text("model_name_or_path: [unclosed\n")
     (here / "taxonomy.jsonl").write_text(
         '{"id": "a", "parent": "b", "name": "A"}\n{"id": "b", "parent": "a", "name": "B"}\n'
     )
@@ -100,8 +99,6 @@ FAULTS = {
     "export: no run": ("export empty-folder --format trl", "empty-folder"),
     "merge: no adapter": ("merge nowhere --out m1", "nowhere"),
     "merge: out is in the way": ("merge model --out a-file", "a-file"),
-    "import-config: no file": ("import-config nowhere.yaml --out c.toml", "nowhere.yaml"),
-    "import-config: not YAML": ("import-config config.yaml --out c.toml", "config.yaml"),
     "convert: nothing there": ("convert pairrm nowhere out", "nowhere"),
     "run longpo: no documents": ("run longpo --model model --documents nowhere.txt --lengths 64k --out l1", "nowhere.txt"),
     "run longpo: length": ("run longpo --model model --documents notes.txt --lengths 1q --out l2", "1q"),

@@ -20,7 +20,6 @@ def room(tmp_path, monkeypatch):
     (tmp_path / "lone.csv").write_text("years,of,work\n")
     (tmp_path / "dear.parquet").write_bytes(b"years of work")
     (tmp_path / "dear.toml").write_text("years = 1\n")
-    (tmp_path / "config.yaml").write_text("model_name_or_path: m\ndataset_name: d\n")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -31,7 +30,6 @@ VERBS = {  # a command, whose --out is OUT; what stands there already
     "data transcripts talk.txt --part 1 --out OUT": "dear.jsonl",
     "data transcripts talk.txt --part 1 --quarantine OUT": "dear.jsonl",
     "score talk.txt --part 1 --out OUT": "lone.csv",
-    "import-config config.yaml --out OUT": "dear.toml",
 }
 
 

@@ -104,8 +104,6 @@ FAULTS = {  # a command (its words that name something in the room are made path
     "merge nowhere --out OUT": "model",
     "merge base --out full": "is there already; name a new folder",
     "export folder --format axolotl": "not a run folder",
-    "import-config nowhere.yaml --out OUT": "no such file",
-    "import-config good.jsonl --out file": "is there already; name a new file",
 }
 
 
