@@ -21,8 +21,8 @@ from typing import Any
 import torch
 from transformers import MistralConfig, MistralForCausalLM
 
-from windvane.modeling.decode import SharedDecoder, choose_decoder
-from windvane.modeling.sampling import sample
+from windvane.models.generate.decode import SharedDecoder, choose_decoder
+from windvane.models.generate.sampling import sample
 
 
 def build(layers: int, vocab: int) -> Any:

@@ -22,9 +22,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from windvane.recipes.janus import run
-from windvane.recipes.value_settings import Janus
-from windvane.records import Prompt, Response
+from windvane.core.records import Prompt, Response
+from windvane.janus.collection.recipe import run
+from windvane.janus.collection.settings import Janus
 
 SYLLABLES = [a + b for a in "bdfgklmnprstvz" for b in "aeiou"]
 WORDS = [a + b + c for a in SYLLABLES for b in SYLLABLES[::2] for c in ("", "n", "r", "s")]

@@ -20,7 +20,7 @@ VOCABULARY = 32_000
 LAYER_SET = 250e3  # bytes a token while one block is computed again and back-propagated, bfloat16 (notes on the paper)
 TILE = (
     552 * 2**20
-)  # bytes: a tile of logits in float32, its gradient, log-probs kept for the backward (modeling/head.py, CUDA)
+)  # bytes: a tile of logits in float32, its gradient, log-probs kept for the backward (models/trees/lm_head.py, CUDA)
 FLOPS = 1.07e14  # a second and GPU: the published 4,401 tokens a second on 8 A800, both rows counted
 # length: (documents, GPUs, tokens a second) as published
 PUBLISHED = {131_072: (45_000, 8, 4401.0), 262_144: (16_000, 16, 4120.0), 524_288: (2_500, 16, 2744.0)}
@@ -83,8 +83,8 @@ def step(layers: int, tokens: int, rows: bool) -> float:
     import torch
     import tree_shapes as shapes
 
-    from windvane.modeling.logprobs import Scorer
-    from windvane.modeling.tree import Tree
+    from windvane.models.trees.logprobs import Scorer
+    from windvane.models.trees.tree import Tree
 
     torch.set_num_threads(1)
     model = shapes.make_model(shapes.SMALL | {"num_hidden_layers": layers})

@@ -17,12 +17,12 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from windvane.claims.declare import declared
-from windvane.claims.longpo_measure import Probe
-from windvane.claims.longpo_run import Size, settings
-from windvane.modeling.load import load_model
-from windvane.recipes.longpo import run
-from windvane.schema import decode
+from studies.declare import declared
+from studies.longpo.arm import Size, settings
+from studies.longpo.measure import Probe
+from windvane.core.schema import decode
+from windvane.longpo.recipe import run
+from windvane.models.load import load_model
 
 
 def main() -> None:

@@ -3,7 +3,8 @@
     python -m benchmarks.near_duplicates --texts 200000 --json
     python -m benchmarks.near_duplicates --texts 20000            # a look
 
-In: nothing. Out: one call of `windvane.data.near_duplicates` on made-up texts of 150 words, drawn by Zipf's law (1 / rank) out of 30,000;
+In: nothing. Out: one call of `windvane.datasets.near_duplicates` on made-up texts of 150 words, drawn by Zipf's law (1 / rank) out of
+30,000;
 5% of the texts copy an earlier one with 15% of the words replaced. Found: copies that are dropped as a repeat of any kept text.
 """
 
@@ -16,7 +17,7 @@ import time
 
 import numpy as np
 
-from windvane.data.near_duplicates import near_duplicates
+from windvane.datasets.near_duplicates import near_duplicates
 
 WORDS, LENGTH = 30_000, 150
 COPIES, REPLACED = 0.05, 0.15

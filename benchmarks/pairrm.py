@@ -29,10 +29,10 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import DebertaV2Config
 
-from windvane.backends.pairrm import PairRMJudge, open_judge
-from windvane.backends.pairrm_model import PairRM
-from windvane.protocols import Question
-from windvane.records import Message, Prompt, Response
+from windvane.core.protocols import Question
+from windvane.core.records import Message, Prompt, Response
+from windvane.judges.pairrm.judge import PairRMJudge, open_judge
+from windvane.judges.pairrm.model import PairRM
 
 WORDS = 2000
 THEIRS = """

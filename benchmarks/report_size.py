@@ -5,7 +5,8 @@
     python -m benchmarks.report_size --keep RUN                # leave the run folder there
 
 In: nothing. Out: a run folder with the files that `windvane run sppo` leaves (5 answers and 10 verdicts a prompt, groups by
-`windvane.pair`; texts are made-up words), `windvane report` on it in a process of its own, and `windvane inspect RUN --id ID` for a prompt
+`windvane.stages.pair`; texts are made-up words), `windvane report` on it in a process of its own, and `windvane inspect RUN --id ID` for
+a prompt
 that the page does not show. The time that making the folder takes is no part of the figures.
 """
 
@@ -22,8 +23,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from windvane.pair import group
-from windvane.records import Response, Verdict, content_id
+from windvane.core.records import Response, Verdict, content_id
+from windvane.stages.pair import group
 
 K = 5
 VOCABULARY = [f"{a}{b}" for a in "ba de fi go lu ma ne pi ro su".split() for b in "lan mer nis tor vel kop".split()]  # noqa: SIM905

@@ -14,11 +14,11 @@ import re
 import statistics
 from collections.abc import Callable
 
-from windvane.data.speech_plan import plans
-from windvane.data.speech_programme import write
-from windvane.data.speech_topics import LISTS
-from windvane.data.transcripts import Transcript, Turn
-from windvane.evaluate.speech_score import open_scorer
+from windvane.evalyaks.scoring.score import open_scorer
+from windvane.evalyaks.transcripts.record import Transcript, Turn
+from windvane.evalyaks.writing.plan import plans
+from windvane.evalyaks.writing.program import write
+from windvane.evalyaks.writing.topics import LISTS
 
 FLUENT = (
     "It is, I would say, the kind of thing that one thinks about when there is time, although it matters to everybody."

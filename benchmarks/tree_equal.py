@@ -11,9 +11,9 @@ from typing import Any
 import torch
 import tree_shapes as shapes
 
-from windvane.modeling import packing
-from windvane.modeling.logprobs import Scorer, rows_logps
-from windvane.modeling.tree import Tree
+from windvane.models.trees import packing
+from windvane.models.trees.logprobs import Scorer, rows_logps
+from windvane.models.trees.tree import Tree
 
 Values = list[list[torch.Tensor | None]]
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from windvane.modeling.last_layer import WORTH
-from windvane.modeling.packing import Plan, pack
-from windvane.modeling.tree import Tree
+from windvane.models.trees.last_layer import WORTH
+from windvane.models.trees.packing import Plan, pack
+from windvane.models.trees.tree import Tree
 
 
 def score_pairs(plan: Plan) -> float:

@@ -25,9 +25,9 @@ import tree_equal
 import tree_shapes as shapes
 from tree_flops import score_pairs, tree_flops, widths
 
-from windvane.modeling.logprobs import Scorer, rows_logps
-from windvane.modeling.packing import pack
-from windvane.modeling.tree import Tree
+from windvane.models.trees.logprobs import Scorer, rows_logps
+from windvane.models.trees.packing import pack
+from windvane.models.trees.tree import Tree
 
 CELLS = [(2048, 64), (8192, 1024), (16384, 64), (16384, 1024)]
 PEAK = 989e12  # dense bfloat16 FLOP/s of an H100 or H200

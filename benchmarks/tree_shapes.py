@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 import transformers as hf
 
-from windvane.modeling.tree import Node, Tree
+from windvane.models.trees.tree import Node, Tree
 
 # the small model that peers are measured on: 6 layers, 20.7M parameters, a 32,000-token vocabulary
 SMALL = {

@@ -21,8 +21,8 @@ os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false", TQDM_DISAB
 import torch
 import tree_shapes as shapes
 
-from windvane.modeling.logprobs import Scorer
-from windvane.modeling.tree import Tree
+from windvane.models.trees.logprobs import Scorer
+from windvane.models.trees.tree import Tree
 
 
 def memory(name: str) -> float:

@@ -7,8 +7,8 @@ import torch
 from torch.nn.functional import logsigmoid
 from transformers import MistralConfig, MistralForCausalLM
 
-from windvane.modeling.logprobs import Scorer
-from windvane.modeling.tree import Tree
+from windvane.models.trees.logprobs import Scorer
+from windvane.models.trees.tree import Tree
 
 
 def train(model, data, beta=0.1, lr=1e-3):

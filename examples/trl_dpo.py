@@ -4,7 +4,7 @@
 
 import sys
 
-from windvane.modeling.prefixes import share_prefixes
+from windvane.models.trees.share_prefixes import share_prefixes
 
 
 def main(model, data, out):

@@ -2,7 +2,7 @@
 
 import sys
 
-from windvane.cli import main
+from windvane.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

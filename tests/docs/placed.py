@@ -121,11 +121,11 @@ GIVEN_ALONE = {  # flags of SMALL that go with --model alone
 }
 FRAGMENT = "a part of a command: its verb and flags are looked at in test_commands.py"
 BENCHMARK = "a benchmark of minutes, told on the page"
-DATA = "AlpacaEval's published files: tests/evaluate/test_alpaca.py reads them where they are"
+DATA = "AlpacaEval's published files: tests/evals/test_alpaca.py reads them where they are"
 NEEDS = {
-    "README": {"make demo": "makes an environment; what it runs is held by tests/recipes/test_demo.py"},
+    "README": {"make demo": "makes an environment; what it runs is held by tests/toy/test_demo.py"},
     "claims": {
-        "windvane claim": "minutes to an hour of CPU: tests/claims runs reduced forms",
+        "windvane claim": "minutes to an hour of CPU: tests/studies runs reduced forms",
         "windvane eval harness": FRAGMENT,
     },
     "evaluations/README": {"windvane eval NAME": FRAGMENT},
@@ -136,17 +136,17 @@ NEEDS = {
         "windvane eval alpaca --coefficients": DATA,
     },
     "evaluations/harness": {
-        "windvane eval harness": "the hub's data sets: tests/evaluate/test_harness.py has a task of its own"
+        "windvane eval harness": "the hub's data sets: tests/evals/test_harness.py has a task of its own"
     },
     "evaluations/ruler": {
-        "windvane eval ruler --model M --haystack": "SQuAD's and HotpotQA's files: tests/evaluate/test_ruler_tasks.py reads small ones"
+        "windvane eval ruler --model M --haystack": "SQuAD's and HotpotQA's files: tests/evals/test_ruler_tasks.py reads small ones"
     },
     "judges": {
-        "windvane run sppo --model MODEL --prompts FILE --judge pairrm:": "PairRM's weights: tests/backends/test_pairrm.py has tiny ones",
-        "windvane convert pairrm": "LLM-Blender's folder: tests/backends/test_pairrm_convert.py makes one",
+        "windvane run sppo --model MODEL --prompts FILE --judge pairrm:": "PairRM's weights: tests/judges/test_pairrm.py has tiny ones",
+        "windvane convert pairrm": "LLM-Blender's folder: tests/judges/test_pairrm_convert.py makes one",
         "python benchmarks/pairrm.py": BENCHMARK,
         "windvane train reward --kind gpm": FRAGMENT,
-        "windvane judge RUN --judge human": "a person at a terminal: tests/backends/test_human.py",
+        "windvane judge RUN --judge human": "a person at a terminal: tests/judges/test_human.py",
     },
     "models": {
         "python llama.cpp/convert_hf_to_gguf.py": "llama.cpp's sources and a tokenizer that its script knows",
@@ -154,10 +154,10 @@ NEEDS = {
     },
     "papers/evalyaks": {
         "windvane score --scorer": FRAGMENT,
-        "windvane score answers.csv --scorer MODEL --adapter": "trained adapters: tests/evaluate/test_speech_model.py",
-        "windvane score FILE --scorer MODEL --adapter": "trained adapters: tests/evaluate/test_speech_model.py",
-        "windvane run evalyaks": "up to a minute of CPU: tests/recipes/test_evalyaks.py runs it smaller",
-        "windvane world build": "minutes of CPU: tests/world/test_build.py builds smaller",
+        "windvane score answers.csv --scorer MODEL --adapter": "trained adapters: tests/evalyaks/test_model_scorer.py",
+        "windvane score FILE --scorer MODEL --adapter": "trained adapters: tests/evalyaks/test_model_scorer.py",
+        "windvane run evalyaks": "up to a minute of CPU: tests/evalyaks/test_evalyaks.py runs it smaller",
+        "windvane world build": "minutes of CPU: tests/toy/test_build.py builds smaller",
         "python benchmarks/speech_guards.py": BENCHMARK,
     },
     "papers/janus": {
@@ -165,14 +165,14 @@ NEEDS = {
         "python -m benchmarks.near_duplicates": BENCHMARK,
         "windvane train reward --kind bt --data": FRAGMENT,
         "windvane train --objective sft": FRAGMENT,
-        "windvane train janus --data RUN": "a base of use: world.md's command is run, and tests/recipes/test_train_janus.py",
-        "windvane run rubrics": "a writer that answers it: tests/recipes/test_value_bench.py",
+        "windvane train janus --data RUN": "a base of use: world.md's command is run, and tests/janus/test_train_janus.py",
+        "windvane run rubrics": "a writer that answers it: tests/janus/test_rubrics.py",
         "windvane run sppo --judge rubric:BACKEND": FRAGMENT,
     },
     "papers/longpo": {
-        "windvane run longpo --model MODEL": "long documents: tests/recipes/test_longpo.py runs two short rounds",
-        "windvane run longpo --model world:facts": "50 CPU-seconds: tests/recipes/test_longpo_parts.py",
-        "windvane eval harness": "the hub's data sets: tests/evaluate/test_harness.py has a task of its own",
+        "windvane run longpo --model MODEL": "long documents: tests/longpo/test_longpo.py runs two short rounds",
+        "windvane run longpo --model world:facts": "50 CPU-seconds: tests/longpo/test_longpo_parts.py",
+        "windvane eval harness": "the hub's data sets: tests/evals/test_harness.py has a task of its own",
         "python benchmarks/long_memory.py": BENCHMARK,
         "python benchmarks/long_weight.py": BENCHMARK,
     },
@@ -181,14 +181,14 @@ NEEDS = {
     "quickstart": {
         "python3 -m venv": "an installation",
         "pip install": "an installation",
-        "windvane run sppo --model mistralai/": "a 7B model, PairRM and a GPU: tests/recipes/test_sppo_settings.py resolves the preset",
-        "windvane run longpo": "long documents: tests/recipes/test_longpo.py runs two short rounds",
-        "windvane run evalyaks": "minutes of CPU: tests/recipes/test_evalyaks.py runs it smaller",
+        "windvane run sppo --model mistralai/": "a 7B model, PairRM and a GPU: tests/sppo/test_sppo_settings.py resolves the preset",
+        "windvane run longpo": "long documents: tests/longpo/test_longpo.py runs two short rounds",
+        "windvane run evalyaks": "minutes of CPU: tests/evalyaks/test_evalyaks.py runs it smaller",
     },
     "recipes": {
         "python -m benchmarks.report_size": BENCHMARK,
-        "windvane judge RUN --judge human": "a person at a terminal: tests/backends/test_human.py",
+        "windvane judge RUN --judge human": "a person at a terminal: tests/judges/test_human.py",
     },
     "serve": {"pip install": "an installation", "python benchmarks/serve.py": BENCHMARK},
-    "world": {"windvane world build": "minutes of CPU: tests/world/test_build.py builds smaller"},
+    "world": {"windvane world build": "minutes of CPU: tests/toy/test_build.py builds smaller"},
 }

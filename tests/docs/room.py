@@ -8,10 +8,11 @@ import torch
 from transformers import AutoModelForSequenceClassification, BertConfig
 
 from tests import tiny
-from tests.backends.scripted_server import chat
-from tests.recipes.own_data import WORDS, pairs, write
-from windvane.schema import dumps, encode
-from windvane.world import grades, values
+from tests.engines.scripted_server import chat
+from tests.finetune.rows import WORDS, pairs, write
+from windvane.core.schema import dumps, encode
+from windvane.toy.grades import family as grades
+from windvane.toy.values import family as values
 
 JUDGES = """
 def longer(prompt, a, b):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.shown import PAGES, ROOT, blocks, inline
-from windvane.cli import VERBS, find, main
+from windvane.cli.main import VERBS, find, main
 
 HELP: dict[str, str] = {}
 

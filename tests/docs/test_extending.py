@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from windvane.cli import main
+from windvane.cli.main import main
 
 PAGE = Path(__file__).parents[2] / "docs" / "extending.md"
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.M | re.S)

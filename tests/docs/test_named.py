@@ -32,7 +32,7 @@ def prose(page):
 
 @pages
 def test_files_that_are_named_exist(page):
-    """As from the repository's root, or from the package: `prompts/values.py` is src/windvane/prompts/values.py."""
+    """As from the repository's root, or from the package: `janus/value_prompts.py` is src/windvane/janus/value_prompts.py."""
     missing = []
     for name in (n for n in NAMED.findall(prose(page)) if "NAME" not in n):
         found = [where for where in (ROOT, ROOT / "src", ROOT / "src/windvane") if any(where.glob(name.rstrip("/")))]
@@ -107,7 +107,7 @@ def test_links_lead_somewhere(page):
 
 @pages
 def test_names_of_the_package_can_be_imported(page):
-    """`windvane.data.known_tests`, `windvane.pair.effective_eta`."""
+    """`windvane.datasets.fingerprints`, `windvane.stages.pair.effective_eta`."""
     for name in MODULE.findall(prose(page)):
         parts = name.split(".")
         for cut in range(len(parts), 0, -1):

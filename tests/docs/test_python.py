@@ -1,7 +1,7 @@
 """The Python that pages show runs, with the names that a block takes for granted given to it.
 
 docs/extending.md has a test of its own (test_extending.py). docs/judges.md's block opens PairRM's published weights, which are not here:
-tests/backends/test_pairrm.py calls the same methods on tiny ones.
+tests/judges/test_pairrm.py calls the same methods on tiny ones.
 """
 
 import re
@@ -12,10 +12,10 @@ import torch
 
 from tests import tiny
 from tests.docs.shown import PAGES, ROOT, page_of
-from windvane.modeling.logprobs import Scorer
-from windvane.modeling.prefixes import share_prefixes
-from windvane.modeling.tree import Tree
-from windvane.world import values
+from windvane.models.trees.logprobs import Scorer
+from windvane.models.trees.share_prefixes import share_prefixes
+from windvane.models.trees.tree import Tree
+from windvane.toy.values import family as values
 
 PYTHON = re.compile(r"^```python\n(.*?)^```", re.M | re.S)
 

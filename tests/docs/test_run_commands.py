@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.backends.scripted_server import Scripted
 from tests.docs import room as rooms
 from tests.docs.placed import AT, GIVEN_ALONE, NEEDS, ON, PUT, SMALL
 from tests.docs.shown import commands, names
-from windvane.cli import find, main
+from tests.engines.scripted_server import Scripted
+from windvane.cli.main import find, main
 
 SERVED = re.compile(r"http://[^/\s]+/v1#\w+")
 PAGES = [name for name in names() if commands(name)]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.recipes.own_data import pairs
-from windvane.store import RunFolder
+from tests.finetune.rows import pairs
+from windvane.run.store import RunFolder
 
 FULL = Path("/dev/full")
 VERBS = ["--help", "--version", "eval --help", "eval list", "run sppo --help", "status run", "inspect pairs.jsonl"]
@@ -81,11 +81,11 @@ def test_a_full_disk_is_one_line(buffered):
 
 def test_a_connection_that_was_cut_is_no_closed_pipe(monkeypatch, capsys):
     """Standard output is read, so it was something else that broke off: one line, exit code 2."""
-    from windvane import cli
+    from windvane.cli.main import main
 
     def broken(argv):
         raise BrokenPipeError(32, "Broken pipe")
 
-    monkeypatch.setattr("windvane.evaluate.listing.main", broken)
-    assert cli.main(["eval", "list"]) == 2
+    monkeypatch.setattr("windvane.evals.catalog.main", broken)
+    assert main.main(["eval", "list"]) == 2
     assert capsys.readouterr().err == "windvane: Broken pipe\n"

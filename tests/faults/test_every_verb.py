@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from tests import tiny
-from windvane.cli import VERBS, main
+from windvane.cli.main import VERBS, main
 
 
 @pytest.fixture(scope="module")

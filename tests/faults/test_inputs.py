@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from tests import tiny
-from windvane.cli import main
+from windvane.cli.main import main
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +153,8 @@ def test_system_message_that_the_template_refuses(tmp_path, capsys, prompts):
 
 
 def test_a_second_process_on_the_same_run(tmp_path, capsys, model, prompts):
-    code = "import sys, time; from windvane.store import RunFolder\nwith RunFolder(sys.argv[1]): print('in', flush=True); time.sleep(120)"
+    code = "import sys, time; from windvane.run.store import RunFolder\n"
+    code += "with RunFolder(sys.argv[1]): print('in', flush=True); time.sleep(120)"
     holder = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "run")], stdout=subprocess.PIPE, text=True)
     try:
         assert holder.stdout.readline() == "in\n"
@@ -243,7 +244,7 @@ def test_help_is_quick_and_light():
 
     for command in (
         [sys.executable, "-m", "windvane", "--help"],
-        [sys.executable, "-c", "from windvane.cli import main; main(['--help'])"],
+        [sys.executable, "-c", "from windvane.cli.main import main; main(['--help'])"],
     ):
         best = 9.0
         for _ in range(5):

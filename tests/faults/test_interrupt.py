@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from tests import tiny
-from tests.recipes.own_data import pairs, write
-from windvane.cli import main
-from windvane.interrupts import Interrupts
+from tests.finetune.rows import pairs, write
+from windvane.cli.main import main
+from windvane.core.interrupts import Interrupts
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
 INT, TERM, KILL = signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGKILL", 9)
@@ -138,7 +138,7 @@ def test_it_goes_on_to_the_same_bytes(room, tmp_path, monkeypatch, name, blows):
 
 
 def test_the_first_is_an_interrupt_and_the_second_ends_at_once(capsys, monkeypatch):
-    monkeypatch.setattr("windvane.interrupts.os._exit", sys.exit)
+    monkeypatch.setattr("windvane.core.interrupts.os._exit", sys.exit)
     found = Interrupts(lambda: "windvane: interrupted")
     before = {n: signal.signal(n, h) for n, h in ((INT, signal.default_int_handler), (TERM, signal.SIG_DFL))}
     try:
@@ -161,7 +161,7 @@ def test_a_verb_without_a_signal_leaves_the_handlers_alone():
 
 
 def test_what_was_not_begun_is_not_called_kept(capsys, monkeypatch):
-    monkeypatch.setattr("windvane.store.OPENED", [])
+    monkeypatch.setattr("windvane.run.store.OPENED", [])
 
     def stopped(argv):
         raise KeyboardInterrupt

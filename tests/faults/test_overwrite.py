@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from tests.data.test_export import write_run
-from windvane.cli import main
-from windvane.errors import UserError
-from windvane.store import write_new
+from tests.datasets.test_export import write_run
+from windvane.cli.main import main
+from windvane.core.errors import UserError
+from windvane.run.store import write_new
 
 TALK = "Examiner: Where do you live?\nCandidate: I live in a small town by the sea and I like it a lot, because it is quiet.\n"
 

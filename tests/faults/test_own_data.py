@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from tests.recipes.own_data import pairs, write
+from tests.finetune.rows import pairs, write
 from tests.tiny import TEMPLATE, byte_tokenizer, folder
-from windvane.cli import main
+from windvane.cli.main import main
 
 
 @pytest.fixture(scope="module")

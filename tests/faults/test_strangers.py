@@ -14,8 +14,8 @@ from safetensors.torch import load_file, save_file
 
 from tests import tiny
 from tests.faults.test_every_verb import below, one_line
-from tests.recipes.own_data import pairs, write
-from windvane.cli import main
+from tests.finetune.rows import pairs, write
+from windvane.cli.main import main
 
 TRAIN = "train --objective dpo --model model --device cpu --threads 1 --quiet --train.batch 2 --out NEW --data "
 GENERATE = "generate prompts.jsonl --max-new-tokens 4 --device cpu --quiet --out NEW --model "

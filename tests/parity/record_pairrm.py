@@ -1,4 +1,4 @@
-"""Records what the published llm-blender 0.0.2 computes, for tests/backends/test_pairrm_parity.py. It runs in an environment of its own:
+"""Records what the published llm-blender 0.0.2 computes, for tests/judges/test_pairrm_parity.py. It runs in an environment of its own:
 
     python3.11 -m venv /tmp/blender
     /tmp/blender/bin/pip install "torch==2.13.*" transformers==4.57.6 llm-blender==0.0.2 sentencepiece protobuf

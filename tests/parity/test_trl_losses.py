@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from tests.tiny import byte_tokenizer, model
-from windvane.modeling.logprobs import Scorer
-from windvane.modeling.tree import Tree
-from windvane.objectives.batch import load_objective
+from windvane.losses.batch import load_objective
+from windvane.models.trees.logprobs import Scorer
+from windvane.models.trees.tree import Tree
 from windvane.train.batches import Example, mismatched, with_reference
-from windvane.train.lines import batch_of, to_score
 from windvane.train.loop import Trainer
+from windvane.train.loss_inputs import batch_of, to_score
 from windvane.train.reference import reference_logps
 from windvane.train.settings import Train
 

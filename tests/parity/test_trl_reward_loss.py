@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from tests import tiny
-from windvane.data.preference_pairs import read_pairs
-from windvane.modeling.load import load_sequence_classifier
-from windvane.modeling.preference_heads import HeadShape
-from windvane.modeling.preference_model import save_preference_model, start_preference_model
-from windvane.schema import dumps
+from windvane.core.schema import dumps
+from windvane.datasets.preference_pairs import read_pairs
+from windvane.models.load import load_sequence_classifier
+from windvane.models.preference_heads import HeadShape
+from windvane.models.preference_model import save_preference_model, start_preference_model
 from windvane.train.preference_batches import preference_example
 from windvane.train.preference_loop import PreferenceTrain, PreferenceTrainer
 

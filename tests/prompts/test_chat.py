@@ -7,9 +7,9 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from windvane.errors import UserError
+from windvane.core.errors import UserError
+from windvane.core.records import Message, Prompt
 from windvane.prompts.chat import Refused, answered, check_template, prepare, render, screen
-from windvane.records import Message, Prompt
 
 SPECIAL = ["<s>", "</s>", "<|im_end|>"]
 PLAIN = (

@@ -7,9 +7,9 @@ from transformers import PreTrainedTokenizerFast
 
 from tests.prompts.families import MISTRAL
 from tests.prompts.test_chat import PLAIN, tokenizer
-from windvane.errors import UserError
-from windvane.prompts.chat_answers import render_answer, render_text
-from windvane.records import Message
+from windvane.core.errors import UserError
+from windvane.core.records import Message
+from windvane.prompts.responses import render_answer, render_text
 
 U, A = (lambda t: Message("user", t)), (lambda t: Message("assistant", t))
 BOS, EOS = 1, 2

@@ -7,10 +7,10 @@ import pytest
 
 from tests.prompts.families import FAMILIES, MISTRAL, family_tokenizer
 from tests.prompts.test_chat import CHATML, PLAIN, tokenizer
-from windvane.errors import UserError
-from windvane.prompts.chat_answers import Rewritten, render_answer, render_text
-from windvane.prompts.chat_findings import findings, refuse, set_thinking
-from windvane.records import Message
+from windvane.core.errors import UserError
+from windvane.core.records import Message
+from windvane.prompts.responses import Rewritten, render_answer, render_text
+from windvane.prompts.template_checks import findings, refuse, set_thinking
 
 U, A, S = (lambda t: Message("user", t)), (lambda t: Message("assistant", t)), (lambda t: Message("system", t))
 PREFIX = "prompt is a prefix of prompt + answer"

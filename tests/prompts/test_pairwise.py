@@ -6,8 +6,8 @@ import math
 import pytest
 
 from tests.official import alpaca_eval
+from windvane.core.records import Message, Prompt
 from windvane.prompts.pairwise import label_probability, pairwise_messages, read_label
-from windvane.records import Message, Prompt
 
 ASKED = Prompt.of((Message("user", "Name a fruit."),))
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from windvane.core.records import Message, Prompt
 from windvane.prompts.rubric import read_grade, rubric_messages
-from windvane.records import Message, Prompt
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import json
 import pytest
 
 from tests.prompts.families import FAMILIES, family_tokenizer, shipped
-from windvane.data.layouts import read_own
-from windvane.recipes.own_rows import Rendering, make_records
+from windvane.datasets.layouts import read_own
+from windvane.stages.rows import Rendering, make_records
 
 data_utils = pytest.importorskip("trl.data_utils")
 CHATML = (

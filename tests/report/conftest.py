@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from windvane.pair import group
-from windvane.records import Message, Prompt, Response, Verdict, content_id
-from windvane.schema import dumps
+from windvane.core.records import Message, Prompt, Response, Verdict, content_id
+from windvane.core.schema import dumps
+from windvane.stages.pair import group
 
 NASTY = '<script>document.title="owned"</script><img src=x onerror="document.title=1"> & </script> مرحبا بالعالم שלום'
 TOPICS = ["bread", "the tides", "a lost cat", "prime numbers", "old radios", "the moon", "tea", "a noisy neighbour"]

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from windvane.evalyaks.report import graded_answer, graded_panels, graded_tables
 from windvane.report.gather import gather
-from windvane.report.graded_run import graded_answer, graded_panels, graded_tables
 from windvane.report.page import render
 
 

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
+from windvane.longpo.report.browse import long_browse
+from windvane.longpo.report.gather import long_run
+from windvane.longpo.report.panels import long_answer, long_panels, long_tables
 from windvane.report.gather import gather
-from windvane.report.long_browse import long_browse
-from windvane.report.long_panels import long_answer, long_panels, long_tables
-from windvane.report.long_run import long_run
 from windvane.report.page import render, write_report
 
 TEXT = "Anna sings.\n\nBruno paints. <b>bold</b>\n\nCarla sails."

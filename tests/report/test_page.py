@@ -6,12 +6,12 @@ import shutil
 import pytest
 
 from tests.report.words import Words
-from windvane.errors import UserError
+from windvane.core.errors import UserError
 from windvane.report import browse as browsing
 from windvane.report.browse import browse, pick
 from windvane.report.gather import CURVE_POINTS, curve, gather, quantiles, shorten
 from windvane.report.page import embedded, main, render, write_report
-from windvane.store import read_jsonl
+from windvane.run.store import read_jsonl
 
 
 def sets_of(html):

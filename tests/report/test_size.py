@@ -6,7 +6,7 @@ import re
 import pytest
 
 from benchmarks.report_size import make_run
-from windvane.cli import main
+from windvane.cli.main import main
 
 PROMPTS, WORDS = 20_000, 50  # of each of three iterations, as a run deals 60,000 out; of an answer
 

@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-from windvane.cli import main
-from windvane.errors import UserError
+from windvane.cli.main import main
+from windvane.core.errors import UserError
 from windvane.report.status import clock, lines, status
-from windvane.store import RunFolder
+from windvane.run.store import RunFolder
 
 
 def record(run, **fields):

@@ -10,8 +10,8 @@ fastapi = pytest.importorskip("fastapi", reason="fastapi is not installed (pip i
 
 from fastapi.testclient import TestClient  # noqa: E402
 
+from windvane.serve.accounts import digest  # noqa: E402
 from windvane.serve.app import create_app  # noqa: E402
-from windvane.serve.people import digest  # noqa: E402
 from windvane.serve.site import Site  # noqa: E402
 
 TOKENS = {"asha": "asha-token-0123456789", "ben": "ben-token-01234567890", "cleo": "cleo-token-0123456789"}

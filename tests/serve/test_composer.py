@@ -7,13 +7,13 @@ from collections import Counter
 import pytest
 
 from tests.serve.conftest import opened
-from windvane.data.preference_pairs import read_pairs
-from windvane.data.taxonomy import read_taxonomy
-from windvane.evaluate.multifaceted_votes import read_votes
-from windvane.prompts.values import Value
+from windvane.datasets.preference_pairs import read_pairs
+from windvane.janus.bench.votes import read_votes
+from windvane.janus.taxonomy import read_taxonomy
+from windvane.janus.value_prompts import Value
 from windvane.serve.compose import Composer, pair_of, template_message, written
-from windvane.serve.world_composer import world_message, world_taxonomy
-from windvane.world.value_messages import VALUES, asked
+from windvane.toy.composer import world_message, world_taxonomy
+from windvane.toy.values.messages import VALUES, asked
 
 API = "/api/v1/composer"
 SYSTEM = "You are a helper."

@@ -9,9 +9,9 @@ import time
 import pytest
 
 from tests.serve.conftest import SPOKEN, bearer
-from windvane.data.transcripts_text import read_text
-from windvane.evaluate.speech_leave_out import leave_one_out
-from windvane.evaluate.speech_score import LIMITS, open_scorer
+from windvane.evalyaks.scoring.leave_out import leave_one_out
+from windvane.evalyaks.scoring.score import LIMITS, open_scorer
+from windvane.evalyaks.transcripts.text import read_text
 from windvane.serve.speaking import Busy, Speaking
 from windvane.serve.speaking_routes import EXAMPLES
 

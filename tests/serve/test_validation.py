@@ -5,10 +5,10 @@ import json
 import pytest
 
 from tests.serve.conftest import TOKENS, bearer, opened
-from windvane.data.speech_review import Review
-from windvane.data.transcripts_read import read_transcripts
-from windvane.schema import decode
-from windvane.store import read_jsonl
+from windvane.core.schema import decode
+from windvane.evalyaks.transcripts.read import read_transcripts
+from windvane.evalyaks.writing.review import Review
+from windvane.run.store import read_jsonl
 
 API = "/api/v1/validation"
 ROWS = [
@@ -177,7 +177,7 @@ def test_a_practice_queue_where_none_is_named(client):
 
 
 def test_a_queue_without_bands_is_refused(tmp_path):
-    from windvane.errors import UserError
+    from windvane.core.errors import UserError
 
     (tmp_path / "q.txt").write_text("Examiner: Hello?\nCandidate: I live in a town.")
     with (

@@ -3,8 +3,8 @@ beats B beats C, A beats C). Texts are drawn; the held-out ones are none of the 
 
 import random
 
-from windvane.data.preference_pairs import PreferencePair
-from windvane.records import Message, Prompt
+from windvane.core.records import Message, Prompt
+from windvane.datasets.preference_pairs import PreferencePair
 
 WORDS = {
     "A": ("red", "ruby", "rose", "rust"),

@@ -15,10 +15,10 @@ from torch.distributed.tensor import DTensor
 
 from tests.tiny import model
 from tests.train.test_loop import SETTINGS, make_examples, with_cached
-from windvane.errors import UserError
-from windvane.modeling.logprobs import Scorer
-from windvane.modeling.lora import add_lora
-from windvane.objectives.batch import load_objective
+from windvane.core.errors import UserError
+from windvane.losses.batch import load_objective
+from windvane.models.lora import add_lora
+from windvane.models.trees.logprobs import Scorer
 from windvane.train import checkpoint
 from windvane.train.batches import mismatched
 from windvane.train.distributed import Ranks

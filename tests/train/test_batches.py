@@ -2,8 +2,8 @@
 
 import pytest
 
-from windvane.errors import UserError
-from windvane.records import Group, Member, Message, Prompt, Response
+from windvane.core.errors import UserError
+from windvane.core.records import Group, Member, Message, Prompt, Response
 from windvane.train.batches import examples, with_reference
 
 PROMPT = Prompt("p", (Message("user", "why?"),), (1, 5, 6))

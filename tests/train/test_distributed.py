@@ -11,7 +11,7 @@ from tests.processes import torchrun
 from tests.train.several_job import gradients, made, trained
 from tests.train.test_loop import apart, make_examples
 from windvane.train.distributed import ALONE, Ranks, merged, shares
-from windvane.train.tally import Tally
+from windvane.train.metrics import Tally
 
 WRAPPED = {"data": (0, False), "sequence": (0, False), "fsdp": (1, True)}  # FSDP modules in the model, shards alone
 

@@ -6,15 +6,15 @@ import pytest
 import torch
 
 from tests.tiny import model
-from windvane.errors import UserError
-from windvane.modeling.logprobs import Scorer, rows_logps
-from windvane.modeling.lora import add_lora
-from windvane.modeling.tree import Tree
-from windvane.objectives.batch import load_objective
+from windvane.core.errors import UserError
+from windvane.losses.batch import load_objective
+from windvane.models.lora import add_lora
+from windvane.models.trees.logprobs import Scorer, rows_logps
+from windvane.models.trees.tree import Tree
 from windvane.train import checkpoint
 from windvane.train.batches import Example, micro_batches, order, set_aside, with_reference
-from windvane.train.lines import batch_of
 from windvane.train.loop import Trainer
+from windvane.train.loss_inputs import batch_of
 from windvane.train.reference import reference_logps
 from windvane.train.settings import Train, learning_rate, only_warms_up
 

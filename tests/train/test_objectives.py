@@ -6,16 +6,16 @@ import itertools
 import pytest
 import torch
 
+from tests.longpo.test_examples import apart, plain, step_gradient, turns_of, with_short_reference
 from tests.tiny import model
-from tests.train.test_documents import apart, plain, step_gradient, turns_of, with_short_reference
 from tests.train.test_loop import Killed, make_examples
-from windvane.errors import UserError
-from windvane.modeling.logprobs import Scorer
-from windvane.modeling.tree import Tree
-from windvane.objectives.batch import BEYOND_GROUPS, Objective, load_objective, names
-from windvane.records import Group, Member, Prompt, Response
+from windvane.core.errors import UserError
+from windvane.core.records import Group, Member, Prompt, Response
+from windvane.longpo.examples import aligned, conversation, questions
+from windvane.losses.batch import BEYOND_GROUPS, Objective, load_objective, names
+from windvane.models.trees.logprobs import Scorer
+from windvane.models.trees.tree import Tree
 from windvane.train.batches import examples, mismatched, with_reference
-from windvane.train.documents import aligned, conversation, questions
 from windvane.train.loop import Trainer
 from windvane.train.reference import reference_logps
 from windvane.train.settings import Train

@@ -9,10 +9,10 @@ from safetensors.torch import load_file
 
 from tests import tiny
 from tests.train.planted_preferences import planted, texts
-from windvane.errors import UserError
-from windvane.modeling.pooled import Pooler
-from windvane.modeling.preference_heads import HeadShape
-from windvane.modeling.preference_model import start_preference_model
+from windvane.core.errors import UserError
+from windvane.models.preference_heads import HeadShape
+from windvane.models.preference_model import start_preference_model
+from windvane.models.trees.hidden_states import Pooler
 from windvane.train.preference_batches import hold_out, mixed, preference_example
 from windvane.train.preference_loop import PreferenceTrain, PreferenceTrainer
 

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from windvane.modeling.tree import Tree
-from windvane.objectives.batch import Batch, load_objective
+from windvane.losses.batch import Batch, load_objective
+from windvane.models.trees.tree import Tree
 from windvane.train.batches import Example
-from windvane.train.tally import Tally
+from windvane.train.metrics import Tally
 
 
 def followed(name, arguments, logratio, p_win):

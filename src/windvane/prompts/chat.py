@@ -18,8 +18,8 @@ from typing import Any, Literal
 
 import jinja2
 
-from windvane.errors import UserError
-from windvane.records import Message, Prompt
+from windvane.core.errors import UserError
+from windvane.core.records import Message, Prompt
 
 TODAY = {  # 26 July 2024, a Friday, at noon, by strftime's letters
     "%d": "26", "%-d": "26", "%e": "26", "%m": "07", "%-m": "7", "%b": "Jul", "%B": "July", "%Y": "2024", "%y": "24",

@@ -6,7 +6,7 @@ the first one wins, from the labels' log-probabilities or from the text.
 
 Departures from AlpacaEval: the wording is our own; request and answers stand between marks drawn from their own content, so that an
 answer written beforehand cannot close its part and speak as the judge; nothing is shuffled here, both orders are asked by
-`windvane.judge`; tokens that are a label but for blanks around it (" m") count as the label; "tie" in a text is 1/2.
+`windvane.stages.judge`; tokens that are a label but for blanks around it (" m") count as the label; "tie" in a text is 1/2.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import math
 import re
 from collections.abc import Mapping
 
-from windvane.prompts.thoughts import after_thought
-from windvane.records import Message, Prompt, content_id
+from windvane.core.records import Message, Prompt, content_id
+from windvane.prompts.reasoning import after_thought
 
 LABELS = ("m", "M")
 TIES = frozenset({"tie", "draw", "equal", "both", "neither"})

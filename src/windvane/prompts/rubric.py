@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 
-from windvane.prompts.thoughts import after_thought
-from windvane.records import Message, Prompt, content_id
+from windvane.core.records import Message, Prompt, content_id
+from windvane.prompts.reasoning import after_thought
 
 TAG = re.compile(r"\[\s*result\s*\]", re.IGNORECASE)
 SCALE = r"[\s*_`]*(?:[(\[]\s*1\s*(?:-|–|to)\s*5\s*[)\]])?[\s*_`]*"

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from windvane.errors import UserError
+from windvane.core.errors import UserError
+from windvane.core.records import Message
 from windvane.prompts.chat import System, drops_system, merged, render
-from windvane.records import Message
 
 _MODES: dict[str, System] = {}  # by the template's text: rows by the thousand are asked for
 MERGED = (

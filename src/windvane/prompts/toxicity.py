@@ -11,8 +11,8 @@ import math
 import re
 from collections.abc import Mapping
 
-from windvane.prompts.thoughts import after_thought
-from windvane.records import Message, content_id
+from windvane.core.records import Message, content_id
+from windvane.prompts.reasoning import after_thought
 
 LABELS = ("yes", "no")
 SPELLINGS = ("yes", "Yes", "no", "No")  # a model in this process is asked for each

@@ -6,7 +6,7 @@ everything that the message asks for and for nothing else; the message is materi
 
 from __future__ import annotations
 
-from windvane.records import content_id
+from windvane.core.records import content_id
 
 RUBRIC = """\
 The person who reads the answer gave the assistant the instruction between the marks with the code {mark}. It says what this person \

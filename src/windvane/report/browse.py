@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from windvane.records import seed_of
+from windvane.core.records import seed_of
+from windvane.core.schema import dumps
 from windvane.report.gather import iteration_numbers, zeroed
-from windvane.schema import dumps
-from windvane.store import read_jsonl
+from windvane.run.store import read_jsonl
 
 SAMPLE = 300  # prompts of a set picked by seed
 EXTREMES = 12  # prompts of each extreme kind

@@ -16,10 +16,10 @@ from typing import Any, TypeGuard
 
 from markupsafe import Markup
 
-from windvane.errors import UserError
-from windvane.report.compared import differences
+from windvane.charts.sanitize import clean
+from windvane.core.errors import UserError
 from windvane.report.gather import shorten
-from windvane.report.svg import clean
+from windvane.report.paired_comparisons import differences
 
 LARGEST = 20_000_000  # bytes of result.json
 NUMBERS = 16  # plain numbers shown

@@ -16,9 +16,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from windvane.errors import UserError
-from windvane.report.cycles import Cycles, cycles
-from windvane.store import read_jsonl
+from windvane.core.errors import UserError
+from windvane.report.intransitivity import Cycles, cycles
+from windvane.run.store import read_jsonl
 
 CURVE_POINTS = 240  # a longer training curve is drawn as the means of this many equal stretches
 STATUSES = ("pair", "tie", "same", "few", "failed")

@@ -14,26 +14,26 @@ from typing import Any
 
 from markupsafe import Markup
 
-from windvane.arguments import Parser
-from windvane.errors import UserError
-from windvane.report.answer import answer
-from windvane.report.beside import write_beside
+from windvane.core.arguments import Parser
+from windvane.core.errors import UserError
+from windvane.core.schema import dumps
+from windvane.evalyaks.report import SECTIONS as GRADED_SECTIONS
+from windvane.evalyaks.report import graded_answer, graded_panels, graded_tables, is_graded
+from windvane.finetune.panels import SECTIONS as OWN_SECTIONS
+from windvane.finetune.panels import is_own, own_answer, own_tables
+from windvane.janus.training.report import models_page
+from windvane.longpo.report.browse import long_browse
+from windvane.longpo.report.gather import long_run
+from windvane.longpo.report.panels import long_answer, long_panels, long_tables
 from windvane.report.browse import browse
+from windvane.report.comparison import write_beside
 from windvane.report.evaluations import evaluations
 from windvane.report.frame import fill
 from windvane.report.gather import gather, iteration_numbers
-from windvane.report.graded_run import SECTIONS as GRADED_SECTIONS
-from windvane.report.graded_run import graded_answer, graded_panels, graded_tables, is_graded
-from windvane.report.long_browse import long_browse
-from windvane.report.long_panels import long_answer, long_panels, long_tables
-from windvane.report.long_run import long_run
-from windvane.report.models_page import models_page
-from windvane.report.own_run import SECTIONS as OWN_SECTIONS
-from windvane.report.own_run import is_own, own_answer, own_tables
 from windvane.report.panels import panels
 from windvane.report.tables import tables
-from windvane.schema import dumps
-from windvane.store import write_atomic
+from windvane.report.verdict import answer
+from windvane.run.store import write_atomic
 
 SECTIONS = (
     ("answer", "Answer"),

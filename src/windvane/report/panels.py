@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from windvane.report.answer import NOT_MEASURED, interval, measured_on, percent
-from windvane.report.charts import Axis, Point, Series, chart, swatch
+from windvane.charts.panels import Axis, Point, Series, chart, swatch
 from windvane.report.gather import Curve, Gathered, Quantiles
 from windvane.report.tables import number
+from windvane.report.verdict import NOT_MEASURED, interval, measured_on, percent
 
 HALF = (0.5, "no difference")
 SPREAD = "Dot: median; thick: the middle half; thin: the middle 90%"

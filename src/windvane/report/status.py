@@ -16,9 +16,9 @@ from typing import Any
 
 import psutil
 
-from windvane.arguments import Parser
-from windvane.errors import UserError
-from windvane.store import read_jsonl
+from windvane.core.arguments import Parser
+from windvane.core.errors import UserError
+from windvane.run.store import read_jsonl
 
 
 def status(run: Path, now: float) -> dict[str, Any]:

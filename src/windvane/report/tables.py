@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from windvane.report.answer import percent
 from windvane.report.gather import STATUSES, Gathered
+from windvane.report.verdict import percent
 
 
 @dataclass(frozen=True, slots=True)

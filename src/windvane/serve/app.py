@@ -20,23 +20,23 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from windvane.backends.local import Sampling
-from windvane.backends.streaming import Streamer, open_streamer
-from windvane.data.taxonomy import read_taxonomy
-from windvane.errors import UserError
-from windvane.evaluate.speech_score import DEFAULT
+from windvane.core.errors import UserError
+from windvane.engines.local import Sampling
+from windvane.engines.streaming import Streamer, open_streamer
+from windvane.evalyaks.scoring.score import DEFAULT
+from windvane.janus.taxonomy import read_taxonomy
 from windvane.serve import composer_routes, runs, speaking_routes, validation_routes
+from windvane.serve.accounts import HOURS, People
 from windvane.serve.batches import Batches
 from windvane.serve.compose import Composer
 from windvane.serve.composer_routes import Writing
 from windvane.serve.guard import COOKIE, Guard, problem, session_of
+from windvane.serve.messages import Refusal
 from windvane.serve.pages import ROOM, Pages
-from windvane.serve.people import HOURS, People
 from windvane.serve.site import Site
 from windvane.serve.speaking import Speaking
 from windvane.serve.validation import Validation
-from windvane.serve.wire import Refusal
-from windvane.serve.world_composer import ASK, MODEL, world_message, world_taxonomy
+from windvane.toy.composer import ASK, MODEL, world_message, world_taxonomy
 
 log = logging.getLogger("windvane")
 ABOUT = """\

@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from windvane.data.transcripts import ReadTranscripts
-from windvane.data.transcripts_read import read_transcripts
-from windvane.errors import UserError
-from windvane.evaluate.speech_score import Assessment
+from windvane.core.errors import UserError
+from windvane.evalyaks.scoring.score import Assessment
+from windvane.evalyaks.transcripts.read import read_transcripts
+from windvane.evalyaks.transcripts.record import ReadTranscripts
 from windvane.serve.speaking import Busy, Speaking
 
 KINDS = (".csv", ".tsv", ".jsonl", ".json", ".txt", ".md")  # no Parquet: a small file may unfold to any size

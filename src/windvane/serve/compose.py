@@ -1,7 +1,7 @@
 """Values become a system message; two models answer under it side by side; what people vote is kept.
 
 In: chosen values or one's own words; chats; votes. Out: the system message as it is written (by a template, or by a writer model in the
-words of `prompts/values.py`); two streams whose sides nobody is told; `votes.jsonl` and `pairs.jsonl`. Left and right are drawn anew
+words of `janus/value_prompts.py`); two streams whose sides nobody is told; `votes.jsonl` and `pairs.jsonl`. Left and right are drawn anew
 for each turn, and a turn goes on from the answer that was preferred, for both models: so every decided vote is a preference pair with
 one prompt, which a vote over two conversations that have parted is not. Departure from arXiv 2405.17977, whose 14 raters saw two
 models' single answers: several turns.
@@ -17,12 +17,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from windvane.backends.streaming import Streamer
-from windvane.errors import UserError
-from windvane.evaluate.multifaceted_votes import VOTES
-from windvane.prompts.values import Value, read_system, system_messages
-from windvane.records import Message, Prompt
-from windvane.serve.ledger import Ledger
+from windvane.core.errors import UserError
+from windvane.core.records import Message, Prompt
+from windvane.engines.streaming import Streamer
+from windvane.janus.bench.votes import VOTES
+from windvane.janus.value_prompts import Value, read_system, system_messages
+from windvane.serve.vote_log import Ledger
 
 SIDES = ("left", "right")
 LEAST, MOST = 60, 200  # words asked of a writer model

@@ -14,15 +14,15 @@ from fastapi import APIRouter, Request
 from pydantic import Field
 from starlette.responses import HTMLResponse, Response, StreamingResponse
 
-from windvane.backends.streaming import Streamer
-from windvane.data.taxonomy import Taxonomy
-from windvane.errors import UserError
-from windvane.prompts.values import Value
-from windvane.records import Message
-from windvane.schema import dumps, encode
+from windvane.core.errors import UserError
+from windvane.core.records import Message
+from windvane.core.schema import dumps, encode
+from windvane.engines.streaming import Streamer
+from windvane.janus.taxonomy import Taxonomy
+from windvane.janus.value_prompts import Value
 from windvane.serve.compose import MOST_STREAMS, SIDES, Composer, template_message, written
+from windvane.serve.messages import Body, Refusal, events, problems
 from windvane.serve.pages import Pages
-from windvane.serve.wire import Body, Refusal, events, problems
 
 LONGEST = 20_000  # letters of one message
 Text = Annotated[str, Field(max_length=LONGEST)]

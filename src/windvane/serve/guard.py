@@ -16,7 +16,7 @@ from urllib.parse import quote, urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from windvane.serve.people import People
+from windvane.serve.accounts import People
 from windvane.serve.rate import Rate
 from windvane.serve.site import LOOPBACK, Site
 

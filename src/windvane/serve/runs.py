@@ -15,11 +15,11 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import FileResponse, HTMLResponse, Response
 
-from windvane.errors import UserError
-from windvane.records import content_id
+from windvane.core.errors import UserError
+from windvane.core.records import content_id
 from windvane.report.status import clock, status
+from windvane.serve.messages import Refusal, problems
 from windvane.serve.pages import Pages
-from windvane.serve.wire import Refusal, problems
 
 SANDBOX = (
     "sandbox allow-scripts; default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; "

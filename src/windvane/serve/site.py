@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from windvane.errors import UserError
+from windvane.core.errors import UserError
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 

@@ -13,14 +13,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from windvane.data.speech_levels import ABOUT_OWN, OWN, Levels, read_levels
-from windvane.data.transcripts import CRITERIA, Transcript
-from windvane.data.transcripts_text import read_text
-from windvane.errors import UserError
-from windvane.evaluate.speech_leave_out import MOST_SENTENCES, leave_one_out
-from windvane.evaluate.speech_score import LIMITS, Assessment, FeatureScorer, TranscriptScorer, open_scorer
-from windvane.evaluate.speech_whole_test import whole_test
-from windvane.schema import encode
+from windvane.core.errors import UserError
+from windvane.core.schema import encode
+from windvane.evalyaks.levels import ABOUT_OWN, OWN, Levels, read_levels
+from windvane.evalyaks.scoring.leave_out import MOST_SENTENCES, leave_one_out
+from windvane.evalyaks.scoring.score import LIMITS, Assessment, FeatureScorer, TranscriptScorer, open_scorer
+from windvane.evalyaks.scoring.whole_test import whole_test
+from windvane.evalyaks.transcripts.record import CRITERIA, Transcript
+from windvane.evalyaks.transcripts.text import read_text
 
 NAMES = {c: name.replace("_", " ").capitalize() for c, name in CRITERIA.items()}
 MOST_LETTERS = 100_000  # of one pasted text; a whole real test has some 15,000

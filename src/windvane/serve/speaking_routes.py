@@ -13,12 +13,12 @@ from fastapi import APIRouter, Form, Request, UploadFile
 from pydantic import BaseModel, Field
 from starlette.responses import HTMLResponse, Response
 
-from windvane.evaluate.speech_score_table import candidates_table, table
-from windvane.evaluate.speech_whole_test import whole_tests
+from windvane.evalyaks.scoring.table import candidates_table, table
+from windvane.evalyaks.scoring.whole_test import whole_tests
 from windvane.serve.batches import Batch, Batches
+from windvane.serve.messages import Body, Refusal, problems
 from windvane.serve.pages import ROOM, Pages
 from windvane.serve.speaking import MOST_LETTERS, Busy, Speaking, rows_of
-from windvane.serve.wire import Body, Refusal, problems
 
 # Four transcripts to try the page with, written for it: nobody said them, and they are no model answers.
 EXAMPLES = {part: (ROOM / "examples" / f"part{part}.txt").read_text(encoding="utf-8") for part in (1, 2, 3, 4)}

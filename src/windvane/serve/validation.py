@@ -1,7 +1,8 @@
 """The queue that raters work through: two a record, apart, then a word between them on what they saw otherwise.
 
 In: records with planned bands, raters' reviews. Out: what a rater sees next, reviews in `reviews.jsonl` (one line each, on disk before
-it is acknowledged), agreement, disputes, the settled records. What is counted is data/speech_review.py's and evaluate/cefr_raters.py's;
+it is acknowledged), agreement, disputes, the settled records. What is counted is evalyaks/writing/review.py's and
+evalyaks/evaluation/rater_agreement.py's;
 here is who may see what: nobody sees another's review of a record that is not reviewed by two, nor any dispute while they have records
 left to review, and a review stands once the second one is there. The planned bands are shown, as in EvalYaks (arXiv 2408.12226, section
 4.1.3), whose teachers said whether a record matched them.
@@ -16,9 +17,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from windvane.data.speech_plan import plans
-from windvane.data.speech_programme import write
-from windvane.data.speech_review import (
+from windvane.core.errors import UserError
+from windvane.core.schema import decode, encode
+from windvane.evalyaks.evaluation.rater_agreement import review_agreement
+from windvane.evalyaks.transcripts.read import read_transcripts
+from windvane.evalyaks.transcripts.record import Transcript, Turn
+from windvane.evalyaks.writing.plan import plans
+from windvane.evalyaks.writing.program import write
+from windvane.evalyaks.writing.review import (
     CONSENSUS,
     RATERS,
     Review,
@@ -28,12 +34,7 @@ from windvane.data.speech_review import (
     settle,
     settled_records,
 )
-from windvane.data.transcripts import Transcript, Turn
-from windvane.data.transcripts_read import read_transcripts
-from windvane.errors import UserError
-from windvane.evaluate.cefr_raters import review_agreement
-from windvane.schema import decode, encode
-from windvane.serve.ledger import Ledger
+from windvane.serve.vote_log import Ledger
 
 IN_HAND = 1800.0  # seconds that a record stays with the rater who was shown it
 PRACTICE = 2  # records a part of the practice queue

@@ -12,12 +12,12 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 from starlette.responses import HTMLResponse, Response
 
-from windvane.prompts.cefr_bands import MEANING, PART_NAMES, PARTS
-from windvane.schema import dumps
+from windvane.core.schema import dumps
+from windvane.evalyaks.prompts.bands import MEANING, PART_NAMES, PARTS
+from windvane.serve.messages import Body, Refusal, problems
 from windvane.serve.pages import Pages
 from windvane.serve.speaking import NAMES
 from windvane.serve.validation import Late, Validation, review_of
-from windvane.serve.wire import Body, Refusal, problems
 
 Rater = Annotated[str, Query(max_length=80, description="who rates; left out where tokens tell")]
 

@@ -11,9 +11,9 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from windvane.errors import UserError
-from windvane.modeling.tree import Tree
-from windvane.records import Group, Prompt, Response, seed_of
+from windvane.core.errors import UserError
+from windvane.core.records import Group, Prompt, Response, seed_of
+from windvane.models.trees.tree import Tree
 
 Span = tuple[int, int]  # [start, stop) in a row's tokens
 

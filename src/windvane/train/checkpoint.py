@@ -20,8 +20,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from windvane.schema import dumps
-from windvane.store import named, publish_folder
+from windvane.core.schema import dumps
+from windvane.run.store import named, publish_folder
 
 
 @dataclass(slots=True)

@@ -6,7 +6,8 @@ are summed; so W processes give one process's step, but for rounding. What is he
 
   data        every process holds the whole model; gradients are all-reduced once a step
   sharded     parameters, gradients and the optimizer's state in shards by FSDP2's `fully_shard`, a group a decoder layer (WINDVANE_SHARD=1)
-  sequence    n neighbouring processes share the tokens of each row (modeling/parallel.py; WINDVANE_SEQUENCE=n); with either of the two
+  sequence    n neighbouring processes share the tokens of each row (models/trees/sequence_parallel.py; WINDVANE_SEQUENCE=n); with either
+  of the two
 
 A process that has no trees left takes empty turns where FSDP's collectives need it. All processes see one file system.
 """
@@ -25,14 +26,14 @@ from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 
-from windvane.errors import UserError
-from windvane.modeling.logprobs import Scorer, Values
-from windvane.modeling.parallel import split_logps
-from windvane.modeling.support import base_of
-from windvane.modeling.tree import Tree
+from windvane.core.errors import UserError
+from windvane.models.trees.architectures import base_of
+from windvane.models.trees.logprobs import Scorer, Values
+from windvane.models.trees.sequence_parallel import split_logps
+from windvane.models.trees.tree import Tree
 from windvane.train.batches import Example, micro_batches
 from windvane.train.checkpoint import is_shard, whole
-from windvane.train.tally import Tally
+from windvane.train.metrics import Tally
 
 BUCKET = 1 << 24  # gradient elements in one all-reduce: 64 MiB in float32
 GRACE = 10.0  # seconds that a process leaves to another, to say what happened and to be ended by torchrun
@@ -113,7 +114,8 @@ class Ranks:
         device = next(scorer.model.parameters()).device.type
         mesh = init_device_mesh(device, (self.world,))
         decoder: Any = getattr(base_of(scorer.model), "model", None)
-        # the last layer is the root's: it is stood in for where few of its outputs are read (modeling/last_layer.py), which wants no hooks
+        # the last layer is the root's: it is stood in for where few of its outputs are read (models/trees/last_layer.py), which wants no
+        # hooks
         for module in (*list(getattr(decoder, "layers", ()))[:-1], root):
             made = fully_shard(module, mesh=mesh)
             made.set_gradient_divide_factor(1.0)  # sums: the loop has divided by the whole batch's count

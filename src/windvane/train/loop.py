@@ -17,18 +17,18 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from windvane.errors import UserError
-from windvane.modeling.logprobs import Scorer, Values
-from windvane.modeling.offload import offloaded
-from windvane.modeling.tree import Tree
-from windvane.objectives.batch import Batch, Objective
-from windvane.records import seed_of
+from windvane.core.errors import UserError
+from windvane.core.records import seed_of
+from windvane.losses.batch import Batch, Objective
+from windvane.models.offload import offloaded
+from windvane.models.trees.logprobs import Scorer, Values
+from windvane.models.trees.tree import Tree
 from windvane.train import checkpoint
 from windvane.train.batches import Example, micro_batches, order
 from windvane.train.distributed import ALONE, Ranks, Score, merged
-from windvane.train.lines import Whole, answer_sums, batch_of, to_score
+from windvane.train.loss_inputs import Whole, answer_sums, batch_of, to_score
+from windvane.train.metrics import Tally
 from windvane.train.settings import Train, learning_rate, make_optimizer
-from windvane.train.tally import Tally
 
 # |policy - reference| a token (nats) at step 0: many times what another batch make-up moves it by
 START_TOLERANCE = {False: 1e-4, True: 0.05}

@@ -15,11 +15,11 @@ from typing import Any, TypeVar
 
 from datasets import Dataset, interleave_datasets
 
-from windvane.data.preference_pairs import PreferencePair
-from windvane.errors import UserError
-from windvane.modeling.preference_model import PreferenceModel, chat_tree
-from windvane.modeling.tree import Tree
-from windvane.records import seed_of
+from windvane.core.errors import UserError
+from windvane.core.records import seed_of
+from windvane.datasets.preference_pairs import PreferencePair
+from windvane.models.preference_model import PreferenceModel, chat_tree
+from windvane.models.trees.tree import Tree
 
 T = TypeVar("T")
 

@@ -19,11 +19,11 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor
 
-from windvane.errors import UserError
-from windvane.modeling.pooled import Pooler, decoder_of
-from windvane.modeling.preference_heads import preference_losses
-from windvane.modeling.preference_model import PreferenceModel
-from windvane.records import seed_of
+from windvane.core.errors import UserError
+from windvane.core.records import seed_of
+from windvane.models.preference_heads import preference_losses
+from windvane.models.preference_model import PreferenceModel
+from windvane.models.trees.hidden_states import Pooler, decoder_of
 from windvane.train import checkpoint
 from windvane.train.batches import micro_batches, order
 from windvane.train.preference_batches import PreferenceExample

@@ -20,7 +20,7 @@ import torch
 import torch.distributed as dist
 from torch.distributed.device_mesh import init_device_mesh
 
-from windvane.errors import UserError
+from windvane.core.errors import UserError
 from windvane.train.distributed import ALONE, GRACE, Ended, Ranks, may_speak
 
 PATIENCE = timedelta(days=14)  # for the first process, which may be sampling; one that dies is noticed at once

@@ -11,12 +11,12 @@ from typing import Any
 
 import torch
 
-from windvane.modeling.logprobs import Scorer
-from windvane.protocols import Runner
-from windvane.records import Reference, content_id
-from windvane.schema import encode
+from windvane.core.protocols import Runner
+from windvane.core.records import Reference, content_id
+from windvane.core.schema import encode
+from windvane.models.trees.logprobs import Scorer
 from windvane.train.batches import Example, micro_batches
-from windvane.train.lines import answer_sums
+from windvane.train.loss_inputs import answer_sums
 
 
 def reference_logps(scorer: Scorer, batch: Sequence[Example], bf16: bool = False) -> list[Reference]:

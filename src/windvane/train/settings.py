@@ -12,13 +12,13 @@ from typing import Literal
 import torch
 from torch import nn
 
-from windvane.errors import UserError
+from windvane.core.errors import UserError
 from windvane.train.checkpoint import trainable
 
 
 @dataclass(frozen=True, slots=True)
 class Train:
-    """Settings of one training stage. The objective's own settings are in `objective_args` (see `windvane.objectives`)."""
+    """Settings of one training stage. The objective's own settings are in `objective_args` (see `windvane.losses`)."""
 
     # sppo, sppo_hard, dpo, ipo, ipo_mean, inpo, kto, orpo, orpo_trl, simpo, sft, ... (windvane/objectives), or module:object
     objective: str = "sppo"

@@ -14,10 +14,10 @@ from typing import Any
 
 import torch
 
-from windvane.modeling.load import save_model
-from windvane.modeling.logprobs import Scorer
-from windvane.objectives.batch import Objective
-from windvane.store import PULSE, RunFolder, published, write_jsonl
+from windvane.losses.batch import Objective
+from windvane.models.load import save_model
+from windvane.models.trees.logprobs import Scorer
+from windvane.run.store import PULSE, RunFolder, published, write_jsonl
 from windvane.train.batches import Example
 from windvane.train.distributed import ALONE, Ranks
 from windvane.train.loop import Trainer

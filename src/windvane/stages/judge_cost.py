@@ -1,0 +1,46 @@
+"""What judging will take, said before the first pair: time by judging one pair of middling length here and now, disk by arithmetic.
+
+In: a judge, the pairs. Out: one line. Only weights in this process are tried: a server's calls are told apart, a person's hours and what
+a function of one's own costs are nobody's to guess. Pairs that are judged side by side go faster than the one that is tried.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from windvane.core.protocols import PairJudge
+from windvane.plan.disk import BYTES_A_ROW, disk_told
+from windvane.plan.time import PROBED, time_told
+from windvane.stages.judge import Pair, compare
+
+TRIED = (
+    "reward",
+    "pairrm",
+    "gpm",
+    "world",
+    "llm:local",
+    "llm:world",
+    "rubric:local",
+    "rubric:world",
+)  # how a name begins
+
+
+def judge_estimate(spec: str, judge: PairJudge, pairs: Sequence[Pair], out: Path) -> str:
+    """One line for people: time where it can be tried, and disk."""
+    disk = disk_told({"verdicts": float(BYTES_A_ROW * len(pairs))}, out, "use another --out or --pairs")
+    if not pairs or not any(spec == start or spec.startswith(f"{start}:") for start in TRIED):
+        return disk
+    each = seconds_a_pair(judge, pairs)
+    return f"{time_told({'verdicts': each * len(pairs)}, f'at most, {PROBED}')}. {disk}"
+
+
+def seconds_a_pair(judge: PairJudge, pairs: Sequence[Pair]) -> float:
+    """Of the pair of middling length, judged in both orders, after a warm-up."""
+    ordered = sorted(pairs, key=lambda x: (sum(map(len, (x[0].text, x[1].text, x[2].text))), x[0].id))
+    tried = [ordered[len(ordered) // 2]]
+    compare(judge, tried)
+    start = time.perf_counter()
+    compare(judge, tried)
+    return time.perf_counter() - start
