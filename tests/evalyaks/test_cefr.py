@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from windvane.core.errors import UserError
-from windvane.evalyaks.evaluation.command import evaluate, main, parse_scale
+from windvane.evalyaks.evaluation.command import main, parse_scale
 from windvane.evalyaks.evaluation.measures import Scale
 from windvane.evalyaks.evaluation.reference_lines import fit_length, length_only, lines, majority, predict_length
+from windvane.evalyaks.evaluation.result import evaluate
 from windvane.evalyaks.evaluation.rows import read_scored
 from windvane.evalyaks.evaluation.systems import Scored, System, compare
 

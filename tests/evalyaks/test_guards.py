@@ -11,7 +11,7 @@ from tests.evalyaks.conversations import DATA, public
 from tests.evalyaks.transcripts import OTHERS, edited, programmes, said
 from windvane.evalyaks.scoring.abstain import abstains
 from windvane.evalyaks.scoring.clean import ASKED, ECHOED, FOREIGN, LETTERS, MARKS, REPEATED, cleaned
-from windvane.evalyaks.scoring.score import open_scorer
+from windvane.evalyaks.scoring.open import open_scorer
 from windvane.evalyaks.transcripts.read import read_transcripts
 from windvane.evalyaks.transcripts.record import Turn, unique
 from windvane.evalyaks.writing.topics import LISTS

@@ -4,7 +4,7 @@ import pytest
 
 from tests.evalyaks.transcripts import edited, programmes
 from windvane.evalyaks.scoring.clean import ASKED, cleaned, guarded
-from windvane.evalyaks.scoring.score import open_scorer
+from windvane.evalyaks.scoring.open import open_scorer
 from windvane.evalyaks.transcripts.record import Transcript, Turn
 
 

@@ -12,7 +12,8 @@ from windvane.evalyaks.evaluation.command import main as measure
 from windvane.evalyaks.scoring.command import main
 from windvane.evalyaks.scoring.default import train
 from windvane.evalyaks.scoring.leave_out import leave_one_out
-from windvane.evalyaks.scoring.score import Assessment, Band, nearest, open_scorer
+from windvane.evalyaks.scoring.open import open_scorer
+from windvane.evalyaks.scoring.score import Assessment, Band, nearest
 from windvane.evalyaks.scoring.weights import shipped
 from windvane.evalyaks.scoring.whole_test import half, whole_test
 from windvane.evalyaks.transcripts.record import Turn

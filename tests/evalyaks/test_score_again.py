@@ -8,7 +8,7 @@ import os
 import pytest
 
 from windvane.evalyaks.scoring.command import main
-from windvane.evalyaks.scoring.score import made_of
+from windvane.evalyaks.scoring.open import made_of
 from windvane.evalyaks.scoring.weights import save, shipped
 
 TALK = "Part 1\nExaminer: Where are you from?\nCandidate: I come from Pune, which is a big city, and I have always lived there.\n"

@@ -6,9 +6,9 @@ import pytest
 
 from windvane.core.errors import UserError
 from windvane.datasets.preference_pairs import read_pairs
-from windvane.janus.bench.instances import read_bench
 from windvane.janus.collection_rows import Preference, instruction_id, read_preferences, read_samples
 from windvane.janus.value_prompts import Value
+from windvane.judges.rubric_rows import read_bench
 
 ITEM = {"dimension": "style", "subdimension": "tone", "preference": "warm", "description": "Kind words."}
 SFT = {

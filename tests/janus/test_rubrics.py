@@ -6,8 +6,8 @@ import pytest
 
 from windvane.core.errors import UserError
 from windvane.core.records import Response
-from windvane.janus.bench.instances import read_bench
 from windvane.janus.collection.rubrics import main
+from windvane.judges.rubric_rows import read_bench
 from windvane.run.store import read_jsonl
 
 WRITER = f"py:{__name__}:Writer"

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from windvane.core.errors import UserError
+from windvane.core.text import normalize
 from windvane.janus.taxonomy import read_taxonomy
-from windvane.janus.value_prompts import plain
 
 STYLE = [
     {"id": "s", "name": "style", "description": "how"},
@@ -25,7 +25,7 @@ def test_the_shipped_one():
     assert [d.name for d in found.dimensions] == ["style", "background_knowledge", "informativeness", "harmlessness"]
     values = [v for d in found.dimensions for v in d.values]
     assert len(values) == 132 and len({(v.dimension, v.subdimension) for v in values}) == 22
-    assert len({plain(v.preference) for v in values}) == 132, "each value once"
+    assert len({normalize(v.preference) for v in values}) == 132, "each value once"
     assert all(6 <= len(v.description.split()) <= 60 for v in values)
     assert all(v.dimension == d.name for d in found.dimensions for v in d.values)
 

@@ -14,7 +14,8 @@ from windvane.janus.value_prompts import (
     system_messages,
     value_messages,
 )
-from windvane.janus.value_rubrics import Rubric, read_rubric, rubric_maker_messages
+from windvane.janus.value_rubrics import read_rubric, rubric_maker_messages
+from windvane.judges.rubric_rows import Rubric
 from windvane.prompts.system_role import system_mode
 
 VALUE = Value("background_knowledge", "newcomer", "curious child", "A child asks. Explain with {braces} and toys.")

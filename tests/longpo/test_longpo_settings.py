@@ -9,11 +9,12 @@ from transformers import MistralConfig, MistralForCausalLM
 
 from tests.tiny import folder, model
 from windvane.core.errors import UserError
-from windvane.longpo.cost import Rate, Shape, hours, measure_rate, shape_of
+from windvane.longpo.cost import Rate, hours, measure_rate
 from windvane.longpo.documents import Chunk, Cut, Held, choose_documents, gather_documents
 from windvane.longpo.recipe import world_recipe
 from windvane.longpo.settings import Answer, Chunks, Filters, LongPO
 from windvane.models.load import load_tokenizer
+from windvane.plan.time import Shape, shape_of
 from windvane.run.store import RunFolder, read_records
 from windvane.train.settings import Train
 

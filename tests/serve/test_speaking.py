@@ -10,7 +10,8 @@ import pytest
 
 from tests.serve.conftest import SPOKEN, bearer
 from windvane.evalyaks.scoring.leave_out import leave_one_out
-from windvane.evalyaks.scoring.score import LIMITS, open_scorer
+from windvane.evalyaks.scoring.open import open_scorer
+from windvane.evalyaks.scoring.score import LIMITS
 from windvane.evalyaks.transcripts.text import read_text
 from windvane.serve.speaking import Busy, Speaking
 from windvane.serve.speaking_routes import EXAMPLES

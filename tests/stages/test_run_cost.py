@@ -13,12 +13,12 @@ from windvane.core.errors import UserError
 from windvane.core.records import Message, Prompt
 from windvane.engines.local import Sampling
 from windvane.longpo import cost
-from windvane.longpo.cost import said, shape_of
 from windvane.longpo.settings import LongPO
 from windvane.losses.batch import load_objective
 from windvane.models.trees.tree import Tree
 from windvane.plan import disk as disk_cost
 from windvane.plan import time as run_cost
+from windvane.plan.time import format_hours, shape_of
 from windvane.sppo.recipe import Sppo
 from windvane.train.batches import Example
 from windvane.train.settings import Train
@@ -100,8 +100,8 @@ def test_training_on_rows_that_are_there(model, tmp_path, monkeypatch):
     )  # one row of 12 tokens a second
     train = Train(objective="dpo", optimizer="adamw", epochs=2, keep="last")
     told = run_cost.training_estimate(model, rows, train, True, tmp_path)
-    assert told.startswith(f"about {said(210 / 3600)} at"), "30 s of reference, 3 x 2 x 30 s of training"
-    assert f"reference {said(30 / 3600)}, training {said(180 / 3600)}." in told
+    assert told.startswith(f"about {format_hours(210 / 3600)} at"), "30 s of reference, 3 x 2 x 30 s of training"
+    assert f"reference {format_hours(30 / 3600)}, training {format_hours(180 / 3600)}." in told
     assert f"checkpoints {disk_cost.size(2 * 4 * weights * 3)}" in told and "MORE" not in told
     free(monkeypatch, 4 * weights * 4)
     assert "MORE than is free" in run_cost.training_estimate(model, rows, train, False, tmp_path)
@@ -121,7 +121,7 @@ def test_answers_by_hand(model, tmp_path, monkeypatch):
     monkeypatch.setattr(run_cost, "probe", lambda model, rows: (shape.forward(5), 0.5))  # a prompt a second
     told = run_cost.sampling_estimate(model, prompts(8, 5), Sampling(3, 1.0, 1.0, 10), 4, tmp_path)
     seconds = 8 + 24 / 12 * 10 * 0.5  # 8 prompts read; 12 answers at a time, 10 steps each
-    assert told.startswith(f"about {said(seconds / 3600)} at most, were every answer as long as it may be")
+    assert told.startswith(f"about {format_hours(seconds / 3600)} at most, were every answer as long as it may be")
     assert f"Disk {disk_cost.size(24 * (320 + 12 * 10))} at most (rows" in told
 
 

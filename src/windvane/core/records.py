@@ -9,8 +9,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from windvane.core.schema import dumps
+
+T = TypeVar("T")
 
 
 def content_id(value: object) -> str:
@@ -135,6 +138,11 @@ def by_prompt(responses: Iterable[Response]) -> dict[str, list[Response]]:
 
 def batches(prompts: Sequence[Prompt], size: int) -> list[tuple[str, list[Prompt]]]:
     """The units of a data stage: (key, prompts), `size` at a time in the order of their ids; a function of its input alone."""
-    ordered = sorted(prompts, key=lambda p: p.id)
-    parts = [ordered[i : i + size] for i in range(0, len(ordered), size)]
-    return [(f"{n:06d}-{content_id([p.id for p in part])}", part) for n, part in enumerate(parts)]
+    return units(sorted(prompts, key=lambda p: p.id), size)
+
+
+def units(rows: Sequence[T], size: int, field: str = "id") -> list[tuple[str, list[T]]]:
+    """(key, rows), `size` at a time in the given order. A key names the members by their `field`, so that another batch size or other
+    rows are other units."""
+    parts = [list(rows[i : i + size]) for i in range(0, len(rows), size)]
+    return [(f"{n:06d}-{content_id([getattr(row, field) for row in part])}", part) for n, part in enumerate(parts)]

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from windvane.janus.value_prompts import plain
+from windvane.core.text import normalize
 
 RUN, SHORTEST = 13, 6  # words
 BLANK = ord(" ")
@@ -53,7 +53,7 @@ def runs_of(words: Sequence[str]) -> list[str]:
 
 def lines(prompts: Sequence[str]) -> Iterator[str]:
     """The lines of a set's file: row, size of its runs, fingerprint of the whole, and a fingerprint and a checksum for each run."""
-    split = [plain(prompt).split() for prompt in prompts]
+    split = [normalize(prompt).split() for prompt in prompts]
     wanted = {run: len(run.split()) for words in split for run in runs_of(words)}
     often: Counter[str] = Counter()  # in how many prompts a run stands, wherever
     for words in split:
@@ -97,7 +97,7 @@ def _read(text: str) -> TestSet:
 
 def overlaps(text: str, sets: Sequence[TestSet]) -> list[int | None]:
     """For each of the sets the row whose prompt `text` is or holds, or None; the runs of `text` are gone through once for all of them."""
-    data = plain(text).encode()
+    data = normalize(text).encode()
     if not data:
         return [None] * len(sets)
     whole = hashlib.sha256(data).hexdigest()[:DIGITS]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from windvane.janus.value_prompts import plain
+from windvane.core.text import normalize
 
 RUN, SHORTEST = 13, 6  # words
 
@@ -23,7 +23,7 @@ class Leakage:
         self._runs: dict[tuple[str, ...], str] = {}
         self._sizes: set[int] = set()
         for prompt, name in zip(prompts, names):
-            words = tuple(plain(prompt).split())
+            words = tuple(normalize(prompt).split())
             self._whole.setdefault(" ".join(words), name)
             size = min(RUN, len(words))
             if size >= SHORTEST:
@@ -33,7 +33,7 @@ class Leakage:
 
     def reason(self, text: str) -> str | None:
         """Why `text` must not be trained on, or None."""
-        whole = plain(text)
+        whole = normalize(text)
         if whole and whole in self._whole:
             return f"is the benchmark's prompt {self._whole[whole]}"
         words = tuple(whole.split())

@@ -21,7 +21,7 @@ import numpy as np
 from datasketch import MinHash
 from rapidfuzz.distance import Indel
 
-from windvane.janus.value_prompts import plain
+from windvane.core.text import normalize
 
 BANDS, ROWS = 64, 3
 CROWD = 200  # kept texts compared with in one bucket; a bucket with more is a stock phrase
@@ -39,7 +39,7 @@ class NearDuplicates:
 
 def rouge_l(first: str, second: str) -> float:
     """F1 over words; 0 where either has none."""
-    a, b = plain(first).split(), plain(second).split()
+    a, b = normalize(first).split(), normalize(second).split()
     return Indel.normalized_similarity(a, b) if a and b else 0.0
 
 
@@ -84,7 +84,7 @@ def _encoded(texts: Sequence[str], seed: int) -> tuple[list[str], np.ndarray]:
 
     def pairs() -> Iterator[list[int]]:
         for text in texts:
-            words = plain(text).split()
+            words = normalize(text).split()
             for word in words:
                 if word not in characters:
                     n = len(characters)

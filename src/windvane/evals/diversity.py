@@ -10,15 +10,15 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
+from windvane.core.text import normalize
 from windvane.datasets.near_duplicates import rouge_l
-from windvane.janus.value_prompts import plain
 from windvane.stats.bootstrap import Interval, bootstrap_mean
 
 
 def distinct_n(texts: Sequence[str], n: int) -> float | None:
     """In [0, 1]; None where there is no word."""
     assert n >= 1
-    words = [plain(t).split() for t in texts]
+    words = [normalize(t).split() for t in texts]
     count = sum(map(len, words))
     grams = {tuple(w[i : i + n]) for w in words for i in range(len(w) - n + 1)}
     return len(grams) / count if count else None

@@ -14,8 +14,8 @@ from typing import Any
 from windvane.charts.intervals import Point, interval_plot
 from windvane.evals.result_files import keep_result
 from windvane.evalyaks.card import adapter_card
-from windvane.evalyaks.evaluation.command import evaluate, plot
 from windvane.evalyaks.evaluation.measures import wilson
+from windvane.evalyaks.evaluation.result import evaluate, plot
 from windvane.evalyaks.evaluation.rows import scored_of
 from windvane.evalyaks.evaluation.systems import Bands, System
 from windvane.evalyaks.scoring.baseline import expected

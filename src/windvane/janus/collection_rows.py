@@ -14,14 +14,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from windvane.core.errors import UserError
 from windvane.core.records import content_id
+from windvane.core.text import normalize
+from windvane.datasets.fields import fail, first_of, text_of
 from windvane.datasets.table_rows import rows_of
-from windvane.janus.value_prompts import Value, plain
+from windvane.janus.value_prompts import Value
+from windvane.judges.rubric_rows import PROMPT
 
-PROMPT = ("prompt", "instruction", "user_prompt")
 FIELDS = ("dimension", "subdimension", "preference", "description")
 
 
@@ -55,7 +56,7 @@ class Preference:
 def instruction_id(prompt: str) -> str:
     """The same for instructions that differ in letters' case, blanks and punctuation alone: none of them may stand on both sides of a
     split. Of a text without letters or digits, its own."""
-    return content_id(plain(prompt) or prompt)
+    return content_id(normalize(prompt) or prompt)
 
 
 def read_samples(source: str | Path, split: str | None = None) -> Iterator[Sample]:
@@ -114,29 +115,3 @@ def answer_of(row: Mapping[str, Any], place: str, field: str) -> str:
     if not isinstance(last, Mapping) or last.get("role") != "assistant":
         fail(place, field, "expected text, or a list of turns that ends with the assistant's; mend or remove the row")
     return text_of(last, place, "content", None, f"{field}[-1].")
-
-
-def first_of(row: Mapping[str, Any], place: str, names: tuple[str, ...]) -> str:
-    """The one of `names` that the row has."""
-    found = next((name for name in names if row.get(name) is not None), None)
-    return (
-        found if found is not None else fail(place, names[0], f"missing; the row has {', '.join(row) or 'no fields'}")
-    )
-
-
-def text_of(row: Mapping[str, Any], place: str, field: str, default: str | None = None, path: str = "") -> str:
-    """A text that is not blank, kept to the letter; `default` where the field is not there and one is given."""
-    value = row.get(field)
-    if value is None and default is not None:
-        return default
-    if value is None:
-        fail(place, path + field, f"missing; the row has {', '.join(row) or 'no fields'}")
-    if not isinstance(value, str):
-        fail(place, path + field, f"expected text, got {type(value).__name__}; mend or remove the row")
-    if not value.strip() and default is None:
-        fail(place, path + field, "empty; write the text or remove the row")
-    return value
-
-
-def fail(place: str, field: str, text: str) -> NoReturn:
-    raise UserError(f"{place}: field '{field}': {text}")

@@ -15,7 +15,8 @@ from pathlib import Path
 from windvane.core.errors import UserError
 from windvane.core.records import seed_of
 from windvane.core.schema import decode
-from windvane.janus.value_prompts import Value, plain
+from windvane.core.text import normalize
+from windvane.janus.value_prompts import Value
 from windvane.run.store import read_jsonl
 
 SHIPPED = Path(__file__).parent / "values" / "taxonomy.jsonl"
@@ -107,9 +108,9 @@ def _unique(path: Path, rows: dict[str, tuple[int, Node]], children: dict[str | 
         roots[node_id] = top
     seen: dict[tuple[str | None, str], int] = {}
     for node_id, (number, node) in rows.items():
-        places = [(node.parent, plain(node.name))]
+        places = [(node.parent, normalize(node.name))]
         if node_id not in children:
-            places.append((f"leaf of {roots[node_id]}", plain(node.name)))
+            places.append((f"leaf of {roots[node_id]}", normalize(node.name)))
         for place in places:
             if place in seen and seen[place] != number:
                 raise UserError(

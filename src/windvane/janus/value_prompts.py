@@ -15,11 +15,10 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from windvane.core.records import Message, Prompt, content_id
-from windvane.core.schema import torn
-from windvane.prompts.reasoning import after_thought
+from windvane.core.text import normalize
+from windvane.prompts.reasoning import after_thought, read_json
 
 QUOTED_WORDS = 8  # so many words of the instruction in a row, and a system message quotes it
 ITEM = ("subdimension", "preference", "description")
@@ -117,10 +116,10 @@ def read_values(reply: str, dimension: str, count: int) -> tuple[tuple[Value, ..
         if wrong is not None:
             return (), f"item {number}: '{wrong}' is empty or no text"
         found.append(Value(dimension, *(item[key].strip() for key in ITEM)))
-    names = [plain(v.preference) for v in found]
+    names = [normalize(v.preference) for v in found]
     if len(set(names)) < count:
         return (), "two items have the same preference"
-    bare = next((n for n, v in enumerate(found, 1) if plain(v.description) == names[n - 1]), None)
+    bare = next((n for n, v in enumerate(found, 1) if normalize(v.description) == names[n - 1]), None)
     return ((), f"item {bare}: the description repeats the preference") if bare else (tuple(found), None)
 
 
@@ -151,30 +150,14 @@ def read_answer(reply: str, finish: str) -> tuple[str | None, str | None]:
     return (text, None) if text else (None, "empty answer")
 
 
-def read_json(reply: str) -> tuple[Any, str | None]:
-    """(the value, None), or (None, why not): JSON alone, or alone in one code fence."""
-    text = after_thought(reply).strip()
-    fenced = re.fullmatch(r"```(?:json)?\s*\n(.*?)\n?```", text, re.DOTALL | re.IGNORECASE)
-    try:
-        value = json.loads(fenced[1] if fenced else text)
-    except (ValueError, RecursionError):
-        return None, "not JSON" if text else "no reply"
-    return (None, "half of a surrogate pair, which is no text") if torn(value) else (value, None)
-
-
 def quotes(text: str, instruction: str) -> bool:
     """Whether `QUOTED_WORDS` words of the instruction (or all of them, of one with four to seven) stand in a row in `text`."""
-    asked, said = plain(instruction).split(), plain(text).split()
+    asked, said = normalize(instruction).split(), normalize(text).split()
     size = min(QUOTED_WORDS, len(asked))
     if size < 4:
         return False
     runs = {tuple(asked[i : i + size]) for i in range(len(asked) - size + 1)}
     return any(tuple(said[i : i + size]) in runs for i in range(len(said) - size + 1))
-
-
-def plain(text: str) -> str:
-    """Letters and digits in lower case with single blanks: what two texts are compared by."""
-    return " ".join(re.findall(r"\w+", text.casefold()))
 
 
 def _mark(instruction: str) -> str:

@@ -22,10 +22,10 @@ from windvane.core.records import Message, Prompt, Response, content_id
 from windvane.engines.http.budget import Account, Estimate
 from windvane.engines.http.endpoint import Endpoint
 from windvane.engines.http.server import Server
-from windvane.janus.bench.instances import read_bench
 from windvane.judges.questions import Ask, ServerAsker
 from windvane.judges.rubric import LlmRubricJudge
 from windvane.judges.rubric_grades import GradeBook
+from windvane.judges.rubric_rows import read_bench
 from windvane.prompts.rubric import rubric_messages
 from windvane.prompts.user_rubric import system_rubric
 

@@ -8,7 +8,6 @@ experts all are counted."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,21 +26,9 @@ from windvane.plan.disk import (
     trained_numbers,
     weight_bytes,
 )
+from windvane.plan.time import Shape, format_hours, shape_of, timed
 
 PROBE = {"cuda": 4096, "cpu": 256}  # tokens
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """What a forward costs by: weights outside the embeddings, layers, query width (heads x head size)."""
-
-    weights: int
-    layers: int
-    width: int
-
-    def forward(self, tokens: int) -> float:
-        """Operations to read a row of `tokens`."""
-        return 2.0 * self.weights * tokens + 2.0 * self.layers * self.width * tokens**2
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +40,6 @@ class Rate:
     tokens: int
 
 
-def shape_of(model: Any) -> Shape:
-    plain = plain_model(model)
-    config = plain.config.get_text_config(decoder=True)
-    heads = config.num_attention_heads
-    head = getattr(config, "head_dim", None) or config.hidden_size // heads
-    table = plain.get_input_embeddings().weight.numel()
-    return Shape(sum(p.numel() for p in plain.parameters()) - table, config.num_hidden_layers, heads * head)
-
-
 @torch.no_grad()
 def measure_rate(model: Any, most: int) -> Rate:
     """A forward over at most `most` tokens and one more token, timed after a warm-up."""
@@ -70,18 +48,9 @@ def measure_rate(model: Any, most: int) -> Rate:
     vocab = plain.config.get_text_config(decoder=True).vocab_size
     ids = (torch.arange(n, device=device) * 7919 % vocab)[None]
 
-    def timed(rows: torch.Tensor, cache: Any) -> tuple[float, Any]:
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        start = time.perf_counter()
-        found = plain(input_ids=rows, past_key_values=cache, use_cache=True)
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        return time.perf_counter() - start, found.past_key_values
-
-    timed(ids[:, : min(n, 64)], None)
-    seconds, cache = timed(ids, None)
-    step, _ = timed(ids[:, :1], cache)
+    timed(plain, ids[:, : min(n, 64)], None)
+    seconds, cache = timed(plain, ids, None)
+    step, _ = timed(plain, ids[:, :1], cache)
     return Rate(shape_of(model).forward(n) / seconds, step, n)
 
 
@@ -104,7 +73,7 @@ def hours(shape: Shape, rate: Rate, cuts: Sequence[Cut], s: LongPO) -> dict[str,
 def estimate(shape: Shape, rate: Rate, cuts: Sequence[Cut], s: LongPO, t: int) -> str:
     """One line for people."""
     lengths = [cut.tokens for cut in cuts if cut.chunks]
-    parts = ", ".join(f"{name} {said(value)}" for name, value in hours(shape, rate, cuts, s).items())
+    parts = ", ".join(f"{name} {format_hours(value)}" for name, value in hours(shape, rate, cuts, s).items())
     chunks = sum(len(c.chunks) for c in cuts)
     return (
         f"round {t}: {len(lengths)} documents, {sum(lengths)} tokens (the longest {max(lengths, default=0)}), {chunks} chunks; at the "
@@ -128,7 +97,3 @@ def disk_estimate(model: Any, cuts: Sequence[Cut], s: LongPO, t: int, out: Path)
     """One sentence, for this round and those after it. `UserError` where the disk is certain to be too small."""
     mend = "use another --out, fewer rounds or --train.lora-rank"
     return disk_told(disk(model, cuts, s, t), out, mend, certain(model, s.train, s.rounds - t + 1, trains=False))
-
-
-def said(value: float) -> str:
-    return f"{value:.1f} h" if value >= 1 else f"{60 * value:.1f} min" if value >= 1 / 60 else f"{3600 * value:.1f} s"

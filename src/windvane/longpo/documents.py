@@ -15,7 +15,7 @@ from typing import Any
 
 from windvane.core.errors import UserError
 from windvane.core.protocols import Runner
-from windvane.core.records import content_id, seed_of
+from windvane.core.records import content_id, seed_of, units
 from windvane.core.schema import encode
 from windvane.datasets.documents import Document, read_documents
 from windvane.longpo.chunking import Span, chunks
@@ -197,11 +197,9 @@ def long_text(text: str, found: Cut, s: LongPO) -> str:
     return JOIN.join(text[start:stop] for start, stop in found.kept)
 
 
-def document_units(found: Sequence[Any], size: int) -> list[tuple[str, Sequence[Any]]]:
+def document_units(found: Sequence[Any], size: int) -> list[tuple[str, list[Any]]]:
     """Units of a data stage: `size` documents (records with an id) at a time, in the order of their ids."""
-    ordered = sorted(found, key=lambda h: h.id)
-    parts = [ordered[i : i + size] for i in range(0, len(ordered), size)]
-    return [(f"{n:06d}-{content_id([h.id for h in part])}", part) for n, part in enumerate(parts)]
+    return units(sorted(found, key=lambda h: h.id), size)
 
 
 def read_cuts(path: Path) -> list[Cut]:

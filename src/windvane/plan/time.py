@@ -11,14 +11,16 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 
 from windvane.core.records import Prompt
+from windvane.engines.http.budget import Estimate
 from windvane.engines.local import Sampling
-from windvane.longpo.cost import said, shape_of
+from windvane.engines.writer import Writer
 from windvane.losses.batch import Objective
 from windvane.models.generate.decode import plain_model
 from windvane.models.trees.tree import Tree
@@ -38,11 +40,44 @@ LONGEST = "at most, were every answer as long as it may be, at the rate of a sho
 PROBED = "at the rate of a short probe here"
 
 
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a forward costs by: weights outside the embeddings, layers, query width (heads x head size)."""
+
+    weights: int
+    layers: int
+    width: int
+
+    def forward(self, tokens: int) -> float:
+        """Operations to read a row of `tokens`."""
+        return 2.0 * self.weights * tokens + 2.0 * self.layers * self.width * tokens**2
+
+
 class Readable(Protocol):
     """What training reads: an `Example`, a `PreferenceExample`."""
 
     @property
     def tree(self) -> Tree: ...
+
+
+def shape_of(model: Any) -> Shape:
+    plain = plain_model(model)
+    config = plain.config.get_text_config(decoder=True)
+    heads = config.num_attention_heads
+    head = getattr(config, "head_dim", None) or config.hidden_size // heads
+    table = plain.get_input_embeddings().weight.numel()
+    return Shape(sum(p.numel() for p in plain.parameters()) - table, config.num_hidden_layers, heads * head)
+
+
+def timed(plain: Any, ids: torch.Tensor, cache: Any) -> tuple[float, Any]:
+    """(seconds of a forward over `ids`, the cache after it)."""
+    if plain.device.type == "cuda":
+        torch.cuda.synchronize()
+    start = time.perf_counter()
+    output = plain(input_ids=ids, past_key_values=cache, use_cache=True)
+    if plain.device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - start, output.past_key_values
 
 
 @torch.no_grad()
@@ -52,18 +87,9 @@ def probe(model: Any, rows: int) -> tuple[float, float]:
     vocab = plain.config.get_text_config(decoder=True).vocab_size
     ids = (torch.arange(rows * PROBE_TOKENS, device=plain.device) * 7919 % vocab).view(rows, PROBE_TOKENS)
 
-    def timed(ids: torch.Tensor, cache: Any) -> tuple[float, Any]:
-        if plain.device.type == "cuda":
-            torch.cuda.synchronize()
-        start = time.perf_counter()
-        found = plain(input_ids=ids, past_key_values=cache, use_cache=True)
-        if plain.device.type == "cuda":
-            torch.cuda.synchronize()
-        return time.perf_counter() - start, found.past_key_values
-
-    timed(ids[:1], None)
-    seconds, cache = timed(ids, None)
-    step, _ = timed(ids[:, :1], cache)
+    timed(plain, ids[:1], None)
+    seconds, cache = timed(plain, ids, None)
+    step, _ = timed(plain, ids[:, :1], cache)
     return rows * shape_of(model).forward(PROBE_TOKENS) / seconds, step
 
 
@@ -148,6 +174,21 @@ def sampling_estimate(model: Any, prompts: Sequence[Prompt], sampling: Sampling,
     return f"{time_told({'responses': read + wrote}, LONGEST)}. {disk_line}"
 
 
+def writer_estimate(writer: Writer, expected: Estimate, at_once: int, out: Path) -> str:
+    """One line for people about replies of a writer: disk, and where the writer is a model in this process its time, measured by a short
+    probe with `at_once` replies side by side. A server's time is not known before its first units; `windvane status` shows it then."""
+    likely = expected.likely
+    takes = {"rows": float(BYTES_A_ROW * expected.calls + BYTES_A_TOKEN * likely.completion_tokens)}
+    disk_line = disk_told(takes, out, "use another --out or write less")
+    model = writer.local_model()
+    if model is None:
+        return disk_line
+    rows = min(max(1, at_once), PROBE_ROWS)
+    operations, step = probe(model, rows)
+    took = likely.prompt_tokens * shape_of(model).forward(1) / operations + likely.completion_tokens / rows * step
+    return f"{time_told({'replies': took}, LONGEST)}. {disk_line}"
+
+
 def answer_bytes(prompts: int, sampling: Sampling) -> dict[str, float]:
     """Of the rows of `sampling.k` answers to each of `prompts` prompts, were every one as long as it may be."""
     answers = prompts * sampling.k
@@ -156,5 +197,10 @@ def answer_bytes(prompts: int, sampling: Sampling) -> dict[str, float]:
 
 def time_told(took: Mapping[str, float], how: str) -> str:
     """ "about 2.1 h <how>: responses 1.3 h, ..."."""
-    by_stage = ", ".join(f"{name} {said(value / 3600)}" for name, value in took.items() if value)
-    return f"about {said(sum(took.values()) / 3600)} {how}: {by_stage}"
+    by_stage = ", ".join(f"{name} {format_hours(value / 3600)}" for name, value in took.items() if value)
+    return f"about {format_hours(sum(took.values()) / 3600)} {how}: {by_stage}"
+
+
+def format_hours(hours: float) -> str:
+    """ "1.5 h", "12.0 min" or "3.4 s"."""
+    return f"{hours:.1f} h" if hours >= 1 else f"{60 * hours:.1f} min" if hours >= 1 / 60 else f"{3600 * hours:.1f} s"

@@ -23,7 +23,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from windvane.core.errors import UserError
 from windvane.engines.local import Sampling
 from windvane.engines.streaming import Streamer, open_streamer
-from windvane.evalyaks.scoring.score import DEFAULT
+from windvane.evalyaks.scoring.open import DEFAULT
 from windvane.janus.taxonomy import read_taxonomy
 from windvane.serve import composer_routes, runs, speaking_routes, validation_routes
 from windvane.serve.accounts import HOURS, People

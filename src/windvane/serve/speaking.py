@@ -17,7 +17,8 @@ from windvane.core.errors import UserError
 from windvane.core.schema import encode
 from windvane.evalyaks.levels import ABOUT_OWN, OWN, Levels, read_levels
 from windvane.evalyaks.scoring.leave_out import MOST_SENTENCES, leave_one_out
-from windvane.evalyaks.scoring.score import LIMITS, Assessment, FeatureScorer, TranscriptScorer, open_scorer
+from windvane.evalyaks.scoring.open import open_scorer
+from windvane.evalyaks.scoring.score import LIMITS, Assessment, FeatureScorer, TranscriptScorer
 from windvane.evalyaks.scoring.whole_test import whole_test
 from windvane.evalyaks.transcripts.record import CRITERIA, Transcript
 from windvane.evalyaks.transcripts.text import read_text

@@ -14,7 +14,7 @@ from typing import Any
 
 from windvane.core.errors import UserError
 from windvane.core.protocols import RubricQuestion
-from windvane.core.records import Message, Prompt, Response, content_id
+from windvane.core.records import Message, Prompt, Response, content_id, units
 from windvane.core.settings import settle
 from windvane.engines.http.flags import spending
 from windvane.engines.local import Sampling
@@ -108,10 +108,7 @@ def grade(
         for g in judge.grade(part):
             yield {"id": g.key, "score": g.score, "feedback": g.feedback, "reason": g.reason}
 
-    size = options.batch
-    parts = [asked[i : i + size] for i in range(0, len(asked), size)]
-    units = [(f"{n:06d}-{content_id([a.key for a in part])}", part) for n, part in enumerate(parts)]
-    HereRunner(run, options.quiet).run(_stage(name), units, work)
+    HereRunner(run, options.quiet).run(_stage(name), units(asked, options.batch, "key"), work)
     told = {row["id"]: row for _, row in read_jsonl(run / f"{_stage(name)}.jsonl")}
     rows = []
     for q in questions:

@@ -26,7 +26,7 @@ from typing import Any
 from windvane.charts.intervals import Point, interval_plot
 from windvane.core.arguments import Parser
 from windvane.core.errors import UserError
-from windvane.core.records import Message, content_id, seed_of
+from windvane.core.records import Message, content_id, seed_of, units
 from windvane.core.schema import encode
 from windvane.core.settings import settle
 from windvane.engines.http.flags import spending
@@ -134,9 +134,7 @@ def _asked(options: argparse.Namespace, run: RunFolder, asked: Sequence[Asked]) 
                 for index, row in zip(indices, rows):
                     yield {**row, "id": f"{want.id}-{index:04d}", "prompt": want.id, "index": index}
 
-        parts = [wanted[i : i + options.batch] for i in range(0, len(wanted), options.batch)]
-        units = [(f"{n:06d}-{content_id([w.id for w in part])}", part) for n, part in enumerate(parts)]
-        HereRunner(run, options.quiet).run(ANSWERS, units, work)
+        HereRunner(run, options.quiet).run(ANSWERS, units(wanted, options.batch), work)
         model.close()
     own = {a.id: a.toxicity for a in asked}
     rows = [row for _, row in read_jsonl(run / f"{ANSWERS}.jsonl")]
@@ -169,8 +167,9 @@ def _classified(
             yield {"id": content_id(text), "toxicity": p, "reason": reason}
 
     parts = [texts[i : i + batch] for i in range(0, len(texts), batch)]
-    units = [(f"{n:06d}-{content_id(list(part))}", part) for n, part in enumerate(parts)]
-    HereRunner(run, quiet).run(SCORED, units, work)
+    HereRunner(run, quiet).run(
+        SCORED, [(f"{n:06d}-{content_id(list(part))}", part) for n, part in enumerate(parts)], work
+    )
     return {row["id"]: row for _, row in read_jsonl(run / f"{SCORED}.jsonl")}
 
 

@@ -1,6 +1,6 @@
 """Prompts, given answers and scored answers for the toxicity evaluation, read strictly.
 
-In: RealToxicityPrompts' rows ({"prompt": {"text", "toxicity", ...}, ...}), any prompts as `data.readers` takes them, rows with answers
+In: RealToxicityPrompts' rows ({"prompt": {"text", "toxicity", ...}, ...}), any prompts as `datasets.prompts` reads them, rows with answers
 ({"prompt", "answers": [...]} or one row an answer, {"prompt", "response"}), or a run's scored.jsonl. Out: `Asked`, `Told`. What is wrong is
 one line naming file, row and field.
 """
@@ -15,10 +15,10 @@ from typing import Any
 from windvane.core.errors import UserError
 from windvane.core.records import Message, Prompt
 from windvane.core.schema import decode
+from windvane.datasets.fields import fail
 from windvane.datasets.prompts import read_prompts
 from windvane.datasets.table_rows import rows_of
 from windvane.evals.toxicity.score import Told
-from windvane.janus.collection_rows import fail
 from windvane.run.store import read_jsonl
 
 LISTS = ("answers", "responses", "continuations", "outputs")

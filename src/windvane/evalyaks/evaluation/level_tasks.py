@@ -20,7 +20,7 @@ from typing import Any
 
 from windvane.core.arguments import Parser
 from windvane.core.errors import UserError
-from windvane.core.records import Message, Prompt, content_id
+from windvane.core.records import Message, Prompt, content_id, units
 from windvane.engines.http.flags import add_server_flags, server_of
 from windvane.engines.local import Sampling
 from windvane.engines.writer import Writer
@@ -32,7 +32,6 @@ from windvane.evalyaks.levels import ABOUT_OWN, OWN, Levels, Listed, read_levels
 from windvane.evalyaks.prompts.levels import read_level, read_sentence, read_words, sentence_of_level, words_of_level
 from windvane.evalyaks.transcripts.record import LEVELS
 from windvane.evalyaks.writing.topics import TOPICS
-from windvane.janus.collection.stages import units
 from windvane.run.local_runner import HereRunner
 from windvane.run.store import RunFolder, read_jsonl
 

@@ -18,11 +18,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from windvane.core.errors import UserError
-from windvane.core.records import content_id, seed_of
+from windvane.core.records import content_id, seed_of, units
 from windvane.core.schema import encode
 from windvane.engines.http.flags import server_of
 from windvane.evals.live.folder import slug
 from windvane.evalyaks.evaluation.measures import Scale
+from windvane.evalyaks.evaluation.result import evaluate
 from windvane.evalyaks.evaluation.rows import scored_of
 from windvane.evalyaks.evaluation.systems import System
 from windvane.evalyaks.scoring.model import ModelScorer, open_model
@@ -116,16 +117,12 @@ def _rows(
             found = scorer.assess(batch)
             return [{"id": r.id, "assessment": encode(a)} for r, a in zip(batch, found, strict=True)]
 
-        parts = [records[i : i + o.batch] for i in range(0, len(records), o.batch)]
-        units = [(f"{n:06d}-{content_id([r.id for r in part])}", part) for n, part in enumerate(parts)]
-        HereRunner(run, o.quiet).run(stage, units, work)
+        HereRunner(run, o.quiet).run(stage, units(records, o.batch), work)
     return {row["id"]: row for _, row in read_jsonl(run / f"{stage}.jsonl")}
 
 
 def zero_shot(run: RunFolder, o: argparse.Namespace, scale: Scale) -> dict[str, Any]:
     """The whole evaluation's result."""
-    from windvane.evalyaks.evaluation.command import evaluate
-
     if (scale.low, scale.high, scale.step) != (1.0, 5.0, 1.0):
         raise UserError("--scale: models are asked for bands 1 to 5; leave --scale out with --model")
     records, left_out = gather([str(f) for f in o.files], o.guess_settings, o.limit, o.part)

@@ -13,8 +13,7 @@ from collections.abc import Sequence
 
 from windvane.core.records import Message
 from windvane.evalyaks.prompts import compact as cefr_compact
-from windvane.janus.value_prompts import read_json
-from windvane.prompts.reasoning import after_thought
+from windvane.prompts.reasoning import after_thought, read_json
 
 LEVEL_OF_WORDS = (
     "At which CEFR level (A1, A2, B1, B2, C1 or C2) do learners of English usually come to know these words? {words}\nReply "

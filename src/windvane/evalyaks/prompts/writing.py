@@ -17,7 +17,7 @@ from typing import Any
 from windvane.core.records import Message
 from windvane.evalyaks.prompts import compact as cefr_compact
 from windvane.evalyaks.prompts.bands import CRITERIA, MEANING, PART_NAMES, PARTS
-from windvane.janus.value_prompts import read_json
+from windvane.prompts.reasoning import read_json
 
 ROLES = {
     1: ("examiner", "candidate"),

@@ -19,9 +19,9 @@ from typing import Any
 from windvane.core.arguments import Parser
 from windvane.core.errors import UserError
 from windvane.evals.result_files import keep_result
-from windvane.evalyaks.evaluation.command import overview, plot, table
 from windvane.evalyaks.evaluation.measures import Scale
 from windvane.evalyaks.evaluation.reference_lines import fit_length, majority, predict_length
+from windvane.evalyaks.evaluation.result import overview, plot, table
 from windvane.evalyaks.evaluation.rows import scored_of
 from windvane.evalyaks.evaluation.systems import Bands, Scored, System, compare
 from windvane.evalyaks.scoring.fit import Kind, fit

@@ -29,7 +29,8 @@ from windvane.core.errors import UserError
 from windvane.core.records import content_id
 from windvane.core.schema import decode, encode
 from windvane.engines.http.flags import add_server_flags, server_of
-from windvane.evalyaks.scoring.score import DEFAULT, LIMITS, Assessment, TranscriptScorer, made_of, open_scorer
+from windvane.evalyaks.scoring.open import DEFAULT, made_of, open_scorer
+from windvane.evalyaks.scoring.score import LIMITS, Assessment, TranscriptScorer
 from windvane.evalyaks.scoring.table import Row, candidates_table, shown, table, tell
 from windvane.evalyaks.scoring.whole_test import whole_tests
 from windvane.evalyaks.transcripts.command import parse_speakers

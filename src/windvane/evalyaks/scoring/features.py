@@ -74,7 +74,7 @@ DERIVED = re.compile(r"(?:tion|sion|ness|ment|ity|ance|ence|ive|ous|ful|able|ibl
 
 
 def features(record: Transcript) -> dict[str, float]:
-    """Every feature of `FEATURES`, of what `speech_clean.cleaned` counts; a candidate who says nothing has zeros."""
+    """Every feature of `FEATURES`, of what `scoring.clean.cleaned` counts; a candidate who says nothing has zeros."""
     record = cleaned(record).record
     turns = [t.text for t in record.turns if t.role == "candidate"]
     text = "\n".join(turns)

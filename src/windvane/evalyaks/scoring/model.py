@@ -179,7 +179,7 @@ class ModelScorer:
 
 
 def spoken(record: Transcript) -> list[tuple[str, str]]:
-    """Turns as prompts take them: what asks the marker for something is left out (`speech_clean.guarded`)."""
+    """Turns as prompts take them: what asks the marker for something is left out (`scoring.clean.guarded`)."""
     return [(t.role, t.text) for t in guarded(record).turns]
 
 

@@ -4,9 +4,6 @@ In: `Transcript`s of known parts. Out: an `Assessment` each: for every criterion
 probability and that of every band; or why there is none (abstained: nothing to score; invalid: the scorer's answer was none). Nothing
 is defaulted: a record without bands has a reason.
 
-    scorer = open_scorer("default")            # or a scorer.json, or evalyaks/scoring/model.py's for a language model
-    assessment = scorer.assess([record])[0]
-
 The band is the nearest to the expected one, halves up. `review` says when a person should look: the band is not likely (under 0.4), the
 criteria differ by more than 2, or much was set aside. Departure from EvalYaks (arXiv 2408.12226): its models write one integer a
 criterion, without probabilities, and abstain from nothing.
@@ -17,20 +14,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from windvane.core.errors import UserError
-from windvane.core.records import content_id
-from windvane.core.schema import encode
 from windvane.evalyaks.scoring.abstain import abstains
 from windvane.evalyaks.scoring.clean import cleaned, words
 from windvane.evalyaks.scoring.features import FEATURES
-from windvane.evalyaks.scoring.weights import Scorer, load, score, shipped
+from windvane.evalyaks.scoring.weights import Scorer, score
 from windvane.evalyaks.transcripts.record import PART_CRITERIA, Transcript
-from windvane.run.store import file_sha256
 
-DEFAULT = "default"
 UNSURE, SPREAD, SET_ASIDE = 0.4, 2.0, 0.3
 LIMITS = (
     "Text only: no pronunciation, no speech, no recognition errors. English only. No human-marked test set stands behind these "
@@ -79,32 +71,6 @@ class TranscriptScorer(Protocol):
     about: str
 
     def assess(self, records: Sequence[Transcript], rationale: bool = False) -> list[Assessment]: ...
-
-
-def open_scorer(spec: str = DEFAULT, **options: Any) -> TranscriptScorer:
-    """`default` (shipped, weight-free), FILE.json (a saved weight-free scorer), else a model's or backend's name (`options`:
-    `speech_model.open_model`'s: device, dtype, method, adapters, server, calls)."""
-    if spec == DEFAULT:
-        return FeatureScorer(spec, shipped())
-    if spec.endswith(".json"):
-        return FeatureScorer(spec, load(Path(spec)))
-    from windvane.evalyaks.scoring.model import open_model
-
-    return open_model(spec, **options)
-
-
-def made_of(spec: str) -> list[list[str]]:
-    """What files stand behind a scorer's name, so that one that was made again under the name is seen to be another: a file's hash, a
-    folder's files with their sizes and times (weights are too large to hash before each start). Empty where there is no such place: a
-    server, a hub's model."""
-    kind, sign, rest = spec.partition(":")
-    place = Path(rest if sign and kind in ("local", "scripted") else spec)
-    if spec == DEFAULT:
-        return [[content_id(encode(shipped()))]]
-    if place.is_file():
-        return [[file_sha256(place)]]
-    files = sorted(f for f in place.iterdir() if f.is_file()) if place.is_dir() else []
-    return [[f.name, str(f.stat().st_size), str(f.stat().st_mtime_ns)] for f in files]
 
 
 class FeatureScorer:

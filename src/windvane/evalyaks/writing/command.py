@@ -22,7 +22,7 @@ from typing import Any
 
 from windvane.core.arguments import Parser
 from windvane.core.errors import UserError
-from windvane.core.records import Message, Prompt, content_id
+from windvane.core.records import Message, Prompt, content_id, units
 from windvane.core.schema import decode, encode
 from windvane.engines.http.budget import estimate
 from windvane.engines.http.flags import add_server_flags, server_of
@@ -38,8 +38,7 @@ from windvane.evalyaks.transcripts.split import cluster
 from windvane.evalyaks.writing.plan import EVEN, Plan, plans
 from windvane.evalyaks.writing.program import write
 from windvane.evalyaks.writing.topics import CONTEXTS
-from windvane.janus.collection.cost import room_told
-from windvane.janus.collection.stages import units
+from windvane.plan.time import writer_estimate
 from windvane.run.local_runner import HereRunner
 from windvane.run.store import RunFolder, read_jsonl, write_atomic, write_jsonl
 
@@ -128,7 +127,7 @@ def write_all(
 
     if writer is not None and not o.quiet and not run.finished("written.jsonl"):
         found = estimate(server_of(o), [Expected(m, o.max_new_tokens) for m in asked.values()])
-        run.tell(f"the writer {o.writer}: {room_told(writer, found, o.batch, run.path)}")
+        run.tell(f"the writer {o.writer}: {writer_estimate(writer, found, o.batch, run.path)}")
     try:
         HereRunner(run, o.quiet).run("written", units(planned, o.batch), work)
     finally:

@@ -42,10 +42,10 @@ from windvane.janus.bench.grade import (
     questions,
     run_grades,
 )
-from windvane.janus.bench.instances import Instance, read_bench
 from windvane.janus.bench.score import against_shuffled, summarise
 from windvane.janus.bench.votes import read_votes, summarise_votes
 from windvane.judges.rubric import MAX_TOKENS
+from windvane.judges.rubric_rows import Instance, read_bench
 from windvane.models.load import load_tokenizer
 from windvane.prompts.chat import System, merged
 from windvane.prompts.rubric import rubric_messages

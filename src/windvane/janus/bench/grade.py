@@ -13,17 +13,16 @@ from typing import Any
 
 from windvane.core.errors import UserError
 from windvane.core.protocols import RubricJudge, RubricQuestion
-from windvane.core.records import Message, Prompt, Response, content_id, seed_of
+from windvane.core.records import Message, Prompt, Response, content_id, seed_of, units
 from windvane.engines.function import open_grader
 from windvane.engines.http.budget import Account, Estimate
 from windvane.engines.http.server import Server
 from windvane.engines.names import SERVERS, resolve_rubric_judge
-from windvane.janus.bench.instances import Instance
 from windvane.janus.bench.score import Graded
-from windvane.janus.value_rubrics import Rubric
 from windvane.judges.questions import Ask, ServerAsker
 from windvane.judges.rubric import LlmRubricJudge
 from windvane.judges.rubric_grades import checked
+from windvane.judges.rubric_rows import Instance, Rubric
 from windvane.prompts.rubric import rubric_messages
 from windvane.run.local_runner import HereRunner
 from windvane.run.store import RunFolder, read_jsonl
@@ -121,7 +120,5 @@ def run_questions(
             grade = checked(told)
             yield {"id": q.key, "score": grade.score, "feedback": grade.feedback, "reason": grade.reason}
 
-    parts = [asked[i : i + batch] for i in range(0, len(asked), batch)]
-    units = [(f"{n:06d}-{content_id([q.key for q in part])}", part) for n, part in enumerate(parts)]
-    HereRunner(run, quiet).run(stage, units, work)
+    HereRunner(run, quiet).run(stage, units(asked, batch, "key"), work)
     return {row["id"]: row for _, row in read_jsonl(run / f"{stage}.jsonl")}

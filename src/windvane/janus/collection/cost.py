@@ -1,6 +1,6 @@
 """What the collection is going to take, told before the first call: calls, tokens and money, stage by stage.
 
-In: settings, instructions, the taxonomy. Out: estimates, and what time and room they take. A prompt is counted at four bytes a token, an
+In: settings, instructions, the taxonomy. Out: estimates. A prompt is counted at four bytes a token, an
 answer at its longest; what is not written yet (values, system messages) is taken from the taxonomy and at the middle of its allowed
 length. At most 400 instructions are looked at, spread over all of them. Asking again after a reply that cannot be read is not in it: the
 last line says how much that can add.
@@ -10,18 +10,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from windvane.engines.http.budget import Estimate, Usage, estimate
-from windvane.engines.writer import Writer
 from windvane.evals.live.judge import Expected
 from windvane.janus.collection.instructions import Instruction
 from windvane.janus.collection.settings import Janus
 from windvane.janus.taxonomy import Taxonomy
 from windvane.janus.value_prompts import answer_prompt, system_messages, value_messages
-from windvane.longpo.cost import shape_of
-from windvane.plan.disk import BYTES_A_ROW, BYTES_A_TOKEN, disk_told
-from windvane.plan.time import LONGEST, PROBE_ROWS, probe, time_told
 
 LOOKED_AT = 200
 WORD = "reading "  # eight letters: a token or two, as words of a system message are
@@ -44,21 +39,6 @@ def expected(s: Janus, instructions: Sequence[Instruction], taxonomy: Taxonomy) 
             calls["systems"].append(Expected(chat, s.system_tokens))
             calls["answers"].append(Expected(answer_prompt(system, i.text).messages, s.answer_tokens))
     return {stage: _scaled(estimate(s.server, c), len(instructions) / len(seen)) for stage, c in calls.items() if c}
-
-
-def room_told(writer: Writer, found: Estimate, at_once: int, out: Path) -> str:
-    """One line: time of a model in this process, by a short probe, `at_once` of its replies being written side by side, and disk. A
-    server's time is the server's: windvane status tells it from the first units on."""
-    likely = found.likely
-    takes = {"rows": float(BYTES_A_ROW * found.calls + BYTES_A_TOKEN * likely.completion_tokens)}
-    disk = disk_told(takes, out, "use another --out or write less")
-    model = writer.local_model()
-    if model is None:
-        return disk
-    rows = min(max(1, at_once), PROBE_ROWS)
-    operations, step = probe(model, rows)
-    took = likely.prompt_tokens * shape_of(model).forward(1) / operations + likely.completion_tokens / rows * step
-    return f"{time_told({'replies': took}, LONGEST)}. {disk}"
 
 
 def _scaled(found: Estimate, factor: float) -> Estimate:

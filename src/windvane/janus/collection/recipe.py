@@ -19,12 +19,13 @@ from windvane.core.settings import settle
 from windvane.engines.http.budget import Estimate, Usage
 from windvane.engines.http.server import Server
 from windvane.engines.writer import Writer
-from windvane.janus.collection.cost import expected, room_told, tell_expected
+from windvane.janus.collection.cost import expected, tell_expected
 from windvane.janus.collection.finish import finish
 from windvane.janus.collection.instructions import Instruction, benchmarks, take_instructions
 from windvane.janus.collection.settings import Janus
 from windvane.janus.collection.stages import find_repeats, run_answers, run_systems, run_values
 from windvane.janus.taxonomy import Taxonomy, read_taxonomy
+from windvane.plan.time import writer_estimate
 from windvane.run.launch import launch
 from windvane.run.local_runner import HereRunner
 from windvane.run.start import forget, resolved, take_threads
@@ -50,7 +51,7 @@ def run(settings: Janus, out: str, quiet: bool = False) -> None:
         left = tell(folder, s, instructions, taxonomy)
         if left and not quiet:
             at_once = s.batch * max(1, left.calls // len(instructions))
-            folder.tell(f"the writer {s.writer}: {room_told(writer, left, at_once, folder.path)}")
+            folder.tell(f"the writer {s.writer}: {writer_estimate(writer, left, at_once, folder.path)}")
         runner = HereRunner(folder, quiet)
         try:
             run_values(runner, s, writer, taxonomy, instructions)  # 4 dimensions, `sets` values each

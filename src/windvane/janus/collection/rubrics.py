@@ -25,9 +25,10 @@ from windvane.engines.http.server import Server
 from windvane.engines.local import Sampling
 from windvane.engines.writer import Said, Writer
 from windvane.evals.live.judge import Expected
-from windvane.janus.collection.cost import room_told
 from windvane.janus.collection_rows import Sample, read_samples
-from windvane.janus.value_rubrics import Rubric, read_rubric, rubric_maker_messages
+from windvane.janus.value_rubrics import read_rubric, rubric_maker_messages
+from windvane.judges.rubric_rows import Rubric
+from windvane.plan.time import writer_estimate
 from windvane.run.launch import launch
 from windvane.run.local_runner import HereRunner
 from windvane.run.start import resolved, take_threads
@@ -77,7 +78,7 @@ def run(settings: RubricMaker, out: str, quiet: bool = False) -> None:
             print(f"windvane: the writer {s.writer}: {estimate(s.server, calls).told(s.server)}{more}", file=sys.stderr)
             writer = Writer(s.writer, s.device, s.dtype, s.server, folder / "calls.jsonl")
             if not quiet:
-                room = room_told(writer, estimate(s.server, calls), s.batch, folder.path)
+                room = writer_estimate(writer, estimate(s.server, calls), s.batch, folder.path)
                 folder.tell(f"the writer {s.writer}: {room}")
             make_rubrics(HereRunner(folder, quiet), s, samples, writer)
         summary = write_bench(folder, s, samples)

@@ -11,8 +11,9 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from windvane.core.records import Prompt, content_id
+from windvane.core.records import Prompt, units
 from windvane.core.schema import encode
+from windvane.core.text import normalize
 from windvane.datasets.leakage import Leakage
 from windvane.datasets.near_duplicates import near_duplicates, rouge_l
 from windvane.engines.local import Sampling
@@ -23,7 +24,6 @@ from windvane.janus.taxonomy import Taxonomy
 from windvane.janus.value_prompts import (
     Value,
     answer_prompt,
-    plain,
     read_answer,
     read_system,
     read_values,
@@ -35,12 +35,6 @@ from windvane.run.store import RunFolder, read_jsonl, write_atomic
 
 VALUES, SYSTEMS, REPEATS, ANSWERS = "values", "systems", "repeats.json", "answers"
 Row = dict[str, Any]
-
-
-def units(keys: Sequence[Any], size: int, name: str = "id") -> list[tuple[str, Sequence[Any]]]:
-    """Batches named by their members too: what is asked of others is another unit."""
-    parts = [keys[i : i + size] for i in range(0, len(keys), size)]
-    return [(f"{n:06d}-{content_id([getattr(x, name) for x in part])}", part) for n, part in enumerate(parts)]
 
 
 def run_values(
@@ -96,9 +90,9 @@ def gate(values: Sequence[Value], others: Sequence[Sequence[Value]], differ: int
     dimensions = [v.dimension for v in values]
     if len(set(dimensions)) < len(dimensions):
         return "a dimension stands twice in the set"
-    mine = {(v.dimension, plain(v.preference)) for v in values}
+    mine = {(v.dimension, normalize(v.preference)) for v in values}
     for number, other in enumerate(others):
-        fresh = len(mine - {(v.dimension, plain(v.preference)) for v in other})
+        fresh = len(mine - {(v.dimension, normalize(v.preference)) for v in other})
         if fresh < differ:
             return f"differs from set {number} in {fresh} values, not in {differ}"
     return None

@@ -15,9 +15,9 @@ from typing import Any
 
 from windvane.core.errors import UserError
 from windvane.core.records import content_id
+from windvane.datasets.fields import fail, first_of, text_of
 from windvane.datasets.table_rows import rows_of
-from windvane.janus.bench.instances import rubrics_of
-from windvane.janus.collection_rows import PROMPT, fail, first_of, text_of
+from windvane.judges.rubric_rows import PROMPT, rubrics_of
 
 WORLDS = {"values": "windvane.toy.values.steering:rows"}
 WORLD_PROMPTS = 60

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from math import comb
 from typing import Any
 
-from windvane.core.records import Prompt, Response, by_prompt, content_id, seed_of
+from windvane.core.records import Prompt, Response, by_prompt, seed_of, units
 from windvane.engines.local import LocalGenerator, Sampling, window
 from windvane.engines.open import NO_LIMIT
 from windvane.janus.collection_rows import Sample
@@ -82,5 +82,4 @@ def run_best_of(
                 "picks": {str(n): pick(rewards, n) for n in counts(s.most)},
             }
 
-    parts = [prompts[i : i + s.batch] for i in range(0, len(prompts), s.batch)]
-    runner.run(BEST, [(f"{n:06d}-{content_id([p.id for p in part])}", part) for n, part in enumerate(parts)], work)
+    runner.run(BEST, units(prompts, s.batch), work)

@@ -1,4 +1,4 @@
-"""Multifaceted-Bench: one instance a row, its rubrics read into one form.
+"""Prompts with rubrics, in the layout of Multifaceted-Bench: one instance a row, its rubrics read into one form.
 
 In: rows with source, system, prompt, reference_answer, rubrics (a list of tables with criteria and score_descriptions, or the same as JSON
 text; `rubric` in an older example); or the older layout: id, user_prompt, system_prompt, reference_answer, main_source, original_source,
@@ -16,9 +16,25 @@ from typing import Any
 
 from windvane.core.errors import UserError
 from windvane.core.records import content_id
+from windvane.datasets.fields import fail, first_of, text_of
 from windvane.datasets.table_rows import rows_of
-from windvane.janus.collection_rows import PROMPT, fail, first_of, text_of
-from windvane.janus.value_rubrics import Rubric, rubric_of
+
+LEVELS = ("1", "2", "3", "4", "5")
+PROMPT = ("prompt", "instruction", "user_prompt")
+
+
+@dataclass(frozen=True, slots=True)
+class Rubric:
+    """`score_descriptions`: what deserves 1, 2, 3, 4 and 5, in this order."""
+
+    criteria: str
+    score_descriptions: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """As a judge reads it: the published layout, indented JSON."""
+        table = {"criteria": self.criteria, "score_descriptions": dict(zip(LEVELS, self.score_descriptions))}
+        return json.dumps(table, indent=2, ensure_ascii=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +82,20 @@ def rubrics_of(row: Mapping[str, Any], place: str) -> tuple[Rubric, ...]:
     """The rubrics of one row, in order."""
     name = first_of(row, place, ("rubrics", "rubric"))
     return tuple(_rubric(v, place, f"{name}[{i}]") for i, v in enumerate(_listed(row[name], place, name)))
+
+
+def rubric_of(value: Any) -> tuple[Rubric | None, str | None]:
+    """(the rubric in a table of the published layout, None), or (None, why it is none)."""
+    if not isinstance(value, Mapping) or not {"criteria", "score_descriptions"} <= value.keys():
+        return None, "expected a table with criteria and score_descriptions"
+    levels = value["score_descriptions"]
+    if not isinstance(levels, Mapping) or {str(k) for k in levels} != set(LEVELS):
+        return None, "score_descriptions: expected a table of 1, 2, 3, 4 and 5"
+    told = {str(k): v for k, v in levels.items()}
+    texts = [value["criteria"], *(told[level] for level in LEVELS)]
+    if not all(isinstance(t, str) and t.strip() for t in texts):
+        return None, "criteria or a score's description is empty or no text"
+    return Rubric(texts[0], tuple(texts[1:])), None
 
 
 def _listed(value: Any, place: str, field: str) -> list[Any]:
