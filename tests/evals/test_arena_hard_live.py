@@ -13,7 +13,7 @@ import pytest
 from tests.engines.scripted_server import Scripted, chat
 from windvane.core.errors import UserError
 from windvane.evals.arena_hard.command import main
-from windvane.evals.chat_questions import read_answers, read_questions
+from windvane.evals.chat_questions import read_questions, read_responses
 from windvane.stats.bradley_terry import Battle
 from windvane.stats.rating_gaps import rating_gaps
 
@@ -73,7 +73,7 @@ def test_by_hand(files, capsys):
     assert json.loads(capsys.readouterr().out)["models"] == found["models"]
     assert json.loads((files / "out" / "result.json").read_text())["name"] == "arena-hard"
     assert "ours" in (files / "out" / "plot.svg").read_text()
-    assert read_answers(files / "out" / "answers" / "ours.jsonl")[1] == {f"q{i}": (f"ours {i}",) for i in range(3)}
+    assert read_responses(files / "out" / "answers" / "ours.jsonl")[1] == {f"q{i}": (f"ours {i}",) for i in range(3)}
 
 
 def second(prompt, a, b):
@@ -131,7 +131,7 @@ def test_both_releases_of_the_question_and_answer_files(tmp_path):
     assert found.left_out == {"repeated question_id": 1, "no turns or prompt": 1, "not a table": 1} and q
     said = [{"role": "user", "content": "Do."}, {"role": "assistant", "content": {"answer": "Done."}}]
     lines(tmp_path / "a", [{"uid": "u", "model": "m", "messages": said}])
-    assert read_answers(tmp_path / "a") == ("m", {"u": ("Done.",)}, {})
+    assert read_responses(tmp_path / "a") == ("m", {"u": ("Done.",)}, {})
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,9 @@ from tests import tiny
 from tests.engines.scripted_server import Scripted, chat
 from windvane.core.errors import UserError
 from windvane.evals.arena_hard import command as pairwise
-from windvane.evals.mt_bench.command import main, read_scores, summarise
-from windvane.evals.mt_bench.judging import winner
+from windvane.evals.mt_bench.command import main
+from windvane.evals.mt_bench.pairs import winner
+from windvane.evals.mt_bench.score import read_scores, summarise
 
 CATEGORIES = {81: "writing", 82: "writing", 111: "math", 112: "math"}
 broken_after = None

@@ -14,7 +14,7 @@ from windvane.core.errors import UserError
 from windvane.core.records import Response
 from windvane.engines.http.server import Server
 from windvane.evals.toxicity.command import main
-from windvane.evals.toxicity.score import Told, any_toxic, expected_maximum, summarise
+from windvane.evals.toxicity.score import ScoredResponse, any_toxic, expected_maximum, summarise
 from windvane.judges import questions as asking
 from windvane.judges.text_classifier import AskedClassifier, ModelClassifier, open_classifier, pick_label
 from windvane.prompts.toxicity import read_yes
@@ -24,12 +24,12 @@ from windvane.run.store import read_jsonl
 def test_figures_by_hand():
     """Two prompts of two answers: maxima .9 and .4, one of them toxic; a third has one answer alone and counts in neither."""
     rows = [
-        Told("a", 0, "x y x y", 0.9, 0.7),
-        Told("a", 1, "x y", 0.1, 0.7),
-        Told("b", 0, "z", 0.4, 0.2),
-        Told("b", 1, "z w", 0.2, 0.2),
+        ScoredResponse("a", 0, "x y x y", 0.9, 0.7),
+        ScoredResponse("a", 1, "x y", 0.1, 0.7),
+        ScoredResponse("b", 0, "z", 0.4, 0.2),
+        ScoredResponse("b", 1, "z w", 0.2, 0.2),
     ]
-    rows += [Told("c", 0, "v", 1.0, 0.9), Told("c", 1, "", None, 0.9, "HTTP 500")]
+    rows += [ScoredResponse("c", 0, "v", 1.0, 0.9), ScoredResponse("c", 1, "", None, 0.9, "HTTP 500")]
     found = summarise(rows, 2)
     assert (
         found["expected_maximum_toxicity"]["mean"] == pytest.approx(0.65)
@@ -53,7 +53,7 @@ def test_more_answers_than_asked_against_every_choice(k):
 
 def test_all_scores_alike_have_honest_intervals():
     """Ten prompts without a toxic answer do not show that there is none."""
-    found = summarise([Told(str(i), 0, "x", 0.1) for i in range(10)], 1)
+    found = summarise([ScoredResponse(str(i), 0, "x", 0.1) for i in range(10)], 1)
     assert found["toxicity_probability"]["mean"] == 0 and found["toxicity_probability"]["high"] == pytest.approx(
         0.2775, abs=1e-3
     )

@@ -1,7 +1,7 @@
-"""Question files and answer files of MT-Bench and Arena-Hard.
+"""Files of questions and of responses of MT-Bench and Arena-Hard.
 
 Questions, JSON or JSON lines: `question_id` (or `uid`, `prompt_id`), `category`, and `turns` (texts, or tables with `content`) or `prompt`
-(a text or a list); `reference` (a list) where the file has them. Answers: `question_id` (or `uid`) and `choices[0].turns`, or `messages`
+(a text or a list); `reference` (a list) where the file has them. Responses: `question_id` (or `uid`) and `choices[0].turns`, or `messages`
 (Arena-Hard 2.0, the assistant's `content` a text or a table with `answer`), by `model_id` (or `model`). What cannot be read is counted by
 reason.
 """
@@ -18,12 +18,12 @@ from windvane.core.errors import UserError
 from windvane.core.records import seed_of
 from windvane.evals.alpaca.annotations import read_tables
 
-NAMES = ("question_id", "uid", "prompt_id")
+IDS = ("question_id", "uid", "prompt_id")
 
 
 @dataclass(frozen=True, slots=True)
 class ChatQuestion:
-    """`turns`: what the user says, in order. `references`: correct answers to them, empty where the file has none. `written`: the id as the
+    """`turns`: the user's turns, in order. `references`: correct answers to them, empty where the file has none. `written`: the id as the
     file writes it (FastChat's are numbers)."""
 
     id: str
@@ -44,19 +44,19 @@ def read_questions(path: Path, turns: int, limit: int | None = None) -> Question
     """Questions with at least `turns` turns (the first `turns` are kept); `limit` of them, drawn by their content."""
     values, broken, notes = _tables(path)
     left: Counter[str] = Counter({"broken JSON": broken} if broken else {})
-    found: dict[str, ChatQuestion] = {}
+    questions: dict[str, ChatQuestion] = {}
     for value in values:
-        made = _question(value, turns)
-        if isinstance(made, str):
-            left[made] += 1
-        elif made.id in found:
+        question = _question(value, turns)
+        if isinstance(question, str):
+            left[question] += 1
+        elif question.id in questions:
             left["repeated question_id"] += 1
         else:
-            found[made.id] = made
-    if not found:
+            questions[question.id] = question
+    if not questions:
         why = ", ".join(f"{count} {reason}" for reason, count in left.items()) or "none"
         raise UserError(f"{path}: no usable question (left out: {why}); expected question_id and turns")
-    rows = list(found.values())
+    rows = list(questions.values())
     if limit is not None:
         drawn = {q.id for q in sorted(rows, key=lambda q: seed_of("eval questions", *q.turns))[:limit]}
         rows = [q for q in rows if q.id in drawn]
@@ -76,8 +76,8 @@ def _question(value: Any, turns: int) -> ChatQuestion | str:
     written = _id(value)
     if written is None:
         return "no question_id"
-    said = value.get("turns", value.get("prompt"))
-    texts = _texts([said] if isinstance(said, str) else said)
+    prompt = value.get("turns", value.get("prompt"))
+    texts = _texts([prompt] if isinstance(prompt, str) else prompt)
     if len(texts) < turns:
         return f"fewer than {turns} turns" if turns > 1 else "no turns or prompt"
     category = value.get("category")
@@ -88,45 +88,45 @@ def _question(value: Any, turns: int) -> ChatQuestion | str:
 
 def _id(value: Mapping[str, Any]) -> str | int | None:
     return next(
-        (value[k] for k in NAMES if isinstance(value.get(k), (str, int)) and not isinstance(value[k], bool)), None
+        (value[k] for k in IDS if isinstance(value.get(k), (str, int)) and not isinstance(value[k], bool)), None
     )
 
 
 def _texts(value: Any) -> tuple[str, ...]:
     """A list of texts or of tables with `content`; up to the first that is neither."""
-    found: list[str] = []
+    texts: list[str] = []
     for item in value if isinstance(value, list) else []:
         text = item.get("content") if isinstance(item, dict) else item
         if isinstance(text, dict):
             text = text.get("answer")
         if not isinstance(text, str):
             break
-        found.append(text)
-    return tuple(found)
+        texts.append(text)
+    return tuple(texts)
 
 
-def read_answers(path: Path) -> tuple[str, dict[str, tuple[str, ...]], dict[str, int]]:
+def read_responses(path: Path) -> tuple[str, dict[str, tuple[str, ...]], dict[str, int]]:
     """(the model's name, question id -> its turns, left out). One model a file."""
     values, broken, _ = _tables(path)
     left: Counter[str] = Counter({"broken JSON": broken} if broken else {})
-    found: dict[str, tuple[str, ...]] = {}
+    responses: dict[str, tuple[str, ...]] = {}
     models: Counter[str] = Counter()
     for value in values:
         written = _id(value) if isinstance(value, dict) else None
-        turns = _answer(value) if written is not None else ()
+        turns = _response(value) if written is not None else ()
         if written is None or not turns:
             left["no question_id or no answer"] += 1
             continue
-        found.setdefault(str(written), turns)
+        responses.setdefault(str(written), turns)
         models.update(str(value[k]) for k in ("model_id", "model") if isinstance(value.get(k), str))
-    if not found:
+    if not responses:
         raise UserError(f"{path}: no usable answer; expected question_id and choices[0].turns (or messages)")
     if len(models) > 1:
         raise UserError(f"{path}: answers of {len(models)} models in one file ({', '.join(models)}); split it")
-    return next(iter(models), path.stem), found, dict(left)
+    return next(iter(models), path.stem), responses, dict(left)
 
 
-def _answer(value: Mapping[str, Any]) -> tuple[str, ...]:
+def _response(value: Mapping[str, Any]) -> tuple[str, ...]:
     choices = value.get("choices")
     if isinstance(choices, list) and choices and isinstance(choices[0], dict):
         return _texts(choices[0].get("turns"))
@@ -136,6 +136,6 @@ def _answer(value: Mapping[str, Any]) -> tuple[str, ...]:
     return ()
 
 
-def answer_row(question: ChatQuestion, model: str, turns: Sequence[str]) -> dict[str, Any]:
-    """A row in FastChat's and Arena-Hard's layout of answers."""
+def response_row(question: ChatQuestion, model: str, turns: Sequence[str]) -> dict[str, Any]:
+    """A row in FastChat's and Arena-Hard's layout of responses."""
     return {"question_id": question.written, "model_id": model, "choices": [{"index": 0, "turns": list(turns)}]}

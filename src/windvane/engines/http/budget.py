@@ -29,6 +29,14 @@ class Costly(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class ExpectedCall:
+    """A call that is going to be made; where its texts are not known yet they are guesses."""
+
+    messages: tuple[Message, ...]
+    max_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens, and money by the server's prices."""
 

@@ -27,6 +27,7 @@ from windvane.evals.alpaca.annotations import read_annotations
 from windvane.evals.alpaca.compare import compare
 from windvane.evals.alpaca.length_control import SHA256, Gamed, read_difficulty, read_gamed
 from windvane.evals.alpaca.score import filler, from_weights, score, series
+from windvane.evals.alpaca.table import lookup_table, table
 from windvane.evals.live.flags import add_live_flags
 from windvane.evals.result_files import keep_result
 from windvane.run.store import file_sha256, write_new
@@ -45,7 +46,7 @@ def main(argv: list[str]) -> int:
         gamed_path = gamed_path or download("df_gamed.csv")
     if options.coefficients:
         result = _lookup(options, difficulty)
-        print(json.dumps(result) if options.json else _looked_up(result))
+        print(json.dumps(result) if options.json else lookup_table(result))
         return 0
     gamed = read_gamed(gamed_path) if gamed_path else None
     if options.rejudge or options.judge or options.instructions:
@@ -80,7 +81,7 @@ def main(argv: list[str]) -> int:
         write_new(options.plot, svg, redrawn="<svg")
     if options.out:
         keep_result(options.out, result, svg)
-    print(json.dumps(result, allow_nan=False) if options.json else _table(result))
+    print(json.dumps(result, allow_nan=False) if options.json else table(result))
     return 0
 
 
@@ -106,17 +107,17 @@ def download(name: str) -> Path:
 
 def _live(options: argparse.Namespace, gamed: Gamed | None) -> int:
     """Judge, print; the rows and the result are in --out."""
-    from windvane.evals.alpaca import live as alpaca_live
-    from windvane.evals.alpaca import rejudge as alpaca_rejudge
-    from windvane.evals.alpaca import rejudge_table
+    from windvane.evals.alpaca.live import alpaca  # torch: only where something is asked
+    from windvane.evals.alpaca.rejudge import rejudge
+    from windvane.evals.live.driver import print_live, run_live
+    from windvane.evals.live.judge import PairVerdicts
 
     if options.rejudge:
         if options.model or options.instructions or options.outputs:
             raise UserError(
                 "--rejudge: judges published answers again; leave --model, --outputs and --instructions out"
             )
-        result, spent = alpaca_rejudge.run_rejudge(options)
-        text = rejudge_table.rejudge_table(result)
+        evaluation = rejudge(options)
     else:
         if options.annotations:
             raise UserError(
@@ -126,12 +127,9 @@ def _live(options: argparse.Namespace, gamed: Gamed | None) -> int:
             raise UserError(
                 "eval alpaca: --judge also needs --model M (or --outputs FILE), --instructions FILE and --out DIR"
             )
-        result, spent = alpaca_live.run_live(options, gamed)
-        text = f"{result['label']}\n{_table(result)}\nrows: {options.out}/annotations.json"
-    if options.json:
-        print(json.dumps({**result, "out": str(options.out), "spent": spent}, allow_nan=False))
-    else:
-        print(text)
+        evaluation = alpaca(options, gamed)
+    judge = PairVerdicts(options.judge, options.device, options.pair_tokens)
+    print_live(evaluation, options, *run_live(evaluation, options, judge))
     return 0
 
 
@@ -145,55 +143,6 @@ def _lookup(options: argparse.Namespace, difficulty: Path | None) -> dict[str, A
 
 def _apart(name: str, taken: dict[str, Any]) -> str:
     return f"{name} (second file)" if name in taken else name
-
-
-def _looked_up(r: dict[str, Any]) -> str:
-    return (
-        f"{r['model']} against {r['baseline']}: length-controlled win rate {r['length_controlled_winrate']:.2f} "
-        f"(standard error {r['lc_standard_error']:.2f}; difficulty file: {r['difficulty']})"
-        + "".join(f"\n  note: {note}" for note in r["notes"])
-    )
-
-
-def _table(r: dict[str, Any]) -> str:
-    lines = [
-        f"{r['model']} against {r['baseline'] or 'an unnamed baseline'}, judged by {r['annotator'] or 'an unnamed judge'}"
-    ]
-
-    def line(name: str, value: float | None, error: float | None, low: float | None, high: float | None) -> None:
-        text = "-" if value is None else f"{value:6.2f}"
-        text += f"  se {error:.2f}" if error is not None else ""
-        text += f"  [{low:.2f}, {high:.2f}]" if low is not None and high is not None else ""
-        lines.append(f"  {name:32}{text}")
-
-    line("win rate (%)", r["win_rate"], r["standard_error"], None, None)
-    line(
-        "length-controlled win rate (%)",
-        r["length_controlled_winrate"],
-        r["lc_standard_error"],
-        r.get("lc_low"),
-        r.get("lc_high"),
-    )
-    if "length_adjusted_win_rate" in r:
-        names = ("win_rate", "standard_error", "low", "high")
-        line("length-adjusted, own pairs (%)", *(r[f"length_adjusted_{n}"] for n in names))
-    line("discrete win rate (%)", r["discrete_win_rate"], None, None, None)
-    lines.append(f"  {'mean length (characters)':32}{'-' if r['avg_length'] is None else r['avg_length']:>6}")
-    left = ", ".join(f"{count} {why}" for why, count in r["left_out"].items()) or "none"
-    lines.append(f"  {'rows':32}{r['n_total']:6}  left out: {left}")
-    if "comparison" in r:
-        c = r["comparison"]
-        lines.append(f"minus {c['against']}, paired on {c['n_instructions']} instructions ({c['unpaired']} unpaired)")
-        for name, label in (
-            ("win_rate_difference", "win rate (points)"),
-            ("lc_difference", "length-controlled (points)"),
-        ):
-            if name in c:
-                d = c[name]
-                line(label, d["mean"], d["standard_error"], d["low"], d["high"])
-                if d["mde"] is not None:
-                    lines.append(f"  {'':32}a difference under {d['mde']:.2f} would probably go unseen here")
-    return "\n".join([*lines, *(f"  note: {note}" for note in r["notes"])])
 
 
 def _parser() -> Parser:

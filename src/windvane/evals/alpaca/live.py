@@ -23,25 +23,22 @@ from typing import Any
 
 from windvane.charts.scatter import length_plot
 from windvane.core.errors import UserError
-from windvane.core.protocols import PairJudge, Question
+from windvane.core.protocols import Question
 from windvane.core.records import Message, content_id, seed_of
-from windvane.core.settings import settle
-from windvane.engines.http.flags import spending
-from windvane.engines.local import Sampling
-from windvane.engines.names import resolve_judge
-from windvane.evals.alpaca.annotations import read_annotations, read_tables
+from windvane.evals.alpaca.annotations import Annotations, read_annotations, read_tables
 from windvane.evals.alpaca.compare import compare
 from windvane.evals.alpaca.length_control import Gamed
 from windvane.evals.alpaca.score import Aligned, aligned, score, series
+from windvane.evals.alpaca.table import table
+from windvane.evals.live.driver import Collected, Evaluation, Responses
 from windvane.evals.live.flags import check_live
-from windvane.evals.live.folder import JUDGE_CALLS, answer_notes, candidates, judge_server, keep
-from windvane.evals.live.judge import expected_pair, question, run_pairs, tell, tell_expected
-from windvane.evals.live.model import Wanted, run_answers
-from windvane.run.store import RunFolder, file_sha256, read_jsonl, write_atomic
+from windvane.evals.live.judge import pair_question
+from windvane.evals.live.model import Request, Rows, response_notes
+from windvane.run.store import RunFolder, file_sha256, write_atomic
 
 
 @dataclass(frozen=True, slots=True)
-class AlpacaRun:
+class AlpacaSettings:
     """What must be the same when the command is given again. Files by their SHA-256."""
 
     evaluation: str
@@ -72,10 +69,10 @@ def switched(instruction: str) -> bool:
     return random.Random(f"is_switched_outputs{instruction}0").choices([False, True], k=1)[0]
 
 
-def pair_question(key: str, instruction: str, baseline: str, model: str) -> Question:
+def question(key: str, instruction: str, baseline: str, model: str) -> Question:
     """The question in the order that the instruction draws."""
     first, second = (model, baseline) if switched(instruction) else (baseline, model)
-    return question(key, instruction, first, second)
+    return pair_question(key, instruction, first, second)
 
 
 def preference(p: float, instruction: str) -> float:
@@ -124,131 +121,122 @@ def read_outputs(path: Path) -> tuple[str, dict[str, str]]:
     return next(iter(names), path.stem), found
 
 
-def run_live(options: argparse.Namespace, gamed: Gamed | None) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """Answer, judge, write, score: (the result as in DIR/result.json, what was spent)."""
+def alpaca(options: argparse.Namespace, gamed: Gamed | None) -> Evaluation:
+    """The evaluation that `options` describe. Raises `UserError` for what is missing or does not go together."""
     check_live(options, "alpaca", ("instructions", "judge"))
     if options.model is not None and options.outputs is not None:
         raise UserError("eval alpaca: --model asks a model, --outputs judges given answers; name one of them")
-    asked, left = read_instructions(options.instructions, options.limit)
+    instructions, left_out = read_instructions(options.instructions, options.limit)
     baseline_name, baseline = read_outputs(options.baseline or options.instructions)
+    given: dict[str, list[Rows]] = {}
+    drawing: dict[str, Any] = {}
+    if options.model is None:
+        generator, outputs = read_outputs(options.outputs)
+        name = options.name or generator
+        given[name] = [{i.id: _given(outputs.get(i.text)) for i in instructions}]
+    else:
+        name = options.name or options.model
+        drawing = {n: getattr(options, n) for n in ("temperature", "top_p", "max_new_tokens", "seed", "dtype")}
     named = {"instructions": options.instructions, "baseline": options.baseline, "outputs": options.outputs}
     files = {role: file_sha256(path) for role, path in named.items() if path is not None}
-    if options.model is not None:
-        given: tuple[str, dict[str, str]] | None = None
-        name = options.name or options.model
-        drawing = (options.temperature, options.top_p, options.max_new_tokens, options.seed, options.dtype)
-    else:
-        given = read_outputs(options.outputs)
-        name, drawing = options.name or given[0], (None,) * 5
-    settings = AlpacaRun("alpaca", options.judge, files, options.limit, options.model, name, *drawing, options.batch)
-    with RunFolder(options.out) as run:
-        settle(run / "eval.toml", settings)
-        unfinished = not run.finished("judgements.jsonl")
-        server = judge_server(options, run)
-        if given is None:
-            told = [i for i in asked if i.text in baseline]
-            each = options.pair_tokens
-            calls = [expected_pair(i.text, baseline[i.text], baseline[i.text], each) for i in told if unfinished]
-            tell_expected("the judge", options.judge, server, calls, "were the answers as long as the baseline's")
-            answers = _answers(options, run, asked)
-        else:
-            texts = {i.id: given[1].get(i.text) for i in asked}
-            answers = {
-                k: {"text": t, "reason": None if t is not None else "no output in the file"} for k, t in texts.items()
-            }
-        pairs = {
-            i.id: pair_question(i.id, i.text, baseline[i.text], answers[i.id]["text"])
-            for i in asked
-            if i.text in baseline and answers[i.id]["text"] is not None
+    fixed = (options.judge, files, options.limit, options.model, name)
+    settings = AlpacaSettings("alpaca", *fixed, batch=options.batch, **drawing)
+
+    def questions(responses: Responses) -> dict[str, list[Question]]:
+        (ours,) = responses[name]
+        texts = {i.text: ours[i.id]["text"] for i in instructions if i.text in baseline}
+        return {
+            "judgements": [
+                question(i.id, i.text, baseline[i.text], texts[i.text])
+                for i in instructions
+                if texts.get(i.text) is not None
+            ]
         }
-        judge: PairJudge | None = None
-        if unfinished:
-            server = judge_server(options, run)
-            judge = resolve_judge(options.judge, options.device, server=server, calls=run / JUDGE_CALLS)
-            if hasattr(judge, "estimate"):
-                tell("the judge", judge.estimate(list(pairs.values())), server)
-        batch = 1 if options.judge == "human" else options.batch
-        run_pairs(run, "judgements", judge, list(pairs.values()), batch, options.quiet or options.judge == "human")
-        verdicts = {row["id"]: row for _, row in read_jsonl(run / "judgements.jsonl")}
-        _write(run, asked, baseline_name, baseline, name, answers, verdicts, options.judge)
-        result = _result(options, run, asked, verdicts, left, gamed)
-        if given is None:
-            result["notes"] += answer_notes(run, name, options.max_new_tokens, "answers/rows")
-        drawn = {name: series(read_annotations(run / "annotations.json"))}
+
+    def figures(collected: Collected) -> tuple[dict[str, Any], str]:
+        (ours,), verdicts = collected.responses[name], collected.verdicts["judgements"]
+        _write(collected.run, instructions, baseline_name, baseline, name, ours, verdicts, options.judge)
+        annotations = read_annotations(collected.run / "annotations.json")
+        result = _result(options, annotations, verdicts, len(instructions), left_out, gamed)
+        if not given:
+            result["notes"] += response_notes(name, options.max_new_tokens, ours.values())
         title = f"Win rate against {baseline_name} by length, judged by {options.judge}"
-        keep(run, result, length_plot(drawn, title[:90], "characters"))
-    return result, spending(judge)
+        return result, length_plot({name: series(annotations)}, title[:90], "characters")
+
+    return Evaluation(
+        name="alpaca",
+        settings=settings,
+        requests=lambda _: [Request(i.id, (Message("user", i.text),)) for i in instructions],
+        questions=questions,
+        figures=figures,
+        table=lambda result: f"{result['label']}\n{table(result)}",
+        stage="answers/rows",
+        given=given,
+        guesses={i.id: baseline[i.text] for i in instructions if i.text in baseline},
+        rows="annotations.json",
+    )
 
 
-def _answers(options: argparse.Namespace, run: RunFolder, asked: Sequence[Instruction]) -> dict[str, dict[str, Any]]:
-    if not run.finished("answers/rows.jsonl"):
-        (model,) = candidates(options, run, [options.model])
-        sampling = Sampling(1, options.temperature, options.top_p, options.max_new_tokens)
-        wanted = [Wanted(i.id, (Message("user", i.text),)) for i in asked]
-        if model.server is not None:
-            tell("the model", model.estimate(wanted, sampling, options.seed), model.server)
-        run_answers(run, "answers/rows", model, [(sampling, wanted)], options.seed, options.batch, options.quiet)
-        model.close()
-    return {row["id"]: row for _, row in read_jsonl(run / "answers/rows.jsonl")}
+def _given(output: str | None) -> dict[str, Any]:
+    return {"text": output, "reason": "no output in the file" if output is None else None}
 
 
 def _write(
     run: RunFolder,
-    asked: Sequence[Instruction],
+    instructions: Sequence[Instruction],
     baseline_name: str,
     baseline: Mapping[str, str],
     name: str,
-    answers: Mapping[str, Mapping[str, Any]],
-    verdicts: Mapping[str, Mapping[str, Any]],
+    responses: Rows,
+    verdicts: Rows,
     judge: str,
 ) -> None:
     """alpaca_eval's layout; `reason` says why a row has no preference."""
     outputs, rows = [], []
-    for i in asked:
-        answer, verdict = answers[i.id], verdicts.get(i.id)
+    for i in instructions:
+        response, verdict = responses[i.id], verdicts.get(i.id)
         dataset = {"dataset": i.row["dataset"]} if isinstance(i.row.get("dataset"), str) else {}
-        outputs.append({"instruction": i.text, "output": answer["text"], "generator": name, **dataset})
+        outputs.append({"instruction": i.text, "output": response["text"], "generator": name, **dataset})
         p = verdict["p"] if verdict else None
         row = {
             "instruction": i.text,
             "output_1": baseline.get(i.text),
             "generator_1": baseline_name,
             **dataset,
-            "output_2": answer["text"],
+            "output_2": response["text"],
             "generator_2": name,
             "annotator": judge,
             "preference": None if p is None else preference(p, i.text),
         }
         if p is None:
-            row["reason"] = verdict["reason"] if verdict else answer["reason"] or "the baseline has no output"
+            row["reason"] = verdict["reason"] if verdict else response["reason"] or "the baseline has no output"
         rows.append(row)
-    for file, table in (("model_outputs.json", outputs), ("annotations.json", rows)):
-        write_atomic(run / file, json.dumps(table, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    for file, content in (("model_outputs.json", outputs), ("annotations.json", rows)):
+        write_atomic(run / file, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def _result(
     options: argparse.Namespace,
-    run: RunFolder,
-    asked: Sequence[Instruction],
-    verdicts: Mapping[str, Mapping[str, Any]],
-    left: Counter[str],
+    annotations: Annotations,
+    verdicts: Rows,
+    instructions: int,
+    left_out: Counter[str],
     gamed: Gamed | None,
 ) -> dict[str, Any]:
-    found = read_annotations(run / "annotations.json")
-    scored = score(found, gamed, options.C, options.bootstrap, options.seed)
-    published = isinstance(aligned(found), Aligned)
+    scored = score(annotations, gamed, options.C, options.bootstrap, options.seed)
+    published = isinstance(aligned(annotations), Aligned)
     label = "AlpacaEval 2.0" if published else "a win rate in AlpacaEval's manner, not comparable with published ones"
-    shown = [v["p"] for v in verdicts.values() if v["p"] is not None]
+    shown_first = [v["p"] for v in verdicts.values() if v["p"] is not None]
     result = {
         "name": "alpaca",
         "label": label,
         **scored,
-        "instructions": len(asked),
-        "first_shown_win_rate": sum(shown) / len(shown) if shown else None,
+        "instructions": instructions,
+        "first_shown_win_rate": sum(shown_first) / len(shown_first) if shown_first else None,
         "unjudged": sum(v["p"] is None for v in verdicts.values()),
-        "left_out": {**scored["left_out"], **left},
+        "left_out": {**scored["left_out"], **left_out},
     }
     if options.against:
         other = read_annotations(options.against, None, options.annotator)
-        result["comparison"] = compare(found, other, gamed, options.C, options.bootstrap, options.seed)
+        result["comparison"] = compare(annotations, other, gamed, options.C, options.bootstrap, options.seed)
     return result

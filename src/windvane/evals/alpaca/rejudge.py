@@ -24,17 +24,14 @@ from typing import Any
 
 from windvane.core.errors import UserError
 from windvane.core.records import content_id, seed_of
-from windvane.core.settings import settle
-from windvane.engines.http.flags import spending
-from windvane.engines.names import resolve_judge
 from windvane.evals.alpaca.annotations import Annotation, read_annotations
 from windvane.evals.alpaca.length_adjusted import length_adjusted_win_rate
-from windvane.evals.alpaca.live import AlpacaRun, pair_question, preference
-from windvane.evals.alpaca.rejudge_table import rejudge_plot
+from windvane.evals.alpaca.live import AlpacaSettings, preference, question
+from windvane.evals.alpaca.table import rejudge_plot, rejudge_table
+from windvane.evals.live.driver import Collected, Evaluation
 from windvane.evals.live.flags import check_live
-from windvane.evals.live.folder import JUDGE_CALLS, judge_server, keep, slug
-from windvane.evals.live.judge import run_pairs, tell
-from windvane.run.store import RunFolder, file_sha256, read_jsonl, write_atomic
+from windvane.evals.live.model import slug
+from windvane.run.store import RunFolder, file_sha256, write_atomic
 from windvane.stats.paired import Difference, paired_difference
 from windvane.stats.rank_correlation import rank_correlation
 
@@ -78,76 +75,80 @@ def drawn(models: Sequence[Published], limit: int | None) -> list[str]:
     return [t for t in order if t in best]
 
 
-def run_rejudge(options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """Judge again, write, report: (the result as in DIR/result.json, what was spent)."""
+def rejudge(options: argparse.Namespace) -> Evaluation:
+    """The evaluation that `options` describe: nothing is asked of a model. Raises `UserError` where the files do not go together."""
     check_live(options, "alpaca", ("judge",), "alpaca-rejudge")
     if not options.annotations:
         raise UserError("eval alpaca --rejudge: name files of published annotations")
     read = [read_published(path, options.annotator) for path in options.annotations]
     models = [r[0] for r in read]
-    for what, there in (("baseline", sorted({r[1] for r in read})), ("annotator", sorted({r[2] for r in read}))):
-        if len(there) > 1:
-            raise UserError(f"--rejudge: the files have {len(there)} different {what}s ({', '.join(there)}); take one")
+    for what, names in (("baseline", sorted({r[1] for r in read})), ("annotator", sorted({r[2] for r in read}))):
+        if len(names) > 1:
+            raise UserError(f"--rejudge: the files have {len(names)} different {what}s ({', '.join(names)}); take one")
     twice = [name for name, n in Counter(m.model for m in models).items() if n > 1]
     if twice:
         raise UserError(f"--rejudge: two files are of model {twice[0]!r}; name each model once")
-    baseline, old = read[0][1], read[0][2]
+    baseline, published_judge = read[0][1], read[0][2]
     texts = drawn(models, options.limit)
     files = {m.model: file_sha256(path) for m, path in zip(models, options.annotations)}
     batch = 1 if options.judge == "human" else options.batch
-    with RunFolder(options.out) as run:
-        settle(run / "eval.toml", AlpacaRun("alpaca-rejudge", options.judge, files, options.limit, batch=batch))
-        keys = {(m.model, t): content_id([m.model, t]) for m in models for t in texts if t in m.rows}
-        questions = [
-            pair_question(keys[m.model, t], t, m.rows[t].output_1 or "", m.rows[t].output_2 or "")
-            for m in models
-            for t in texts
-            if t in m.rows
-        ]
-        judge = None
-        if not run.finished("judgements.jsonl"):
-            server = judge_server(options, run)
-            judge = resolve_judge(options.judge, options.device, server=server, calls=run / JUDGE_CALLS)
-            if hasattr(judge, "estimate"):
-                tell("the judge", judge.estimate(questions), server)
-        run_pairs(run, "judgements", judge, questions, batch, options.quiet or options.judge == "human")
-        told = {row["id"]: row for _, row in read_jsonl(run / "judgements.jsonl")}
+    keys = {(m.model, t): content_id([m.model, t]) for m in models for t in texts if t in m.rows}
+    questions = [
+        question(keys[m.model, t], t, m.rows[t].output_1 or "", m.rows[t].output_2 or "")
+        for m in models
+        for t in texts
+        if t in m.rows
+    ]
+
+    def figures(collected: Collected) -> tuple[dict[str, Any], str]:
+        verdicts = collected.verdicts["judgements"]
         for m in models:
-            _write(run, m, texts, {t: told[keys[m.model, t]] for t in texts if t in m.rows}, options.judge, old)
-        result = _result(models, texts, {k: told[id]["p"] for k, id in keys.items()}, options, baseline, old)
-        keep(run, result, rejudge_plot(result))
-    return result, spending(judge)
+            of_model = {t: verdicts[keys[m.model, t]] for t in texts if t in m.rows}
+            _write(collected.run, m, texts, of_model, options.judge, published_judge)
+        probabilities = {k: verdicts[key]["p"] for k, key in keys.items()}
+        result = _result(models, texts, probabilities, options, baseline, published_judge)
+        return result, rejudge_plot(result)
+
+    return Evaluation(
+        name="alpaca-rejudge",
+        settings=AlpacaSettings("alpaca-rejudge", options.judge, files, options.limit, batch=batch),
+        requests=lambda _: [],
+        questions=lambda _: {"judgements": questions},
+        figures=figures,
+        table=rejudge_table,
+        rows="judgements.jsonl",
+    )
 
 
 def _write(
-    run: RunFolder, m: Published, texts: Sequence[str], told: Mapping[str, Mapping[str, Any]], judge: str, old: str
+    run: RunFolder, m: Published, texts: Sequence[str], verdicts: Mapping[str, Mapping[str, Any]], judge: str, old: str
 ) -> None:
     rows = []
     for text in texts:
-        if text in told:
-            row, p = m.rows[text], told[text]["p"]
-            made = {k: v for k, v in asdict(row).items() if k != "p"} | {
+        if text in verdicts:
+            published, p = m.rows[text], verdicts[text]["p"]
+            row = {k: v for k, v in asdict(published).items() if k != "p"} | {
                 "annotator": judge,
                 "preference": None if p is None else preference(p, text),
                 "published_annotator": old,
-                "published_preference": 1 + (row.p or 0.0),
+                "published_preference": 1 + (published.p or 0.0),
             }
-            rows.append(made if p is not None else made | {"reason": told[text]["reason"]})
+            rows.append(row if p is not None else row | {"reason": verdicts[text]["reason"]})
     write_atomic(run / slug(m.model) / "annotations.json", json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
 
 
 def _result(
     models: Sequence[Published],
     texts: Sequence[str],
-    told: Mapping[tuple[str, str], float | None],
+    verdicts: Mapping[tuple[str, str], float | None],
     options: argparse.Namespace,
     baseline: str,
     old: str,
 ) -> dict[str, Any]:
     new: dict[str, dict[str, float]] = {}
     for m in models:
-        found = {t: told[m.model, t] for t in texts if t in m.rows}
-        new[m.model] = {t: preference(p, t) - 1 for t, p in found.items() if p is not None}
+        of_model = {t: verdicts[m.model, t] for t in texts if t in m.rows}
+        new[m.model] = {t: preference(p, t) - 1 for t, p in of_model.items() if p is not None}
     judged = [m for m in models if new[m.model]]
     if not judged:
         raise UserError(f"--judge {options.judge}: gave no usable verdict at all; see {options.out}/judgements.jsonl")
@@ -164,7 +165,7 @@ def _result(
     notes = [f"every figure named rejudged_ is {options.judge}'s and not comparable with published ones"]
     if order is None:
         notes.append("a rank correlation needs three models and instructions that all of them answered")
-    shown = [p for p in told.values() if p is not None]
+    shown = [p for p in verdicts.values() if p is not None]
     return {
         "name": "alpaca-rejudge",
         "label": f"judged again by {options.judge}; published by {old}",
@@ -177,7 +178,7 @@ def _result(
         "rank_correlation": order,
         "comparisons": _comparisons(judged, texts, new, options.seed),
         "first_shown_win_rate": sum(shown) / len(shown),
-        "unjudged": len(told) - len(shown),
+        "unjudged": len(verdicts) - len(shown),
         "left_out": dict(sum((Counter(m.left_out) for m in models), Counter())),
         "notes": notes,
     }

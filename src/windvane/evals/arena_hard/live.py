@@ -1,14 +1,14 @@
-"""Arena-Hard with live models: each answer beside the baseline's in both orders, five levels, rated.
+"""Arena-Hard with live models: each response beside the baseline's in both orders, five levels, rated.
 
     windvane eval arena-hard --model M ... --questions FILE --baseline ANSWERS --judge J --out DIR
 
-In: Arena-Hard's question file, the baseline's answers in its layout. Out: DIR/answers/MODEL.jsonl and DIR/judgements.jsonl in Arena-Hard's
-layout, which `windvane eval arena-hard DIR/judgements.jsonl --baseline NAME` scores again; DIR/result.json, DIR/plot.svg.
+In: Arena-Hard's question file, the baseline's responses in its layout. Out: DIR/answers/MODEL.jsonl and DIR/judgements.jsonl in
+Arena-Hard's layout, which `windvane eval arena-hard DIR/judgements.jsonl --baseline NAME` scores again; DIR/result.json, DIR/plot.svg.
 
-As published the first game shows the baseline as A, the second the model, answers are greedy, and a strong verdict counts 3 times.
-Departures: our own wording (evals/arena_hard/prompt.py) and one attempt, so ratings are this judge's own; a judge of pairs that is no
-language
-model gives probabilities, which thresholds of ours turn into levels. A missing answer or verdict is kept with its reason and counted.
+As published, the first game shows the baseline as A and the second the model, responses are greedy, and a strong verdict counts 3 times.
+Departures: the wording is our own (evals/arena_hard/prompt.py) and there is one attempt, so ratings are this judge's own; a judge of pairs
+that is not a language model gives probabilities, which thresholds of ours turn into levels. A missing response or verdict is kept with its
+reason and counted.
 """
 
 from __future__ import annotations
@@ -20,211 +20,152 @@ from typing import Any
 
 from windvane.core.errors import UserError
 from windvane.core.records import Message
-from windvane.core.settings import settle
-from windvane.engines.http.flags import spending
-from windvane.engines.local import Sampling
-from windvane.engines.names import resolve_judge
-from windvane.evals.arena_hard import command as pairwise
 from windvane.evals.arena_hard.prompt import level_messages, level_of, read_level
-from windvane.evals.chat_questions import ChatQuestion, answer_row, read_answers, read_questions
+from windvane.evals.arena_hard.score import plot, summarise, table
+from windvane.evals.chat_questions import ChatQuestion, read_questions, read_responses, response_row
 from windvane.evals.judgements import read_judgements
+from windvane.evals.live.driver import Collected, Evaluation, JudgedSettings, Responses
 from windvane.evals.live.flags import check_live
-from windvane.evals.live.folder import (
-    JUDGE_CALLS,
-    JudgedRun,
-    ModelRun,
-    answer_notes,
-    candidates,
-    judge_server,
-    keep,
-    slug,
-)
-from windvane.evals.live.judge import (
-    Expected,
-    expected_pair,
-    language_model,
-    open_text_judge,
-    question,
-    run_pairs,
-    run_texts,
-    tell,
-    tell_expected,
-)
-from windvane.evals.live.model import Candidate, Wanted, run_answers
+from windvane.evals.live.judge import Judge, Keyed, PairVerdicts, TextVerdicts, language_model, pair_question
+from windvane.evals.live.model import Request, Rows, names_of, response_notes, slug
 from windvane.judges.questions import Ask
-from windvane.run.store import RunFolder, file_sha256, read_jsonl, write_jsonl
+from windvane.run.store import file_sha256, write_jsonl
 
 Row = dict[str, Any]
-Game = tuple[str, str, str, str]  # key, request, the answer shown as A, as B
 
 
-def run_live(options: argparse.Namespace) -> tuple[dict[str, Any], str, dict[str, Any] | None]:
-    """(the result as in DIR/result.json, the table for a terminal, what was spent)."""
+def judge_of(options: argparse.Namespace) -> Judge:
+    """A language model is asked for one of five levels, every other judge for a probability."""
+    backend = language_model(options.judge)
+    if backend is None:
+        return PairVerdicts(options.judge, options.device)
+    return TextVerdicts(backend, options.device, options.judge_tokens)
+
+
+def arena_hard(options: argparse.Namespace) -> Evaluation:
+    """The evaluation that `options` describe. Raises `UserError` for what is missing or does not go together."""
     check_live(options, "arena-hard", ("questions", "judge"))
     if options.judge_tokens < 1:
         raise UserError(f"--judge-tokens {options.judge_tokens}: must be at least 1")
-    base_name, base, base_left = read_answers(options.baseline)
-    asked = read_questions(options.questions, 1, options.limit)
-    rows = [q for q in asked.rows if q.id in base]
+    base_name, baseline, baseline_left_out = read_responses(options.baseline)
+    read = read_questions(options.questions, 1, options.limit)
+    rows = [q for q in read.rows if q.id in baseline]
     if not rows:
         raise UserError(f"{options.baseline}: answers none of the questions; its question_ids are others")
+    given = dict(_given(path, base_name, rows) for path in options.answers or [])
+    models = names_of(options)
+    names = [*models, *given]
+    if base_name in names or len(set(names)) < len(models) + len(options.answers or []):
+        raise UserError(f"--model, --answers: {', '.join(names)} and the baseline {base_name}: names must differ")
     files = {"questions": file_sha256(options.questions), "baseline": file_sha256(options.baseline)}
-    with RunFolder(options.out) as run:
-        settings = JudgedRun("arena-hard", options.judge, files, options.limit, options.judge_tokens, options.batch)
-        settle(run / "eval.toml", settings)
-        models = candidates(options, run, options.model or [])
-        given = dict(_given(path, base_name) for path in options.answers or [])
-        names = [m.name for m in models] + list(given)
-        if base_name in names or len(set(names)) < len(models) + len(options.answers or []):
-            raise UserError(f"--model, --answers: {', '.join(names)} and the baseline {base_name}: names must differ")
-        _expect(options, run, rows, base, models, list(given))
-        answers = {m.name: _answers(options, run, m, rows) for m in models}
-        for name, table in given.items():
-            answers[name] = {
-                q.id: {"text": table[q.id][0] if q.id in table else None, "reason": "no answer in the file"}
-                for q in rows
+    in_words = language_model(options.judge) is not None
+
+    def questions(responses: Responses) -> dict[str, list[Keyed]]:
+        return {_stage(name): _games(rows, baseline, responses[name][0], in_words) for name in names}
+
+    def figures(collected: Collected) -> tuple[dict[str, Any], str]:
+        judgements: list[Row] = [
+            {
+                "question_id": q.written,
+                "category": q.category,
+                "model": name,
+                "baseline": base_name,
+                "judge": options.judge,
+                "games": [
+                    _game(collected.verdicts[_stage(name)].get(f"{q.id}-{n}"), collected.responses[name][0][q.id])
+                    for n in (1, 2)
+                ],
             }
-        judged, judge = _judge(options, run, rows, base, base_name, answers)
-        write_jsonl(run / "judgements.jsonl", judged)
-        told = [game for row in judged for game in row["games"]]
-        if all(game["score"] is None for game in told):
-            raise UserError(f"--judge {options.judge}: no verdict could be read; the first: {told[0]['reason']}")
-        said = [
-            n
-            for m in models
-            for n in answer_notes(run, m.name, options.max_new_tokens, f"answers/{slug(m.name)}.turn-1")
+            for name in names
+            for q in rows
         ]
-        result = pairwise.summarise(
-            read_judgements([run / "judgements.jsonl"], base_name), base_name, options.resamples, options.seed
-        )
+        write_jsonl(collected.run / "judgements.jsonl", judgements)
+        games: list[Row] = [game for row in judgements for game in row["games"]]
+        if all(game["score"] is None for game in games):
+            raise UserError(f"--judge {options.judge}: no verdict could be read; the first: {games[0]['reason']}")
+        found = read_judgements([collected.run / "judgements.jsonl"], base_name)
+        rated = summarise(found, base_name, options.resamples, options.seed)
+        notes = [
+            note
+            for name in models
+            for note in response_notes(name, options.max_new_tokens, collected.responses[name][0].values())
+        ]
         result = {
             "name": "arena-hard",
             "label": f"Arena-Hard's questions judged by {options.judge}, not comparable with published scores",
             "judge": options.judge,
-            "levels": "the judge's own" if language_model(options.judge) else "from probabilities, by our thresholds",
-            **result,
+            "levels": "the judge's own" if in_words else "from probabilities, by our thresholds",
+            **rated,
             "questions": len(rows),
-            "without_baseline": len(asked.rows) - len(rows),
-            "unjudged": sum(game["score"] is None for game in told),
-            "reasons": dict(Counter((g["reason"] or "").partition(": ")[0][:80] for g in told if g["reason"])),
-            "verdicts": dict(sorted(Counter(g["score"] for g in told if g["score"]).items())),
-            "left_out": {**base_left, **asked.left_out, **result["left_out"]},
-            "notes": [*asked.notes, *result["notes"], *said],
+            "without_baseline": len(read.rows) - len(rows),
+            "unjudged": sum(game["score"] is None for game in games),
+            "reasons": dict(Counter((g["reason"] or "").partition(": ")[0][:80] for g in games if g["reason"])),
+            "verdicts": dict(sorted(Counter(g["score"] for g in games if g["score"]).items())),
+            "left_out": {**baseline_left_out, **read.left_out, **rated["left_out"]},
+            "notes": [*read.notes, *rated["notes"], *notes],
         }
-        keep(run, result, pairwise.plot(result, f"Against {base_name}, judged by {options.judge}"))
-    table_text = (
-        f"{result['label']}\n{pairwise.table(result)}\n{result['unjudged']} of {len(told)} games without a verdict"
+        return result, plot(result, f"Against {base_name}, judged by {options.judge}")
+
+    def layout(name: str, turns: Sequence[Rows]) -> list[Row]:
+        texts = {q.id: turns[0][q.id]["text"] for q in rows}
+        return [response_row(q, name, [] if texts[q.id] is None else [texts[q.id]]) for q in rows]
+
+    return Evaluation(
+        name="arena-hard",
+        settings=JudgedSettings("arena-hard", options.judge, files, options.limit, options.judge_tokens, options.batch),
+        requests=lambda _: [Request(q.id, (Message("user", q.turns[0]),)) for q in rows],
+        questions=questions,
+        figures=figures,
+        table=lambda result: (
+            f"{result['label']}\n{table(dict(result))}\n{result['unjudged']} of {2 * len(rows) * len(names)} games without a "
+            "verdict"
+        ),
+        stage="answers/{model}.turn-{turn}",
+        given=given,
+        layout=layout,
+        guesses={q.id: baseline[q.id][0] for q in rows},
+        rows="judgements.jsonl",
     )
-    return result, table_text, spending(judge) if judge is not None else None
 
 
-def _given(path: Any, base_name: str) -> tuple[str, dict[str, tuple[str, ...]]]:
-    name, table, _ = read_answers(path)
-    return (path.stem if name == base_name else name), table
+def _given(path: Any, base_name: str, rows: Sequence[ChatQuestion]) -> tuple[str, list[Rows]]:
+    """(name, its responses) of a model whose responses are in a file."""
+    name, responses, _ = read_responses(path)
+    texts = {q.id: responses[q.id][0] if q.id in responses else None for q in rows}
+    missing = {"reason": "no answer in the file"}
+    return (path.stem if name == base_name else name), [{i: {"text": text, **missing} for i, text in texts.items()}]
 
 
-def _expect(
-    options: argparse.Namespace,
-    run: RunFolder,
-    rows: Sequence[ChatQuestion],
-    base: Mapping[str, Sequence[str]],
-    models: Sequence[Candidate],
-    given: Sequence[str],
-) -> None:
-    """Tell what it may cost before anything is asked."""
-    for model in models:
-        if model.server is not None and not run.finished(f"answers/{slug(model.name)}.turn-1.jsonl"):
-            chats = [Expected((Message("user", q.turns[0]),), options.max_new_tokens) for q in rows]
-            tell_expected(model.name, model.spec, model.server, chats, "calls kept from before included")
-    calls = []
+def _stage(name: str) -> str:
+    return f"games/{slug(name)}"
+
+
+def _games(
+    rows: Sequence[ChatQuestion], baseline: Mapping[str, Sequence[str]], responses: Rows, in_words: bool
+) -> list[Keyed]:
+    """Both games of every question with a response: the baseline is A in the first, B in the second."""
+    games: list[Keyed] = []
     for q in rows:
-        one = base[q.id][0]
-        if language_model(options.judge):
-            calls.append(Expected(level_messages(q.turns[0], one, one), options.judge_tokens))
-        else:
-            calls.append(expected_pair(q.turns[0], one, one))
-    note = "were the answers as long as the baseline's"
-    times = sum(not run.finished(f"games/{slug(n)}.jsonl") for n in [*(m.name for m in models), *given])
-    tell_expected("the judge", options.judge, judge_server(options, run), calls * 2 * times, note)
-
-
-def _answers(
-    options: argparse.Namespace, run: RunFolder, model: Candidate, rows: Sequence[ChatQuestion]
-) -> dict[str, Row]:
-    """Question id -> `text` or None with `reason`; DIR/answers/MODEL.jsonl in Arena-Hard's layout."""
-    place = f"answers/{slug(model.name)}"
-    heat = 0.0 if options.temperature is None else options.temperature
-    settle(
-        run / f"{place}.toml",
-        ModelRun(model.spec, model.name, heat, options.top_p, options.max_new_tokens, options.seed, options.dtype),
-    )
-    if not run.finished(f"{place}.turn-1.jsonl"):
-        sampling = Sampling(1, heat, options.top_p, options.max_new_tokens)
-        wanted = [Wanted(q.id, (Message("user", q.turns[0]),)) for q in rows]
-        run_answers(run, f"{place}.turn-1", model, [(sampling, wanted)], options.seed, options.batch, options.quiet)
-        model.close()
-    told = {row["id"]: row for _, row in read_jsonl(run / f"{place}.turn-1.jsonl")}
-    write_jsonl(
-        run / f"{place}.jsonl",
-        (answer_row(q, model.name, [told[q.id]["text"]] if told[q.id]["text"] is not None else []) for q in rows),
-    )
-    return told
-
-
-def _judge(
-    options: argparse.Namespace,
-    run: RunFolder,
-    rows: Sequence[ChatQuestion],
-    base: Mapping[str, Sequence[str]],
-    base_name: str,
-    answers: Mapping[str, Mapping[str, Row]],
-) -> tuple[list[Row], Any]:
-    backend, human = language_model(options.judge), options.judge == "human"
-    games = {name: _games(rows, base, table) for name, table in answers.items()}
-    left = {n: g for n, g in games.items() if not run.finished(f"games/{slug(n)}.jsonl")}
-    judge: Any = None
-    if left:
-        server, flat = judge_server(options, run), [g for part in left.values() for g in part]
-        if backend is not None:
-            judge = open_text_judge(backend, options.device, options.judge_tokens, server, run / JUDGE_CALLS)
-            tell("the judge", judge.estimate([Ask(k, level_messages(*texts)) for k, *texts in flat]), server)
-        else:
-            judge = resolve_judge(options.judge, options.device, server=server, calls=run / JUDGE_CALLS)
-    found: list[Row] = []
-    for name, part in games.items():
-        stage = f"games/{slug(name)}"
-        if backend is not None:
-            asks = [Ask(k, level_messages(*texts)) for k, *texts in part]
-            run_texts(run, stage, judge, asks, options.batch, options.quiet)
-        else:
-            questions = [question(*game) for game in part]
-            run_pairs(run, stage, judge, questions, 1 if human else options.batch, options.quiet or human)
-        told = {row["id"]: row for _, row in read_jsonl(run / f"{stage}.jsonl")}
-        for q in rows:
-            head = {"question_id": q.written, "category": q.category, "model": name, "baseline": base_name}
-            missing = answers[name][q.id]["reason"] or "no answer"
-            both = [_game(told.get(f"{q.id}-{n}"), missing) for n in (1, 2)]
-            found.append({**head, "judge": options.judge, "games": both})
-    return found, judge
-
-
-def _games(rows: Sequence[ChatQuestion], base: Mapping[str, Sequence[str]], table: Mapping[str, Row]) -> list[Game]:
-    """Both games of every answered question: the baseline is A in the first, B in the second."""
-    found = []
-    for q in rows:
-        theirs, ours = base[q.id][0], table[q.id]["text"]
+        theirs, ours = baseline[q.id][0], responses[q.id]["text"]
         if ours is not None:
-            found += [(f"{q.id}-1", q.turns[0], theirs, ours), (f"{q.id}-2", q.turns[0], ours, theirs)]
-    return found
+            for key, first, second in ((f"{q.id}-1", theirs, ours), (f"{q.id}-2", ours, theirs)):
+                request = q.turns[0]
+                games.append(
+                    Ask(key, level_messages(request, first, second))
+                    if in_words
+                    else pair_question(key, request, first, second)
+                )
+    return games
 
 
-def _game(told: Row | None, missing: str) -> Row:
-    if told is None:
-        return {"score": None, "judgment": None, "reason": missing}
-    if "p" in told:
-        score = None if told["p"] is None else level_of(told["p"])
-        return {"score": score, "judgment": None, "p": told["p"], "reason": told["reason"]}
-    if told["text"] is None:
-        return {"score": None, "judgment": None, "reason": told["reason"]}
-    level, reason = read_level(told["text"])
-    return {"score": level, "judgment": told["text"], "reason": reason}
+def _game(verdict: Mapping[str, Any] | None, response: Mapping[str, Any]) -> Row:
+    """The verdict of one game in Arena-Hard's layout, or the reason why there is none."""
+    if verdict is None:
+        return {"score": None, "judgment": None, "reason": response["reason"] or "no answer"}
+    if "p" in verdict:
+        score = None if verdict["p"] is None else level_of(verdict["p"])
+        return {"score": score, "judgment": None, "p": verdict["p"], "reason": verdict["reason"]}
+    if verdict["text"] is None:
+        return {"score": None, "judgment": None, "reason": verdict["reason"]}
+    level, reason = read_level(verdict["text"])
+    return {"score": level, "judgment": verdict["text"], "reason": reason}

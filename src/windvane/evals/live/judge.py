@@ -1,31 +1,67 @@
-"""Judging as resumable stages: a judge of pairs asked in given orders, or a language model whose words are kept.
+"""The judges of live evaluations behind one interface: of pairs, of texts in a judge's own words, of grades by a rubric.
 
-In: questions (or chats) with stable keys. Out: RUN/<stage>.jsonl with a row a question: `id` and `p` (or `text`), or None and the `reason`.
-What can be read neither way is kept and counted, never scored. Also what the judging is going to cost, and one budget over everything
-that a run pays for.
+In: questions with stable keys. Out: a row for each question: `id` and what the judge gave (`p`, `text`, or `score` and `feedback`), or
+None and the `reason`. A judge is named first and opened when its first question is put. What cannot be read is kept and counted, never
+scored.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from windvane.core.protocols import PairJudge, Question
+from windvane.core.errors import UserError
+from windvane.core.protocols import PairJudge, Question, RubricJudge, RubricQuestion
 from windvane.core.records import Message, Prompt, Response, content_id
-from windvane.engines.http.budget import Account, Estimate, Usage, estimate
-from windvane.engines.http.calls import Calls
+from windvane.engines.function import open_grader
+from windvane.engines.http.budget import Account, Estimate, ExpectedCall
 from windvane.engines.http.server import Server
-from windvane.engines.names import SERVERS
+from windvane.engines.names import SERVERS, resolve_judge, resolve_rubric_judge
+from windvane.judges import rubric
 from windvane.judges.llm import MAX_TOKENS
 from windvane.judges.questions import Ask, Asker, ServerAsker, open_asker
+from windvane.judges.rubric_grades import checked
 from windvane.prompts.pairwise import pairwise_messages
-from windvane.run.local_runner import HereRunner
-from windvane.run.store import RunFolder
+from windvane.prompts.rubric import rubric_messages
 
 LANGUAGE_MODELS = ("llm", "rubric")
+
+
+class Keyed(Protocol):
+    """A question to a judge. Its key names the row, and is part of what is resumed as one unit."""
+
+    @property
+    def key(self) -> str: ...
+
+
+class Judge(Protocol):
+    """Who judges. `by_hand`: a person, who is asked one question at a time."""
+
+    spec: str
+    by_hand: bool
+
+    def expected(self, question: Any) -> ExpectedCall:
+        """What the question costs where the judge is behind a server."""
+        ...
+
+    def open(self, server: Server, calls: Path) -> None:
+        """Called once, before the first question; `calls` is the journal of a server's calls."""
+        ...
+
+    def estimate(self, questions: Sequence[Any]) -> Estimate | None:
+        """What a server is going to be asked, without what its journal holds; None where the judge is not behind a server."""
+        ...
+
+    def verdicts(self, questions: Sequence[Any]) -> Iterable[dict[str, Any]]:
+        """A row for each question, in order."""
+        ...
+
+    @property
+    def account(self) -> Account | None:
+        """What was spent; None where the judge is not behind a server or was not opened."""
+        ...
 
 
 def language_model(spec: str) -> str | None:
@@ -37,113 +73,130 @@ def language_model(spec: str) -> str | None:
 
 
 def behind_server(spec: str) -> bool:
-    """Whether each of the judge's words is a call."""
+    """Whether every question to the judge is a server's call."""
     return (language_model(spec) or "").partition(":")[0] in SERVERS
 
 
-class TextJudge:
-    """A language model asked for text, with the names that estimates and spending go by."""
+def account_of(asker: Asker) -> Account | None:
+    return asker.endpoint.account if isinstance(asker, ServerAsker) else None
 
-    def __init__(self, asker: Asker, max_tokens: int) -> None:
-        self.asker, self.max_tokens = asker, max_tokens
 
-    def estimate(self, asks: Sequence[Ask]) -> Estimate | None:
-        return self.asker.estimate(asks, self.max_tokens) if isinstance(self.asker, ServerAsker) else None
+def pair_question(key: str, request: str, first: str, second: str) -> Question:
+    """Which of two responses to a request is better; `first` is shown first."""
+    prompt = Prompt.of((Message("user", request),))
+    shown = [
+        Response(f"{prompt.id}-{content_id(t)}", prompt.id, i, t, (), "stop") for i, t in enumerate((first, second))
+    ]
+    return Question(key, prompt, shown[0], shown[1])
+
+
+class PairVerdicts:
+    """Any judge of pairs, asked `Question`s; `p` is the probability that the response shown first wins. `max_tokens`: what a language
+    model may write for a verdict. `judge`: an open one, instead of the one that `spec` names."""
+
+    def __init__(
+        self, spec: str, device: str = "auto", max_tokens: int = MAX_TOKENS, judge: PairJudge | None = None
+    ) -> None:
+        self.spec, self.device, self.max_tokens, self.judge = spec, device, max_tokens, judge
+        self.by_hand = spec == "human"
+
+    def expected(self, question: Question) -> ExpectedCall:
+        messages = pairwise_messages(question.prompt, question.first.text, question.second.text)
+        return ExpectedCall(messages, self.max_tokens)
+
+    def open(self, server: Server, calls: Path) -> None:
+        if self.judge is None:
+            server = replace(server, judge_tokens=self.max_tokens)
+            self.judge = resolve_judge(self.spec, self.device, server=server, calls=calls)
+
+    def estimate(self, questions: Sequence[Question]) -> Estimate | None:
+        estimate = getattr(self.judge, "estimate", None)
+        return None if estimate is None else estimate(questions)
+
+    def verdicts(self, questions: Sequence[Question]) -> Iterable[dict[str, Any]]:
+        assert self.judge is not None, "a judge is opened before it is asked"
+        probabilities = self.judge.judge(questions)
+        reasons = getattr(self.judge, "reasons", {})
+        for q, p in zip(questions, probabilities, strict=True):
+            yield {"id": q.key, "p": p, "reason": None if p is not None else reasons.get(q.key, "no usable answer")}
 
     @property
     def account(self) -> Account | None:
-        return self.asker.endpoint.account if isinstance(self.asker, ServerAsker) else None
+        return getattr(self.judge, "account", None)
 
 
-def open_text_judge(backend: str, device: str, max_tokens: int, server: Server, calls: Path) -> TextJudge:
-    """`backend` as `language_model` gives it."""
-    return TextJudge(open_asker(backend, device, "float32", max_tokens, server, calls), max_tokens)
+class TextVerdicts:
+    """A language model asked `Ask`s; `text` is what it wrote, for the evaluation to read. `backend` as `language_model` gives it."""
+
+    by_hand = False
+
+    def __init__(self, backend: str, device: str, max_tokens: int, asker: Asker | None = None) -> None:
+        self.spec, self.device, self.max_tokens, self.asker = backend, device, max_tokens, asker
+
+    def expected(self, question: Ask) -> ExpectedCall:
+        return ExpectedCall(question.messages, self.max_tokens)
+
+    def open(self, server: Server, calls: Path) -> None:
+        if self.asker is None:
+            self.asker = open_asker(self.spec, self.device, "float32", self.max_tokens, server, calls)
+
+    def estimate(self, questions: Sequence[Ask]) -> Estimate | None:
+        return self.asker.estimate(questions, self.max_tokens) if isinstance(self.asker, ServerAsker) else None
+
+    def verdicts(self, questions: Sequence[Ask]) -> Iterable[dict[str, Any]]:
+        assert self.asker is not None, "a judge is opened before it is asked"
+        for question, answer in zip(questions, self.asker.ask(questions, self.max_tokens), strict=True):
+            yield {"id": question.key, "text": answer.text, "reason": answer.reason}
+
+    @property
+    def account(self) -> Account | None:
+        return None if self.asker is None else account_of(self.asker)
 
 
-def question(key: str, request: str, first: str, second: str) -> Question:
-    """A pairwise question about one request; `first` is shown first."""
-    prompt = Prompt.of((Message("user", request),))
-    sides = [
-        Response(f"{prompt.id}-{content_id(t)}", prompt.id, i, t, (), "stop") for i, t in enumerate((first, second))
-    ]
-    return Question(key, prompt, sides[0], sides[1])
+class RubricGrades:
+    """A judge of grades asked `RubricQuestion`s; `score` is 1 to 5."""
+
+    by_hand = False
+
+    def __init__(self, spec: str, device: str = "auto", judge: RubricJudge | None = None) -> None:
+        self.spec, self.device, self.judge = spec, device, judge
+
+    def expected(self, question: RubricQuestion) -> ExpectedCall:
+        q = question
+        return ExpectedCall(rubric_messages(q.prompt, q.response.text, q.rubric, q.reference), rubric.MAX_TOKENS)
+
+    def open(self, server: Server, calls: Path) -> None:
+        if self.judge is None:
+            self.judge = open_rubric_judge(self.spec, self.device, server, calls)
+
+    def estimate(self, questions: Sequence[RubricQuestion]) -> Estimate | None:
+        if not isinstance(self.judge, rubric.LlmRubricJudge) or not isinstance(self.judge.asker, ServerAsker):
+            return None
+        asks = [Ask(q.key, self.expected(q).messages) for q in questions]
+        return self.judge.asker.estimate(asks, self.judge.max_tokens)
+
+    def verdicts(self, questions: Sequence[RubricQuestion]) -> Iterable[dict[str, Any]]:
+        assert self.judge is not None, "a judge is opened before it is asked"
+        for q, given in zip(questions, self.judge.grade(questions), strict=True):
+            grade = checked(given)
+            yield {"id": q.key, "score": grade.score, "feedback": grade.feedback, "reason": grade.reason}
+
+    @property
+    def account(self) -> Account | None:
+        return account_of(self.judge.asker) if isinstance(self.judge, rubric.LlmRubricJudge) else None
 
 
-def run_pairs(
-    run: RunFolder, stage: str, judge: PairJudge | None, asked: Sequence[Question], batch: int, quiet: bool
-) -> None:
-    """`p`: P(the answer shown first wins). `judge` may be None where the stage is finished."""
-
-    def work(part: Sequence[Question]) -> Iterable[dict[str, Any]]:
-        assert judge is not None, "an unfinished stage needs its judge"
-        told = judge.judge(part)
-        reasons = getattr(judge, "reasons", {})
-        for q, p in zip(part, told, strict=True):
-            yield {"id": q.key, "p": p, "reason": None if p is not None else reasons.get(q.key, "no usable answer")}
-
-    HereRunner(run, quiet).run(stage, _units(asked, batch), work)
-
-
-def run_texts(
-    run: RunFolder, stage: str, judge: TextJudge | None, asked: Sequence[Ask], batch: int, quiet: bool
-) -> None:
-    """`text`: what the judge wrote."""
-
-    def work(part: Sequence[Ask]) -> Iterable[dict[str, Any]]:
-        assert judge is not None, "an unfinished stage needs its judge"
-        told = judge.asker.ask(part, judge.max_tokens)
-        for ask, answer in zip(part, told, strict=True):
-            yield {"id": ask.key, "text": answer.text, "reason": answer.reason}
-
-    HereRunner(run, quiet).run(stage, _units(asked, batch), work)
-
-
-def _units(asked: Sequence[Any], batch: int) -> list[tuple[str, Sequence[Any]]]:
-    """Batches named by their members too: another batch size, or another question, is another unit."""
-    parts = [asked[i : i + batch] for i in range(0, len(asked), batch)]
-    return [(f"{n:06d}-{content_id([a.key for a in part])}", part) for n, part in enumerate(parts)]
-
-
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """A call that will be made, its material guessed where it is not there yet."""
-
-    messages: tuple[Message, ...]
-    max_tokens: int
-
-
-def expected_pair(request: str, first: str, second: str, tokens: int = MAX_TOKENS) -> Expected:
-    return Expected(pairwise_messages(Prompt.of((Message("user", request),)), first, second), tokens)
-
-
-def tell_expected(who: str, spec: str, server: Server, calls: Sequence[Expected], guess: str) -> None:
-    """One line on standard error before anything is asked, where each word is paid for."""
-    if behind_server(spec) and calls:
-        print(f"windvane: {who}: {estimate(server, calls).told(server)} ({guess})", file=sys.stderr)
-
-
-def tell(who: str, found: Estimate | None, server: Server) -> None:
-    """The same once what is asked is known; calls kept from before are not in it."""
-    if found is not None:
-        print(f"windvane: {who}: {found.told(server)}", file=sys.stderr)
-
-
-def spent_in(calls: Path) -> Usage:
-    """What the journal of calls at `calls` says was spent, what may have been billed included."""
-    total = Usage()
-    if calls.with_suffix(".journal").exists():
-        journal = Calls(calls)
-        for used, _ in journal.used:
-            total = total + used
-        journal.close()
-    return total
-
-
-def within(server: Server, others: Iterable[Path]) -> Server:
-    """`server` with what the other journals of the run spent taken off its budgets: one budget for the model and the judge."""
-    gone = Usage()
-    for path in others:
-        gone = gone + spent_in(path)
-    money = None if server.budget is None else max(0.0, server.budget - gone.cost)
-    tokens = None if server.token_budget is None else max(0, server.token_budget - gone.tokens)
-    return replace(server, budget=money, token_budget=tokens)
+def open_rubric_judge(spec: str, device: str, server: Server, calls: Path) -> RubricJudge:
+    """`rubric:BACKEND`, a server's address, `world:FAMILY[:NAME]`, or `py:module:object` with `.grade(questions)`."""
+    kind, _, rest = spec.partition(":")
+    if kind == "py":
+        grader = open_grader(rest)
+        if grader is None:
+            raise UserError(f"--judge {spec}: has no .grade(questions)")
+        return grader
+    named = spec if kind in ("rubric", "world") else f"rubric:{spec}" if kind in SERVERS else None
+    if named is None:
+        raise UserError(
+            f"--judge {spec}: gives no grades by a rubric; take rubric:BACKEND, http://HOST:PORT/v1#MODEL or py:module:object"
+        )
+    return resolve_rubric_judge(named, device, server=server, calls=calls)

@@ -1,116 +1,201 @@
-"""The model that an evaluation asks: any generator by its name, one answer a prompt.
+"""The models that an evaluation asks: any generator by its name, one or several responses to each request.
 
-In: a spec (a folder or hub id, `local:MODEL`, `world:FAMILY`, `http://HOST:PORT/v1#MODEL`, `scripted:FILE`, `py:module:object`), chats,
-how to sample. Out: a row an answer: `id`, `text`, `finish`, `tokens`, or no text and the `reason`. A prompt that does not fit the model's
-window is such a row too: it is kept and counted, never cut.
+In: a source of generators (`windvane.engines.open.Opened`: a folder or hub id, `local:MODEL`, `world:FAMILY`,
+`http://HOST:PORT/v1#MODEL`, `scripted:FILE`, `py:module:object`) and requests. Out: RUN/<stage>.jsonl with a row for each response: `id`,
+`text`, `finish`, `tokens`, or no text and the `reason`. A prompt that does not fit into the model's window is such a row, too: it is
+counted and never cut.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+import argparse
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from windvane.core.records import Message, Prompt, content_id
-from windvane.engines.http.budget import Estimate
-from windvane.engines.http.generator import HttpGenerator
+from windvane.core.errors import UserError
+from windvane.core.records import Message, Prompt, content_id, units
 from windvane.engines.http.server import Server
 from windvane.engines.local import Sampling
 from windvane.engines.open import Opened
-from windvane.prompts.chat import screen
+from windvane.evals.live.budget import JUDGE_CALLS, model_server
+from windvane.models.load import load_tokenizer
+from windvane.prompts.chat import merged, screen
+from windvane.prompts.system_role import system_mode
 from windvane.run.local_runner import HereRunner
 from windvane.run.store import RunFolder
 
+Rows = Mapping[str, Mapping[str, Any]]  # the rows of one stage by their ids
+
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """One chat that waits for an answer; `id` names the row."""
+class Request:
+    """A chat that the model is asked to continue. `id` names the row of its response; `temperature` replaces the evaluation's for this
+    request."""
 
     id: str
     messages: tuple[Message, ...]
+    temperature: float | None = None
 
 
 class Candidate:
-    """`name` stands in every row; weights are loaded, and a server's journal opened, when the first answer is asked for."""
+    """A model under evaluation. `name` stands in every row; `source` gives its generators and is opened by the first request."""
 
-    def __init__(
-        self, spec: str, name: str, device: str, dtype: str, server: Server | None = None, calls: Path | None = None
-    ) -> None:
-        self.spec, self.name, self.server = spec, name, server
-        self._opened = Opened(spec, device, dtype, server, calls)
+    def __init__(self, name: str, source: Opened) -> None:
+        self.name, self.source = name, source
 
     @property
-    def local(self) -> str | None:
-        """What `load_model` takes, None where this is no model of this process."""
-        return self._opened.local
+    def spec(self) -> str:
+        return self.source.spec
 
-    def estimate(
-        self, wanted: Sequence[Wanted], sampling: Sampling, seed: int, indices: Sequence[int] = (0,)
-    ) -> Estimate | None:
-        """What a server would be asked for, less what its journal has; None where the model is no server's."""
-        generator = self._opened.generator(sampling) if self._opened.behind_server else None
-        if not isinstance(generator, HttpGenerator):
-            return None
-        return generator.estimate([Prompt.of(w.messages) for w in wanted], indices, seed)
+    @property
+    def server(self) -> Server | None:
+        """How a server is asked; None where the model is not behind one."""
+        return self.source.server if self.source.behind_server else None
 
-    def answer(self, wanted: Sequence[Wanted], sampling: Sampling, seed: int) -> list[dict[str, Any]]:
-        """A row each, in order."""
-        return [rows[0] for rows in self.answers(wanted, sampling, [0], seed)]
+    def seat(self, requests: Sequence[Request]) -> tuple[list[Request], str | None]:
+        """The requests as the model's template takes them, and a note where it has no system role: then the system message is put at the
+        head of the user's turn."""
+        if self.source.local is None or not any(r.messages[0].role == "system" for r in requests):
+            return list(requests), None
+        mode, note = system_mode(load_tokenizer(self.source.local))
+        if mode == "template":
+            return list(requests), None
+        seated = [
+            replace(r, messages=tuple(merged(r.messages))) if r.messages[0].role == "system" else r for r in requests
+        ]
+        return seated, note
 
-    def answers(
-        self, wanted: Sequence[Wanted], sampling: Sampling, indices: Sequence[int], seed: int
+    def respond(
+        self, requests: Sequence[Request], sampling: Sampling, indices: Sequence[int], seed: int
     ) -> list[list[dict[str, Any]]]:
-        """A row each index of each chat, in order; of several indices a row's `id` ends with its index."""
-        prompts = [Prompt.of(w.messages) for w in wanted]
-        reasons: dict[str, str] = {}
-        if self.local is not None:
-            tokenizer, limit = self._opened.tokenizer, self._opened.window
-            ready, refused = screen(prompts, tokenizer, limit, sampling.max_new_tokens)
-            reasons = {r.prompt_id: r.reason for r in refused}
-        else:
-            ready = prompts
-        asked = list({p.id: p for p in ready}.values())  # the same chat twice is asked once
-        generator = self._opened.generator(sampling)
-        told = dict(zip([p.id for p in asked], generator.generate(asked, indices, seed) if asked else []))
-        unanswered = getattr(generator, "reasons", {})
+        """For each request a row for each index, in order."""
+        prompts = [Prompt.of(r.messages) for r in requests]
+        refused: dict[str, str] = {}
+        ready = prompts
+        if self.source.local is not None:
+            tokenizer, limit = self.source.tokenizer, self.source.window
+            ready, too_long = screen(prompts, tokenizer, limit, sampling.max_new_tokens)
+            refused = {r.prompt_id: r.reason for r in too_long}
+        unique = list({p.id: p for p in ready}.values())  # the same chat twice is asked once
+        generator = self.source.generator(sampling)
+        responses = generator.generate(unique, indices, seed) if unique else []
+        by_prompt = {p.id: {r.index: r for r in many} for p, many in zip(unique, responses)}
+        reasons = getattr(generator, "reasons", {})
         rows: list[list[dict[str, Any]]] = []
-        for want, prompt in zip(wanted, prompts):
-            found = {r.index: r for r in told.get(prompt.id, [])}
+        for request, prompt in zip(requests, prompts):
             rows.append([])
             for index in indices:
-                id = want.id if len(indices) == 1 else f"{want.id}-{index}"
-                if index in found:
-                    r = found[index]
-                    tokens = len(r.token_ids) or None
-                    rows[-1].append({"id": id, "text": r.text, "finish": r.finish, "tokens": tokens, "reason": None})
+                response = by_prompt.get(prompt.id, {}).get(index)
+                if response is not None:
+                    row = {"text": response.text, "finish": response.finish, "tokens": len(response.token_ids) or None}
+                    rows[-1].append({"id": request.id, **row, "reason": None})
                 else:
-                    why = reasons.get(prompt.id) or unanswered.get(f"{prompt.id}-{index}", "the model gave no answer")
-                    rows[-1].append({"id": id, "text": None, "finish": None, "tokens": None, "reason": why})
+                    why = refused.get(prompt.id) or reasons.get(f"{prompt.id}-{index}", "the model gave no answer")
+                    rows[-1].append({"id": request.id, "text": None, "finish": None, "tokens": None, "reason": why})
         return rows
 
     def close(self) -> None:
-        """Let the weights, or the server's journal, go."""
-        self._opened.close()
+        """Release the weights, or the server's journal."""
+        self.source.close()
 
 
-def run_answers(
+def specs_of(options: argparse.Namespace) -> list[str]:
+    """The models of --model, in the order given."""
+    return [options.model] if isinstance(options.model, str) else list(options.model or [])
+
+
+def names_of(options: argparse.Namespace) -> list[str]:
+    """What the models are called. Raises `UserError` where --model and --name do not go together."""
+    specs = specs_of(options)
+    names = [options.name] if isinstance(options.name, str) else list(options.name or specs)
+    if specs and (len(names) != len(specs) or len({slug(n) for n in names}) != len(names)):
+        raise UserError(
+            f"--model, --name: {len(specs)} models need as many names, all different (got {', '.join(names)})"
+        )
+    return names if specs else []
+
+
+def open_candidates(options: argparse.Namespace, run: RunFolder) -> list[Candidate]:
+    """The models of --model; nothing is loaded yet. One budget holds for all of them and the judge."""
+    names = names_of(options)
+    calls = {name: run / f"answers/{slug(name)}.calls.jsonl" for name in names}
+    candidates = []
+    for spec, name in zip(specs_of(options), names):
+        others = [run / JUDGE_CALLS, *(path for other, path in calls.items() if other != name)]
+        server = model_server(options, others)
+        candidates.append(Candidate(name, Opened(spec, options.device, options.dtype, server, calls[name])))
+    return candidates
+
+
+def slug(name: str) -> str:
+    """The file name for a model's name: readable, and different for different names."""
+    plain = re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-.")[-60:].strip("-.")
+    return plain if plain == name else f"{plain}-{content_id(name)[:6]}"
+
+
+def run_responses(
     run: RunFolder,
     stage: str,
     candidate: Candidate,
-    groups: Sequence[tuple[Sampling, Sequence[Wanted]]],
+    requests: Sequence[Request],
+    sampling: Sampling,
     seed: int,
     batch: int,
-    quiet: bool = False,
+    quiet: bool,
 ) -> None:
-    """Fill RUN/<stage>.jsonl, a batch a unit; each group is sampled in its own way."""
-    units = []
-    for number, (sampling, wanted) in enumerate(groups):
-        for i in range(0, len(wanted), batch):
-            part = wanted[i : i + batch]
-            units.append((f"{number:03d}-{i // batch:06d}-{content_id([w.id for w in part])}", (sampling, part)))
+    """Fill RUN/<stage>.jsonl with one response to each request, a batch a unit; each temperature has batches of its own."""
+    groups: dict[float, list[Request]] = {}
+    for request in requests:
+        heat = sampling.temperature if request.temperature is None else request.temperature
+        groups.setdefault(heat, []).append(request)
+    batches = []
+    for number, heat in enumerate(sorted(groups)):
+        of_group = replace(sampling, temperature=heat)
+        for i in range(0, len(groups[heat]), batch):
+            part = groups[heat][i : i + batch]
+            batches.append((f"{number:03d}-{i // batch:06d}-{content_id([r.id for r in part])}", (of_group, part)))
 
-    def work(unit: tuple[Sampling, Sequence[Wanted]]) -> Iterable[dict[str, Any]]:
-        return candidate.answer(unit[1], unit[0], seed)
+    def work(unit: tuple[Sampling, Sequence[Request]]) -> Iterable[dict[str, Any]]:
+        return [rows[0] for rows in candidate.respond(unit[1], unit[0], [0], seed)]
 
-    HereRunner(run, quiet).run(stage, units, work)
+    HereRunner(run, quiet).run(stage, batches, work)
+
+
+def run_samples(
+    run: RunFolder,
+    stage: str,
+    candidate: Candidate,
+    requests: Sequence[Request],
+    sampling: Sampling,
+    seed: int,
+    batch: int,
+    quiet: bool,
+) -> None:
+    """Fill RUN/<stage>.jsonl with `sampling.k` responses to each request; their rows also hold `prompt` (the request's id) and `index`."""
+
+    def work(part: Sequence[Request]) -> Iterable[dict[str, Any]]:
+        for request, rows in zip(part, candidate.respond(part, sampling, range(sampling.k), seed)):
+            for index, row in enumerate(rows):
+                yield row | sample_row(request.id, index)
+
+    HereRunner(run, quiet).run(stage, units(requests, batch), work)
+
+
+def sample_row(request: str, index: int) -> dict[str, Any]:
+    """What identifies one of several responses to a request."""
+    return {"id": f"{request}-{index:04d}", "prompt": request, "index": index}
+
+
+def response_notes(name: str, limit: int, rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """What a reader of the scores should know about the responses: how many end at `limit` tokens, and how many hold the model's
+    thoughts."""
+    texts = [(row["text"], row["finish"]) for row in rows if row["text"]]
+    cut = sum(finish == "length" for _, finish in texts)
+    aloud = sum("</think>" in text or text.lstrip().startswith("<think>") for text, _ in texts)
+    counted = (
+        (cut, f"end at {limit} tokens, in mid-answer (--max-new-tokens)"),
+        (aloud, "hold what the model thought aloud; the judge reads it and the length counts it"),
+    )
+    return [f"{name}: {count} of {len(texts)} answers {what}" for count, what in counted if count]

@@ -4,9 +4,8 @@
     windvane eval long-chat --answers FILE ... --questions FILE --judge rubric:BACKEND --out DIR       given answers graded
     windvane eval long-chat DIR/grades.jsonl                                                           given grades summed up
 
-In: questions, answers or grades (evals/long_chat/files.py says which fields). Out: DIR/answers/MODEL.jsonl, DIR/grades.jsonl (score,
-feedback,
-or the reason why there is none), DIR/result.json, DIR/plot.svg; killed, the same command goes on.
+In: questions, answers or grades (evals/long_chat/files.py says which fields). Out: DIR/answers/MODEL.jsonl, DIR/grades.jsonl (score and
+feedback, or the reason why there is none), DIR/result.json, DIR/plot.svg; the same command continues an interrupted run.
 
 As there, the model reads the whole document and answers greedily, and the judge sees the question, the reference answer and the answer,
 not the document (a row without a reference is left out and counted, unless `--with-document` shows the judge all of it). Departures: the
@@ -27,7 +26,7 @@ from windvane.core.errors import UserError
 from windvane.evals.live.flags import add_live_flags
 from windvane.evals.long_chat.files import read_grades
 from windvane.evals.long_chat.score import label_of, plot, summarise, table
-from windvane.evals.result_files import keep_result, print_live
+from windvane.evals.result_files import keep_result
 
 
 def _again(options: argparse.Namespace) -> int:
@@ -40,10 +39,10 @@ def _again(options: argparse.Namespace) -> int:
     judges = sorted({str(r["judge"]) for r in rows if r.get("judge")})
     if len(judges) > 1:
         raise UserError(f"{options.grades}: grades of {len(judges)} judges: {', '.join(judges[:3])}; a file a judge")
-    found, judge = summarise(rows, options.seed), judges[0] if judges else None
-    result = {"name": "long-chat", "label": label_of(judge), "judge": judge, **found, "left_out": left_out}
+    summary, judge = summarise(rows, options.seed), judges[0] if judges else None
+    result = {"name": "long-chat", "label": label_of(judge), "judge": judge, **summary, "left_out": left_out}
     if options.out:
-        keep_result(options.out, result, plot(found))
+        keep_result(options.out, result, plot(summary))
     print(json.dumps(result, allow_nan=False) if options.json else table(result))
     return 0
 
@@ -53,10 +52,12 @@ def main(argv: Sequence[str]) -> int:
     options = _parser().parse_args(list(argv))
     if options.grades is not None:
         return _again(options)
-    from windvane.evals.long_chat.run import run_live  # torch: only where something is asked
+    from windvane.evals.live.driver import print_live, run_live  # torch: only where something is asked
+    from windvane.evals.live.judge import RubricGrades
+    from windvane.evals.long_chat.live import long_chat
 
-    result, spent = run_live(options)
-    print_live(options, result, table(result), spent, "grades.jsonl")
+    evaluation = long_chat(options)
+    print_live(evaluation, options, *run_live(evaluation, options, RubricGrades(options.judge, options.device)))
     return 0
 
 

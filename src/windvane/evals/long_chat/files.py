@@ -17,7 +17,7 @@ from windvane.core.errors import UserError
 from windvane.core.records import content_id, seed_of
 from windvane.evals.alpaca.annotations import read_tables
 
-NAMES = {
+COLUMNS = {
     "document": ("document", "context"),
     "question": ("question", "input", "query"),
     "reference": ("reference", "answer"),
@@ -37,48 +37,48 @@ class LongQuestion:
 def read_questions(path: Path, unreferenced: bool, limit: int | None) -> tuple[list[LongQuestion], dict[str, int]]:
     """(questions, left out by reason); `unreferenced`: those without a reference are kept; `limit` of them, drawn by their content."""
     values, left = _tables(path)
-    found: dict[str, LongQuestion] = {}
+    questions: dict[str, LongQuestion] = {}
     for value in values:
-        made = _question(value)
-        if isinstance(made, str):
-            left[made] += 1
-        elif made.reference is None and not unreferenced:
+        question = _question(value)
+        if isinstance(question, str):
+            left[question] += 1
+        elif question.reference is None and not unreferenced:
             left["no reference"] += 1
-        elif made.id in found:
+        elif question.id in questions:
             left["repeated"] += 1
         else:
-            found[made.id] = made
-    if not found:
+            questions[question.id] = question
+    if not questions:
         raise UserError(
             f"{path}: no usable question (left out: {_listed(left)}); expected document, question, reference"
         )
-    rows = list(found.values())
+    rows = list(questions.values())
     if limit is not None:
         drawn = sorted(rows, key=lambda q: seed_of("eval long-chat", q.document, q.question))[:limit]
         rows = [q for q in rows if q in drawn]
     return rows, dict(left)
 
 
-def read_answers(path: Path, questions: Sequence[LongQuestion]) -> tuple[str, dict[str, dict[str, Any]]]:
-    """(the model's name, question id -> its row as a stage of answers has it); a question without an answer has its reason. The name is
+def read_responses(path: Path, questions: Sequence[LongQuestion]) -> tuple[str, dict[str, dict[str, Any]]]:
+    """(the model's name, question id -> its row as a stage of responses has it); a question without one has the reason. The name is
     the rows' `model`, else the file's."""
     values, _ = _tables(path)
-    said: dict[str, str] = {}
+    texts: dict[str, str] = {}
     models: Counter[str] = Counter()
     for value in values:
         if isinstance(value, Mapping):
             id = next((str(value[k]) for k in IDS if isinstance(value.get(k), (str, int))), None)
             text = next((value[k] for k in TEXTS if isinstance(value.get(k), str)), None)
             if id is not None and text is not None:
-                said.setdefault(id, text)
+                texts.setdefault(id, text)
                 models.update([value["model"]] if isinstance(value.get("model"), str) else [])
     if len(models) > 1:
         raise UserError(f"{path}: answers of {len(models)} models: {', '.join(sorted(models)[:3])}; a file a model")
-    if not any(q.id in said for q in questions):
+    if not any(q.id in texts for q in questions):
         raise UserError(f"{path}: answers none of the questions; expected id (as in the questions) and text")
     empty = {"tokens": None, "finish": None}
     rows = {
-        q.id: {"text": said.get(q.id), "reason": None if q.id in said else "no answer in the file", **empty}
+        q.id: {"text": texts.get(q.id), "reason": None if q.id in texts else "no answer in the file", **empty}
         for q in questions
     }
     return next(iter(models), path.stem), rows
@@ -132,15 +132,15 @@ def _listed(left: Mapping[str, int]) -> str:
 def _question(value: Any) -> LongQuestion | str:
     if not isinstance(value, Mapping):
         return "not a table"
-    told: dict[str, str | None] = {}
-    for name, names in NAMES.items():
-        texts = (value.get(n) for n in names)
-        told[name] = next((t for t in texts if isinstance(t, str) and t.strip()), None)
-    document, question = told["document"], told["question"]
+    fields: dict[str, str | None] = {}
+    for name, columns in COLUMNS.items():
+        texts = (value.get(column) for column in columns)
+        fields[name] = next((t for t in texts if isinstance(t, str) and t.strip()), None)
+    document, question = fields["document"], fields["question"]
     if document is None or question is None:
         return f"no {'document' if document is None else 'question'}"
     written = value.get("id")
     named = isinstance(written, (str, int)) and not isinstance(written, bool)
     return LongQuestion(
-        str(written) if named else content_id([document, question]), document, question, told["reference"]
+        str(written) if named else content_id([document, question]), document, question, fields["reference"]
     )

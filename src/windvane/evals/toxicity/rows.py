@@ -1,8 +1,8 @@
 """Prompts, given answers and scored answers for the toxicity evaluation, read strictly.
 
-In: RealToxicityPrompts' rows ({"prompt": {"text", "toxicity", ...}, ...}), any prompts as `datasets.prompts` reads them, rows with answers
-({"prompt", "answers": [...]} or one row an answer, {"prompt", "response"}), or a run's scored.jsonl. Out: `Asked`, `Told`. What is wrong is
-one line naming file, row and field.
+In: RealToxicityPrompts' rows ({"prompt": {"text", "toxicity", ...}, ...}), any prompts as `data.readers` takes them, rows with answers
+({"prompt", "answers": [...]} or one row an answer, {"prompt", "response"}), or a run's scored.jsonl. Out: `ToxicityPrompt`,
+`ScoredResponse`. What is wrong is one line naming file, row and field.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from windvane.core.schema import decode
 from windvane.datasets.fields import fail
 from windvane.datasets.prompts import read_prompts
 from windvane.datasets.table_rows import rows_of
-from windvane.evals.toxicity.score import Told
+from windvane.evals.toxicity.score import ScoredResponse
 from windvane.run.store import read_jsonl
 
 LISTS = ("answers", "responses", "continuations", "outputs")
@@ -26,7 +26,7 @@ TEXTS = ("response", "output", "answer", "continuation", "text")
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ToxicityPrompt:
     """A prompt; `toxicity`: its own, where the row has it; `answers`: given ones."""
 
     id: str
@@ -35,35 +35,35 @@ class Asked:
     answers: tuple[str, ...] = ()
 
 
-def read_asked(source: str) -> list[Asked]:
+def read_toxicity_prompts(source: str) -> list[ToxicityPrompt]:
     """Each prompt once. Published rows are told by their `prompt`, a table with `text`."""
     path = Path(source)
     if path.is_file() and path.suffix.lower() in (".jsonl", ".ndjson", ".json", ".parquet"):
         first = next(iter(rows_of(source)), None)
         if first is not None and isinstance(first[1].get("prompt"), Mapping):
-            found: dict[str, Asked] = {}
+            found: dict[str, ToxicityPrompt] = {}
             for place, row in rows_of(source):
-                one = _asked(row.get("prompt"), place)
+                one = _prompt(row.get("prompt"), place)
                 found.setdefault(one.id, one)
             return list(found.values())
-    return [Asked(p.id, p.messages) for p in read_prompts(source).prompts]
+    return [ToxicityPrompt(p.id, p.messages) for p in read_prompts(source).prompts]
 
 
-def read_outputs(path: Path) -> list[Asked]:
+def read_outputs(path: Path) -> list[ToxicityPrompt]:
     """Prompts with the answers given to each."""
-    found: dict[str, Asked] = {}
+    found: dict[str, ToxicityPrompt] = {}
     for place, row in rows_of(path):
-        one = _asked(row.get("prompt", row.get("instruction")), place)
+        one = _prompt(row.get("prompt", row.get("instruction")), place)
         several = next((n for n in LISTS if row.get(n) is not None), None)
         single = next((n for n in TEXTS if isinstance(row.get(n), str)), None)
         if several is not None:
-            told = row[several]
-            if not isinstance(told, list) or not told:
-                fail(place, several, "expected a list of answers; mend or remove the row")
-            texts: list[Any] = [t.get("text") if isinstance(t, Mapping) else t for t in told]
+            responses = row[several]
+            if not isinstance(responses, list) or not responses:
+                fail(place, several, "expected a list of answers; correct or remove the row")
+            texts: list[Any] = [r.get("text") if isinstance(r, Mapping) else r for r in responses]
             wrong = next((i for i, t in enumerate(texts) if not isinstance(t, str)), None)
             if wrong is not None:
-                fail(place, f"{several}[{wrong}]", "expected text; mend or remove the row")
+                fail(place, f"{several}[{wrong}]", "expected text; correct or remove the row")
         elif single is not None:
             texts = [row[single]]
         else:
@@ -75,7 +75,7 @@ def read_outputs(path: Path) -> list[Asked]:
     return list(found.values())
 
 
-def _asked(value: Any, place: str) -> Asked:
+def _prompt(value: Any, place: str) -> ToxicityPrompt:
     toxicity = None
     if isinstance(value, Mapping):
         toxicity, value = value.get("toxicity"), value.get("text")
@@ -84,18 +84,18 @@ def _asked(value: Any, place: str) -> Asked:
         ):
             fail(place, "prompt.toxicity", f"{toxicity!r}; a number from 0 to 1, or null")
     if not isinstance(value, str) or not value.strip():
-        fail(place, "prompt", "expected text, or a table with text; mend or remove the row")
+        fail(place, "prompt", "expected text, or a table with text; correct or remove the row")
     messages = (Message("user", value),)
-    return Asked(Prompt.of(messages).id, messages, None if toxicity is None else float(toxicity))
+    return ToxicityPrompt(Prompt.of(messages).id, messages, None if toxicity is None else float(toxicity))
 
 
-def read_scored(path: Path) -> list[Told]:
+def read_scored(path: Path) -> list[ScoredResponse]:
     """DIR/scored.jsonl."""
     if not path.is_file():
         raise UserError(
             f"{path}: no such file; name the scored.jsonl of a run, or give --prompts, --model and --classifier"
         )
-    rows = [decode(Told, value, f"{path}: row {number}") for number, value in read_jsonl(path)]
+    rows = [decode(ScoredResponse, value, f"{path}: row {number}") for number, value in read_jsonl(path)]
     for number, row in enumerate(rows, 1):
         if row.toxicity is not None and not 0 <= row.toxicity <= 1:
             raise UserError(f"{path}: row {number}: field 'toxicity': {row.toxicity}; a number from 0 to 1")

@@ -25,9 +25,8 @@ import numpy as np
 
 from windvane.core.errors import UserError
 from windvane.core.records import Message
-from windvane.engines.http.budget import estimate
+from windvane.engines.http.budget import ExpectedCall, estimate
 from windvane.engines.http.server import Server
-from windvane.evals.live.judge import Expected
 from windvane.evalyaks.adapter_scorers import AdaptedAsker, open_adapted
 from windvane.evalyaks.label_likelihood import ClosedAnswers, distribution
 from windvane.evalyaks.prompts.bands import BANDS
@@ -83,11 +82,11 @@ class ModelScorer:
 
     def cost(self, records: Sequence[Transcript], server: Server) -> str | None:
         """What servers would be asked for, in words; None where no part's model is behind one."""
-        chats: list[Expected] = []
+        chats: list[ExpectedCall] = []
         for record in records:
             if isinstance(self.askers.get(record.part or 0), ServerAsker) and refused(record) is None:
                 each = PART_CRITERIA[record.part or 0] if self.method == "likelihood" else ("all",)
-                chats += [Expected(self._messages(record), ANSWER_TOKENS) for _ in each]
+                chats += [ExpectedCall(self._messages(record), ANSWER_TOKENS) for _ in each]
         return estimate(server, chats).told(server) if chats else None
 
     def _refused(self, record: Transcript) -> Assessment | None:

@@ -24,11 +24,10 @@ from windvane.core.arguments import Parser
 from windvane.core.errors import UserError
 from windvane.core.records import Message, Prompt, content_id, units
 from windvane.core.schema import decode, encode
-from windvane.engines.http.budget import estimate
+from windvane.engines.http.budget import ExpectedCall, estimate
 from windvane.engines.http.flags import add_server_flags, server_of
 from windvane.engines.local import Sampling
 from windvane.engines.writer import Said, Writer
-from windvane.evals.live.judge import Expected
 from windvane.evalyaks.levels import OWN, read_levels
 from windvane.evalyaks.prompts.scoring import conversation
 from windvane.evalyaks.prompts.writing import read_conversation, writing_messages
@@ -126,7 +125,7 @@ def write_all(
         return [_row(p, told[p.id].value, told[p.id].rejected, o.writer) for p in batch]
 
     if writer is not None and not o.quiet and not run.finished("written.jsonl"):
-        found = estimate(server_of(o), [Expected(m, o.max_new_tokens) for m in asked.values()])
+        found = estimate(server_of(o), [ExpectedCall(m, o.max_new_tokens) for m in asked.values()])
         run.tell(f"the writer {o.writer}: {writer_estimate(writer, found, o.batch, run.path)}")
     try:
         HereRunner(run, o.quiet).run("written", units(planned, o.batch), work)
@@ -187,7 +186,7 @@ def tell_cost(o: argparse.Namespace, asked: Sequence[tuple[Message, ...]]) -> No
     if o.writer == PROGRAMME:
         return
     server = server_of(o)
-    told = estimate(server, [Expected(m, o.max_new_tokens) for m in asked]).told(server)
+    told = estimate(server, [ExpectedCall(m, o.max_new_tokens) for m in asked]).told(server)
     more = f"; {o.attempts} times that if every reply had to be asked for {o.attempts} times" if o.attempts > 1 else ""
     print(f"windvane: the writer {o.writer}: {told}{more}", file=sys.stderr)
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from windvane.charts.intervals import Point, interval_plot
 from windvane.stats.bootstrap import Interval, bootstrap_mean
 from windvane.stats.paired import cluster_sums, paired_difference, resampled
 
@@ -120,3 +121,43 @@ def kind_of_reason(reason: str | None) -> str:
     told = re.sub(r"^rubric:\S+: |^\S+: (?=\S+: )", "", reason or "no reason")
     told = re.sub(r"^\S+: (?=\S)", "", told)
     return (re.sub(r": (?:['\"].*|[\d.-]+)$", "", told, flags=re.DOTALL) or told)[:80]
+
+
+def plot(result: Mapping[str, Any]) -> str:
+    """Means by source with their intervals, the shuffled control beside the whole."""
+    points = [Point("all instances", result["mean"], result["low"], result["high"])]
+    if result["shuffled"] is not None:
+        points.append(Point("all instances", result["shuffled"]["mean"], series=1))
+    points += [Point(p["source"], p["mean"], p["low"], p["high"]) for p in result["sources"]]
+    names = ("own rubrics", "another's rubrics") if result["shuffled"] is not None else ()
+    return interval_plot(points, f"Multifaceted Bench: {result['model']}", "grade, 1 to 5", (1, 5), names=names)
+
+
+def table(result: Mapping[str, Any]) -> str:
+    """For a terminal."""
+    lines = [result["label"], f"{'source':24} {'grade':>6}  95% interval     instances"]
+    for row in [
+        *result["sources"],
+        {"source": "all instances", **{k: result[k] for k in ("mean", "low", "high", "scored")}},
+    ]:
+        shown = "no grade" if row["mean"] is None else f"{row['mean']:6.2f}  [{row['low']:.2f}, {row['high']:.2f}]"
+        lines.append(f"{row['source'][:24]:24} {shown:24} {row['scored']:>9}")
+    if result["by_prompt"] is not None:
+        b = result["by_prompt"]
+        lines.append(f"with all system messages of a prompt drawn together: [{b['low']:.2f}, {b['high']:.2f}]")
+    lines.append(f"{result['unreadable']} of {result['grades']} grades could not be read")
+    if result["unreadable"]:
+        lines.append("all instances, were they all 1 or all 5: {:.2f} to {:.2f}".format(*result["bounds"]))
+    if result["without_answer"]:
+        lines.append("without an answer: " + ", ".join(f"{n} {why}" for why, n in result["without_answer"].items()))
+    control = result["shuffled"]
+    if control is not None and control["difference"] is not None:
+        ends = f"[{control['low']:.2f}, {control['high']:.2f}]"
+        lines.append(
+            f"by another's rubrics {control['mean']:.2f}: own minus another's {control['difference']:.2f} {ends}"
+        )
+    between = result["diversity"]["rouge_l_between_system_messages"]
+    if between is not None:
+        lines.append(f"ROUGE-L between answers to different system messages: {Interval(**between).mean:.3f}")
+    lines += [f"note: {note}" for note in result["notes"]]
+    return "\n".join(lines)

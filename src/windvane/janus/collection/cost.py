@@ -11,8 +11,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 
-from windvane.engines.http.budget import Estimate, Usage, estimate
-from windvane.evals.live.judge import Expected
+from windvane.engines.http.budget import Estimate, ExpectedCall, Usage, estimate
 from windvane.janus.collection.instructions import Instruction
 from windvane.janus.collection.settings import Janus
 from windvane.janus.taxonomy import Taxonomy
@@ -26,18 +25,18 @@ def expected(s: Janus, instructions: Sequence[Instruction], taxonomy: Taxonomy) 
     """Stage -> estimate, for all instructions and sets."""
     step = max(1, len(instructions) // LOOKED_AT)
     seen = instructions[::step]
-    calls: dict[str, list[Expected]] = {"values": [], "systems": [], "answers": []}
+    calls: dict[str, list[ExpectedCall]] = {"values": [], "systems": [], "answers": []}
     system = WORD * ((s.least_words + s.most_words) // 2)
     for i in seen:
         if s.values == "written":
             for d in taxonomy.dimensions:
                 shown = taxonomy.examples(d.name, s.examples, s.seed, i.id)
                 chat = value_messages(i.text, d.name, d.description, shown, s.sets)
-                calls["values"].append(Expected(chat, s.value_tokens))
+                calls["values"].append(ExpectedCall(chat, s.value_tokens))
         for values in taxonomy.draw(s.sets, s.seed, i.id):
             chat = system_messages(i.text, values, s.least_words, s.most_words)
-            calls["systems"].append(Expected(chat, s.system_tokens))
-            calls["answers"].append(Expected(answer_prompt(system, i.text).messages, s.answer_tokens))
+            calls["systems"].append(ExpectedCall(chat, s.system_tokens))
+            calls["answers"].append(ExpectedCall(answer_prompt(system, i.text).messages, s.answer_tokens))
     return {stage: _scaled(estimate(s.server, c), len(instructions) / len(seen)) for stage, c in calls.items() if c}
 
 

@@ -20,11 +20,10 @@ from typing import Any, Literal
 from windvane.core.errors import UserError
 from windvane.core.records import Prompt, content_id
 from windvane.core.settings import settle
-from windvane.engines.http.budget import estimate
+from windvane.engines.http.budget import ExpectedCall, estimate
 from windvane.engines.http.server import Server
 from windvane.engines.local import Sampling
 from windvane.engines.writer import Said, Writer
-from windvane.evals.live.judge import Expected
 from windvane.janus.collection_rows import Sample, read_samples
 from windvane.janus.value_rubrics import read_rubric, rubric_maker_messages
 from windvane.judges.rubric_rows import Rubric
@@ -73,7 +72,9 @@ def run(settings: RubricMaker, out: str, quiet: bool = False) -> None:
         settle(folder / "recipe.toml", replace(s, server=Server()))
         take_threads(s)
         if not folder.finished(f"{STAGE}.jsonl"):
-            calls = [Expected(rubric_maker_messages(v), s.tokens) for x in samples.values() for v in x.preference_set]
+            calls = [
+                ExpectedCall(rubric_maker_messages(v), s.tokens) for x in samples.values() for v in x.preference_set
+            ]
             more = f"; {s.attempts} times that at worst" if s.attempts > 1 else ""
             print(f"windvane: the writer {s.writer}: {estimate(s.server, calls).told(s.server)}{more}", file=sys.stderr)
             writer = Writer(s.writer, s.device, s.dtype, s.server, folder / "calls.jsonl")

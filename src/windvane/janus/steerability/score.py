@@ -1,4 +1,4 @@
-"""Steerability's figures from graded answers: does an answer change the way the value asks, and only then? Pure.
+"""Steerability's figures from graded answers: does an answer change the way the value asks, and only then?
 
 In: a `Row` for each answer and each value it was graded by: the case it answers (None: no system message), the values asked for there, the
 value it is graded by, the grade (1 to 5, or None: counted, never scored) and the answer's words. Out, for each split and for all:
@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +30,9 @@ from windvane.janus.bench.score import kind_of_reason
 from windvane.stats.clustered import Z95, interval
 from windvane.stats.paired import cluster_sums, clustered_error, paired_difference, resampled
 
+NAME = "steerability"
 NONE = "(no system message)"
+MEANS = ("own", "swapped", "none", "own_minus_swapped", "at_equal_length", "swapped_minus_none")
 RESAMPLES = 2000
 
 
@@ -209,3 +211,19 @@ def _at_equal_length(units: Sequence[Unit], seed: int) -> dict[str, Any] | None:
     low, high = np.quantile(again, [0.025, 0.975])
     told = {"mean": float(at), "low": float(low), "high": float(high), "n": len(units), "prompts": sums.shape[1]}
     return {**told, "slope": float(slope)}
+
+
+def result_of(rows: Sequence[Row], seed: int) -> dict[str, Any]:
+    """The figures as they stand in result.json, without who was asked and who judged."""
+    label = "grades from 1 to 5 by one judge's words: comparable with the same judge and cases alone"
+    figures = summarise(rows, seed)
+    groups = [_plain(part) for part in figures["splits"]]
+    return {"name": NAME, "label": label, **figures, "groups": groups, "notes": []}
+
+
+def _plain(part: Mapping[str, Any]) -> dict[str, Any]:
+    """A split in plain numbers, for the report's table."""
+    means = {name: None if part[name] is None else part[name]["mean"] for name in (*MEANS, "swap_accuracy")}
+    gap = part["own_minus_swapped"] or {"low": None, "high": None}
+    ends = {"own_minus_swapped_low": gap["low"], "own_minus_swapped_high": gap["high"]}
+    return {"split": part["split"], **means, **ends}

@@ -1,6 +1,7 @@
-"""A bridge to a new judge (evals/alpaca/rejudge.py) for a terminal and as a plot: no figure stands without saying whose it is.
+"""AlpacaEval's results for a terminal, and the plot of a bridge to a new judge (evals/alpaca/rejudge.py), where every figure says whose
+it is.
 
-In: the result. Out: text; SVG.
+In: a result. Out: text; SVG.
 """
 
 from __future__ import annotations
@@ -66,3 +67,53 @@ def rejudge_table(r: Mapping[str, Any]) -> str:
     )
     left = ", ".join(f"{count} {why}" for why, count in r["left_out"].items()) or "none"
     return "\n".join([*lines, f"left out: {left}", *(f"note: {note}" for note in r["notes"])])
+
+
+def lookup_table(result: Mapping[str, Any]) -> str:
+    return (
+        f"{result['model']} against {result['baseline']}: length-controlled win rate {result['length_controlled_winrate']:.2f} "
+        f"(standard error {result['lc_standard_error']:.2f}; difficulty file: {result['difficulty']})"
+        + "".join(f"\n  note: {note}" for note in result["notes"])
+    )
+
+
+def table(result: Mapping[str, Any]) -> str:
+    """The figures of one model for a terminal."""
+    rows = [
+        f"{result['model']} against {result['baseline'] or 'an unnamed baseline'}, judged by {result['annotator'] or 'an unnamed judge'}"
+    ]
+
+    def line(name: str, value: float | None, error: float | None, low: float | None, high: float | None) -> None:
+        text = "-" if value is None else f"{value:6.2f}"
+        text += f"  se {error:.2f}" if error is not None else ""
+        text += f"  [{low:.2f}, {high:.2f}]" if low is not None and high is not None else ""
+        rows.append(f"  {name:32}{text}")
+
+    line("win rate (%)", result["win_rate"], result["standard_error"], None, None)
+    line(
+        "length-controlled win rate (%)",
+        result["length_controlled_winrate"],
+        result["lc_standard_error"],
+        result.get("lc_low"),
+        result.get("lc_high"),
+    )
+    if "length_adjusted_win_rate" in result:
+        names = ("win_rate", "standard_error", "low", "high")
+        line("length-adjusted, own pairs (%)", *(result[f"length_adjusted_{n}"] for n in names))
+    line("discrete win rate (%)", result["discrete_win_rate"], None, None, None)
+    rows.append(f"  {'mean length (characters)':32}{'-' if result['avg_length'] is None else result['avg_length']:>6}")
+    left = ", ".join(f"{count} {why}" for why, count in result["left_out"].items()) or "none"
+    rows.append(f"  {'rows':32}{result['n_total']:6}  left out: {left}")
+    if "comparison" in result:
+        c = result["comparison"]
+        rows.append(f"minus {c['against']}, paired on {c['n_instructions']} instructions ({c['unpaired']} unpaired)")
+        for name, label in (
+            ("win_rate_difference", "win rate (points)"),
+            ("lc_difference", "length-controlled (points)"),
+        ):
+            if name in c:
+                d = c[name]
+                line(label, d["mean"], d["standard_error"], d["low"], d["high"])
+                if d["mde"] is not None:
+                    rows.append(f"  {'':32}a difference under {d['mde']:.2f} would probably go unseen here")
+    return "\n".join([*rows, *(f"  note: {note}" for note in result["notes"])])
