@@ -21,7 +21,7 @@ from windvane.core.errors import UserError
 from windvane.core.records import content_id, seed_of, units
 from windvane.core.schema import encode
 from windvane.engines.http.flags import server_of
-from windvane.evals.live.folder import slug
+from windvane.evals.live.model import slug
 from windvane.evalyaks.evaluation.measures import Scale
 from windvane.evalyaks.evaluation.result import evaluate
 from windvane.evalyaks.evaluation.rows import scored_of
