@@ -1,5 +1,6 @@
-"""docs/extending.md: the loss and the judge that it shows train and judge, and the Python runs, as written there."""
+"""docs/extending.md: the loss, the judge and the evaluation that it shows do their work, and the Python runs, as written there."""
 
+import importlib
 import json
 import re
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from windvane.cli.main import main
+from windvane.core.errors import UserError
 
 PAGE = Path(__file__).parents[2] / "docs" / "extending.md"
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.M | re.S)
@@ -55,3 +57,36 @@ def test_the_shown_python_is_a_program(tmp_path):
     before = (run / "manifest.json").read_bytes()
     assert main(["run", "sppo", "--recipe", str(run / "recipe.toml"), "--out", str(run), "--quiet"]) == 0
     assert (run / "manifest.json").read_bytes() == before
+
+
+def test_the_shown_evaluation_runs_and_resumes(tmp_path, monkeypatch, capsys):
+    """Grades 2 and 4 of two answers, none of the third: 3.0 over two of three; the second time nobody is asked."""
+    (code,) = (block for block in BLOCK.findall(PAGE.read_text(encoding="utf-8")) if "def kindness(" in block)
+    (tmp_path / "shown_kindness.py").write_text(code)
+    (tmp_path / "shown_grader.py").write_text(
+        "from windvane.core.protocols import Grade\n"
+        "SCORES = {'Go away.': 2, 'With pleasure.': 4, 'Hm.': None}\n"
+        "class Kind:\n"
+        "    def grade(self, questions):\n"
+        "        assert all('Is the answer kind?' in q.rubric for q in questions)\n"
+        "        return [Grade(q.key, SCORES[q.response.text], '', 'cannot say') for q in questions]\n"
+    )
+    answers = {"Say one.": "Go away.", "Say two.": "With pleasure.", "Say three.": "Hm."}
+    (tmp_path / "prompts.jsonl").write_text("".join(json.dumps({"prompt": p}) + "\n" for p in answers))
+    (tmp_path / "model.jsonl").write_text(
+        "".join(json.dumps({"prompt": p, "answer": a}) + "\n" for p, a in answers.items())
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    shown = importlib.import_module("shown_kindness")
+    command = "--prompts prompts.jsonl --model scripted:model.jsonl --judge py:shown_grader:Kind --out out --quiet"
+    shown.main([*command.split(), "--json"])
+    result = json.loads(capsys.readouterr().out)
+    assert (result["grade"], result["graded"], result["asked"]) == (3.0, 2, 3)
+    assert "<svg" in (tmp_path / "out/plot.svg").read_text()
+    (tmp_path / "model.jsonl").write_text("")
+    monkeypatch.delattr("shown_grader.Kind.grade")
+    shown.main(command.split())
+    assert "3.00 [2.00, 4.00], 2 of 3 graded" in capsys.readouterr().out
+    with pytest.raises(UserError, match="other settings"):
+        shown.main([*command.split(), "--limit", "2"])

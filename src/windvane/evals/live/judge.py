@@ -90,6 +90,14 @@ def pair_question(key: str, request: str, first: str, second: str) -> Question:
     return Question(key, prompt, shown[0], shown[1])
 
 
+def rubric_question(
+    key: str, prompt: Prompt, text: str, of_rubric: str, reference: str | None = None
+) -> RubricQuestion:
+    """What grade the response `text` to `prompt` deserves by a rubric; `reference` is a response that would deserve 5."""
+    response = Response(f"{prompt.id}-{content_id(text)}", prompt.id, 0, text, (), "stop")
+    return RubricQuestion(key, prompt, response, of_rubric, reference)
+
+
 class PairVerdicts:
     """Any judge of pairs, asked `Question`s; `p` is the probability that the response shown first wins. `max_tokens`: what a language
     model may write for a verdict. `judge`: an open one, instead of the one that `spec` names."""

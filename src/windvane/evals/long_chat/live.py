@@ -13,9 +13,10 @@ from typing import Any
 
 from windvane.core.errors import UserError
 from windvane.core.protocols import RubricQuestion
-from windvane.core.records import Message, Prompt, Response, content_id
+from windvane.core.records import Message, Prompt, content_id
 from windvane.evals.live.driver import Collected, Evaluation, Responses
 from windvane.evals.live.flags import check_live
+from windvane.evals.live.judge import rubric_question
 from windvane.evals.live.model import Request, Rows, names_of, slug
 from windvane.evals.long_chat.files import LongQuestion, read_questions, read_responses
 from windvane.evals.long_chat.score import label_of, plot, summarise, table
@@ -117,8 +118,7 @@ def _request(q: LongQuestion, with_document: bool) -> str:
 
 def _question(name: str, q: LongQuestion, text: str, rubric: str, with_document: bool) -> RubricQuestion:
     prompt = Prompt.of((Message("user", _request(q, with_document)),))
-    response = Response(f"{q.id}-0", prompt.id, 0, text, (), "stop")
-    return RubricQuestion(f"{name}-{q.id}", prompt, response, rubric, q.reference)
+    return rubric_question(f"{name}-{q.id}", prompt, text, rubric, q.reference)
 
 
 def _row(

@@ -17,11 +17,12 @@ from typing import Any
 
 from windvane.core.errors import UserError
 from windvane.core.protocols import RubricQuestion
-from windvane.core.records import Message, Prompt, Response, content_id, seed_of
+from windvane.core.records import Message, Prompt, seed_of
 from windvane.core.schema import encode
 from windvane.datasets.table_rows import rows_of
 from windvane.evals.diversity import mean_distinct, mean_rouge_between
 from windvane.evals.live.driver import Collected, Evaluation, Responses
+from windvane.evals.live.judge import rubric_question
 from windvane.evals.live.model import Request, Rows
 from windvane.evals.model_families import warnings
 from windvane.janus.bench.score import Graded, against_shuffled, plot, summarise, table
@@ -196,12 +197,11 @@ def questions(
         if i.id not in responses:
             continue
         prompt = Prompt.of((Message("user", i.prompt),))
-        response = Response(f"{prompt.id}-{content_id(responses[i.id])}", prompt.id, 0, responses[i.id], (), "stop")
         for number, rubric in enumerate(rubrics[i.id]):
             for run in range(runs):
                 row = Graded(i.id, i.source, prompt.id, number, run, None)
                 key = f"{which}-{i.id}-{number}-{run}"
-                found.append((row, RubricQuestion(key, prompt, response, rubric.text, i.reference)))
+                found.append((row, rubric_question(key, prompt, responses[i.id], rubric.text, i.reference)))
     return found
 
 

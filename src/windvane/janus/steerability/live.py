@@ -18,9 +18,10 @@ from typing import Any
 
 from windvane.core.errors import UserError
 from windvane.core.protocols import RubricQuestion
-from windvane.core.records import Message, Prompt, Response, content_id, seed_of
+from windvane.core.records import Message, Prompt, content_id, seed_of
 from windvane.core.schema import encode
 from windvane.evals.live.driver import Collected, Evaluation, Responses
+from windvane.evals.live.judge import rubric_question
 from windvane.evals.live.model import Request, Rows
 from windvane.evals.model_families import warnings
 from windvane.janus.steerability.cases import Case, by_prompt, read_cases
@@ -133,12 +134,11 @@ def pending(cases: Sequence[Case], responses: Rows, measure: str) -> list[tuple[
 
 def _one(key: str, prompt: str, case: Case | None, name: str, rubric: str, text: str) -> tuple[Row, RubricQuestion]:
     request = Prompt.of((Message("user", prompt),))
-    response = Response(f"{request.id}-{content_id(text)}", request.id, 0, text, (), "stop")
     split, values, targets = ("", (), ()) if case is None else (case.split, tuple(case.rubrics), case.targets)
     row = Row(
         request.id, split, None if case is None else case.id, values, name, name in targets, None, len(text.split())
     )
-    return row, RubricQuestion(key, request, response, rubric)
+    return row, rubric_question(key, request, text, rubric)
 
 
 def missing(cases: Sequence[Case], responses: Rows) -> Iterable[str]:
