@@ -25,6 +25,7 @@ from windvane.train.distributed import Ranks
 from windvane.train.loop import Trainer
 from windvane.train.processes import call, here, lead
 
+TOKEN_DPO, RAISES = (str(Path(__file__).parent / name) for name in ("token_dpo.py", "raises_once.py"))
 # case -> (objective and its settings, changed settings, examples); names say what is varied
 CASES = {
     "sppo": ("sppo", {"eta": 5.0}, {"evaluate_every": 2, "keep": "best"}, 20),
@@ -32,6 +33,8 @@ CASES = {
     "few": ("dpo", {}, {"batch": 4, "epochs": 1}, 5),  # the last batch has one example
     "tokens": ("sft", {}, {"optimizer": "rmsprop", "lr": 1e-4}, 9),
     "kto": ("kto", {}, {"epochs": 1, "micro_tokens": 40}, 9),
+    "given": (TOKEN_DPO, {"beta": 0.3}, {"evaluate_every": 2, "micro_tokens": 40}, 14),  # a user's own file
+    "raises": (RAISES, {}, {}, 8),
     "lora": ("sppo", {"eta": 5.0}, {"lora_rank": 4, "gradient_checkpointing": True}, 12),
 }
 
@@ -55,7 +58,9 @@ def made(case, plain=False):
             mismatched([dataclasses.replace(e, desirable=(True, False)) for e in part]) for part in (found, held)
         )
     settings = dataclasses.replace(SETTINGS, objective=name, objective_args=arguments, **changes)
-    return net, with_cached(net, found), with_cached(net, held), load_objective(name, arguments), settings
+    objective = load_objective(name, arguments)
+    tokens = objective.level == "token"
+    return net, with_cached(net, found, tokens), with_cached(net, held, tokens), objective, settings
 
 
 class Recorder:

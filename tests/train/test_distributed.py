@@ -84,7 +84,9 @@ def equal(folder, case):
 @pytest.mark.slow
 def test_two_processes_are_one(tmp_path):
     cases = [
-        f"{name}:{how}" for how in ("data", "fsdp") for name in ("sppo", "accumulated", "few", "tokens", "kto", "lora")
+        f"{name}:{how}"
+        for how in ("data", "fsdp")
+        for name in ("sppo", "accumulated", "few", "tokens", "kto", "given", "lora")
     ]
     split = ["sppo:sequence2", "accumulated:sequence2", "lora:sequence2", "lora:fsdp-sequence2"]
     again = ["sppo:data-resume", "sppo:fsdp-resume", "sppo:data-stop", "sppo:fsdp-stop"]
@@ -117,12 +119,13 @@ def test_three_processes_are_one(tmp_path):
     ("data-kill0", "another process of this training ended"),
     ("fsdp-kill1", "another process of this training ended"),
     ("data-kill-wrong", "what one process alone finds wrong"),
+    ("raises:data-kill", "raises_once.py, line 12: ValueError: no such thing"),
 ])  # fmt: skip
 def test_where_one_ends_all_do_with_one_line(tmp_path, how, line):
     """SIGKILL at step 3, or a mistake that one process alone finds; torchrun's own report follows the line."""
-    code, told = start(tmp_path, 3, f"sppo:{how}")
+    code, told = start(tmp_path, 3, how if ":" in how else f"sppo:{how}")
     assert code != 0
     lines = [text for text in told.splitlines() if text.startswith("windvane:")]
     assert len(lines) == 1 and line in lines[0], told[-3000:]
-    if "wrong" not in how:
+    if "wrong" not in how and "raises" not in how:
         assert [p.name for p in (tmp_path / f"sppo:{how}").iterdir()] == ["step-000002"]

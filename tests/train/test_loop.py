@@ -15,7 +15,7 @@ from windvane.train import checkpoint
 from windvane.train.batches import Example, micro_batches, order, set_aside, with_reference
 from windvane.train.loop import Trainer
 from windvane.train.loss_inputs import batch_of
-from windvane.train.reference import reference_logps
+from windvane.train.reference import of_tokens, reference_logps
 from windvane.train.settings import Train, learning_rate, only_warms_up
 
 SETTINGS = Train(
@@ -37,9 +37,9 @@ def make_examples(count=20, seed=0):
     return found
 
 
-def with_cached(net, found):
-    cached = reference_logps(Scorer(net), found)
-    return with_reference(found, {r.id: r.logps for r in cached})
+def with_cached(net, found, tokens=False):
+    cached = reference_logps(Scorer(net), found, tokens=tokens)
+    return with_reference(found, {r.id: r.logps for r in cached}, tokens=of_tokens(cached) if tokens else None)
 
 
 def fit(folder, net=None, found=None, held=(), **changes):

@@ -128,6 +128,13 @@ class Reference:
     tokens: int
 
 
+@dataclass(frozen=True, slots=True)
+class TokenReference(Reference):
+    """The same with the log-probability (nats) of each token of the response, which add up to `logps`; empty where the loss reads sums."""
+
+    token_logps: tuple[float, ...] = ()
+
+
 def by_prompt(responses: Iterable[Response]) -> dict[str, list[Response]]:
     """Each prompt's answers in the order of their indices."""
     found: dict[str, list[Response]] = {}

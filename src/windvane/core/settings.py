@@ -55,10 +55,21 @@ def settle(path: Path, settings: Any) -> None:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not valid TOML ({error}); put the run's settings back or use another --out") from None
     changed = differences(held, tomllib.loads(text))
+    losses = [line.partition(".objective_sha256: ")[0] for line in changed if is_digest(line)]
+    if losses and len(losses) == len(changed):
+        raise UserError(
+            f"{path}: the loss {held.get(losses[0], {}).get('objective')} was changed since this run was started; put its file back as it "
+            "was, or use another --out"
+        )
     if changed:
         raise UserError(
             f"{path}: this run was started with other settings ({'; '.join(changed[:5])}); use another --out"
         )
+
+
+def is_digest(difference: str) -> bool:
+    """Whether a line of `differences` is of the file of a user's own loss."""
+    return difference.partition(": ")[0].endswith(".objective_sha256")
 
 
 def _without_none(value: Any) -> Any:

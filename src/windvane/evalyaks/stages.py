@@ -31,7 +31,7 @@ from windvane.models.trees.tree import Tree
 from windvane.plan.time import training_estimate
 from windvane.prompts.chat import check_template, render
 from windvane.run.local_runner import HereRunner
-from windvane.run.start import forget, mend, opening, resolved, take_threads
+from windvane.run.start import forget, mend, opening, renew_loss, resolved, take_threads
 from windvane.run.store import RunFolder, read_records, write_atomic, write_jsonl
 from windvane.stages.policy import Policy
 from windvane.train.batches import Example
@@ -56,6 +56,7 @@ class SpeechFlow:
         with opening(self.folder):
             if not self.folder.finished("items.jsonl"):  # nothing was made yet: a failed start binds nobody
                 forget(self.folder, self.s)
+            renew_loss(self.folder, self.s)
             settle(self.folder / "recipe.toml", self.s)
             mend(self.folder)
             take_threads(self.s)

@@ -3,7 +3,7 @@
     windvane train --objective dpo --model M --data pairs.jsonl --out RUN
     windvane train --objective kto --model M --data labelled.csv --columns answer=reply --out RUN
     windvane train --objective sft --model M --data sharegpt.json --train.lora-rank 16 --out RUN
-    windvane train --objective mine:loss --model M --data DIR_OF_WINDVANE_PAIR --out RUN
+    windvane train --objective mine.py --model M --data DIR_OF_WINDVANE_PAIR --out RUN
 
 In: a file of pairs, scored groups, labelled answers or chats (docs/data_formats.md has every layout; `windvane inspect FILE --model M`
 shows what would be understood), or the folder of `windvane pair`. Out: RUN/model, plain Hugging Face files (or a PEFT adapter),
@@ -53,7 +53,8 @@ LEFT_OPEN = usual_train("dpo")  # by identity: settings built without a `train` 
 class Own:
     """Every setting."""
 
-    objective: str  # dpo, ipo, kto, orpo, simpo, sppo, sft, ... (docs/data_formats.md: which reads what), or your own module:object
+    # dpo, ipo, kto, orpo, simpo, sppo, sft, ... (docs/data_formats.md: which reads what), or your own as FILE.py, module or module:object
+    objective: str
     model: str  # a folder or a hub id of a decoder, or a PEFT adapter, which is trained on
     data: str  # JSONL, JSON, CSV, TSV, Parquet, a data set's folder or hub id; or a folder of `windvane pair`
     columns: tuple[str, ...] = ()  # ROLE=COLUMN where names are not usual: prompt=frage chosen=gut

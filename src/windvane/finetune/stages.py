@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import Any
 
 from windvane.core.errors import UserError
-from windvane.core.records import Group, Prompt, Reference, Response, seed_of
+from windvane.core.records import Group, Prompt, Response, TokenReference, seed_of
 from windvane.core.settings import settle
 from windvane.datasets.layout_columns import KINDS
 from windvane.engines.local import stop_ids
@@ -25,7 +25,7 @@ from windvane.losses.batch import load_objective
 from windvane.plan.time import training_estimate
 from windvane.prompts.template_checks import findings, refuse, set_thinking
 from windvane.run.local_runner import HereRunner
-from windvane.run.start import forget, mend, opening, resolved, take_threads
+from windvane.run.start import forget, mend, opening, renew_loss, resolved, take_threads
 from windvane.run.store import RunFolder, read_records, write_jsonl
 from windvane.stages.policy import Policy
 from windvane.stages.rendered_prompts import check_vocabulary
@@ -34,7 +34,7 @@ from windvane.stages.rows import Made
 from windvane.stages.source_files import Source, source_files
 from windvane.train.batches import Example, with_reference
 from windvane.train.processes import call, here
-from windvane.train.reference import run_reference
+from windvane.train.reference import of_tokens, run_reference
 from windvane.train.stage import clear_checkpoints, run_train
 
 STAGE = "iter-1"
@@ -67,6 +67,8 @@ class OwnFlow:
         with opening(self.folder):
             if not self.folder.finished("iter-1/held_out.jsonl"):  # nothing was made yet: a failed start binds nobody
                 forget(self.folder, self.s)
+            if renew_loss(self.folder, self.s):  # it may read other rows
+                (self.folder / "iter-1/held_out.jsonl").unlink(missing_ok=True)
             settle(self.folder / "recipe.toml", self.s)
             settle(self.folder / "data.toml", Source(source_files(self.s.data)))
             mend(self.folder)
@@ -197,7 +199,8 @@ class OwnFlow:
             scorer, train = self.policy.scorer(training=True), self.s.train
             runner = HereRunner(self.folder, self.quiet)
             bf16 = train.precision == "bfloat16"
-            run_reference(runner, f"{STAGE}/reference", scorer, self._examples(), train.micro_tokens, bf16)
+            tokens = self.objective.level == "token"
+            run_reference(runner, f"{STAGE}/reference", scorer, self._examples(), train.micro_tokens, bf16, tokens)
 
     def train(self) -> None:
         if not self.folder.finished(f"{STAGE}/model"):
@@ -205,8 +208,8 @@ class OwnFlow:
                 call("windvane.finetune.stages:train_beside", settings=self.s, out=str(self.folder.path))
             found = self._examples()
             if self.objective.reference:
-                rows = read_records(self.folder / f"{STAGE}/reference.jsonl", Reference)
-                found = with_reference(found, {r.id: r.logps for r in rows})
+                rows = read_records(self.folder / f"{STAGE}/reference.jsonl", TokenReference)
+                found = with_reference(found, {r.id: r.logps for r in rows}, tokens=of_tokens(rows))
             seed = seed_of(self.s.seed, "train", 1)
             training, held = hold_out(found, self.s.train.held_out, self.s.seed)
             if not held and here().lead:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from windvane.core.errors import UserError
-from windvane.core.records import Reference, Response, seed_of
+from windvane.core.records import Response, TokenReference, seed_of
 from windvane.core.schema import encode
 from windvane.core.settings import settle, to_toml
 from windvane.engines.local import Sampling, stop_ids
@@ -43,10 +43,10 @@ from windvane.models.load import save_model
 from windvane.prompts.chat import check_template
 from windvane.run.local_runner import HereRunner
 from windvane.run.publish import link_file
-from windvane.run.start import forget, mend, opening, resolved, take_threads
+from windvane.run.start import forget, mend, opening, renew_loss, resolved, take_threads
 from windvane.run.store import RunFolder, published, read_records
 from windvane.train.batches import Example, micro_batches, set_aside, with_reference
-from windvane.train.reference import reference_logps
+from windvane.train.reference import of_tokens, reference_logps
 from windvane.train.settings import only_warms_up
 from windvane.train.stage import clear_checkpoints, run_train
 
@@ -75,6 +75,7 @@ class LongFlow:
             if not made and recipe.exists() and recipe.read_text(encoding="utf-8") != to_toml(self.s):
                 forget(self.folder, self.s)  # nothing of it is kept
                 (self.folder / "documents.journal").unlink(missing_ok=True)
+            renew_loss(self.folder, self.s)
             settle(recipe, self.s)
             mend(self.folder)
             take_threads(self.s)
@@ -221,10 +222,11 @@ class LongFlow:
             for row in batch:
                 found += [build(row)] if long else short_contexts(turns_of(row, False))
             bf16 = train.precision == "bfloat16"
+            tokens = self.objective is not None and self.objective.level == "token"
             return [
                 encode(r)
                 for part in micro_batches(found, train.micro_tokens)
-                for r in reference_logps(scorer, part, bf16)
+                for r in reference_logps(scorer, part, bf16, tokens)
             ]
 
         self.runner.run(f"iter-{t}/reference", document_units(self._trained_on(t), self.s.batch_documents), work)
@@ -240,11 +242,13 @@ class LongFlow:
             scorer = policy.scorer(training=True)
             training, held = self._split(t)
             build = self._example(t, self._turns_of(t, scorer.model))
-            logps = {r.id: r.logps for r in self.records(t, "reference", Reference)} if self.arm.reference else None
+            cached = self.records(t, "reference", TokenReference) if self.arm.reference else None
+            logps = {r.id: r.logps for r in cached} if cached is not None else None
+            tokens = of_tokens(cached or ())
 
             def referenced(row: Turns) -> Example:
                 example = build(row)
-                return with_reference([example], logps)[0] if logps is not None else example
+                return with_reference([example], logps, tokens=tokens)[0] if logps is not None else example
 
             run_train(
                 self.folder, iteration, scorer, policy.tokenizer, self.objective, self.s.train,

@@ -1,6 +1,6 @@
 """What every objective reads, and how one is found by name.
 
-An objective is one file here (or a user's `module:object`, the object being a module-like holder of the same names):
+An objective is one file here, or a user's own `FILE.py`, `module` or `module:object` (losses/user_losses.py), with these names:
     BRANCHES   "pair" (chosen, rejected), "group" (every judged answer), "single" (the chosen answer alone) or "unpaired"
                (answers that are each desirable or not)
     REFERENCE  whether it reads the reference's log-probs
@@ -8,7 +8,9 @@ An objective is one file here (or a user's `module:object`, the object being a m
                ("answer") or its answers' tokens ("token")
     SEQUENCE   how an answer's tokens count: "sum" or "mean" (over its length); left out, it is "sum"
     READS      what else of the batch it reads, of `READS` below; left out, nothing
-    loss(batch, *, beta=...) -> Tensor [B], one value a comparison; keyword arguments are its settings
+    LEVEL      "token" where it reads each token's log-prob (the batch's three fields of [B, K, T]); left out, it is "sequence"
+    loss(batch, *, beta=...) -> Tensor [B], one value a comparison; keyword arguments are its settings. It may also return (Tensor [B],
+               {name: Tensor}), the second being metrics, whose means over the optimizer batch stand in train/metrics.jsonl
     target(batch, *, ...) -> Tensor [B, K], the log-ratio (nats) that the loss pulls each answer to, by the same settings; left out
                where it pulls at differences alone
 A new one is one file and no other edit.
@@ -17,8 +19,6 @@ A new one is one file and no other edit.
 from __future__ import annotations
 
 import importlib
-import inspect
-import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -29,6 +29,7 @@ import torch
 from torch import Tensor
 
 from windvane.core.errors import UserError
+from windvane.losses.user_losses import Given, find, settings_of
 
 READS = ("nll", "desirable", "kl", "slow", "short")
 BEYOND_GROUPS = {  # what judged groups alone do not give
@@ -37,6 +38,7 @@ BEYOND_GROUPS = {  # what judged groups alone do not give
 }
 BRANCHES = ("pair", "group", "single", "unpaired")
 REDUCTIONS = ("example", "answer", "token")
+LEVELS = ("sequence", "token")
 NOT_READ = torch.empty(0)
 
 
@@ -53,6 +55,10 @@ class Batch:
     weights; nll_batch_tokens []: its mean over the whole optimizer batch (all three by "nll"); desirable [B, K]: bool; kl []: mean over
     the optimizer batch of log pi_theta/pi_ref of answers put after another prompt, no gradient; slow [B, K]: a second reference's
     log-probabilities.
+
+    Only where LEVEL is "token", T being the longest answer's tokens: token_logps [B, K, T] and token_reference [B, K, T]: the
+    log-probabilities (nats) of each token of the answers, whose sums over T are logps and reference; token_mask [B, K, T]: True where there
+    is a token (of a conversation: of the assistant's turns). Every other place is padding, and 0 in both.
     """
 
     logps: Tensor
@@ -66,6 +72,9 @@ class Batch:
     desirable: Tensor = NOT_READ
     kl: Tensor = NOT_READ
     slow: Tensor = NOT_READ
+    token_logps: Tensor = NOT_READ
+    token_reference: Tensor = NOT_READ
+    token_mask: Tensor = NOT_READ
 
     @property
     def logratio(self) -> Tensor:
@@ -84,49 +93,58 @@ class Batch:
 @dataclass(frozen=True, slots=True)
 class Objective:
     """A loss with its settings bound, and what its file declares (the names at the top of this one). `loss` and `target` take a `Batch`:
-    [B] and [B, K]."""
+    [B] and [B, K]; `loss` may give metrics beside its values. `file` and `sha256` are of a user's own, None for those shipped here."""
 
     name: str
     branches: str
     reference: bool
     reduction: str
     arguments: dict[str, float]  # every setting of the loss, given or default
-    loss: Callable[[Batch], Tensor]
+    loss: Callable[[Batch], Any]
     sequence: str = "sum"
     reads: tuple[str, ...] = ()
     target: Callable[[Batch], Tensor] | None = None
+    level: str = "sequence"
+    file: str | None = None
+    sha256: str | None = None
 
 
 def names() -> list[str]:
     """Every objective shipped here."""
     here = Path(__file__).parent
-    return sorted(p.stem for p in here.glob("*.py") if p.stem not in {"__init__", "batch"})
+    return sorted(p.stem for p in here.glob("*.py") if p.stem not in {"__init__", "batch", "given"})
+
+
+def digest_of(name: str) -> str | None:
+    """SHA-256 of the file that a user's own loss is written in; None for one shipped here."""
+    return None if name in names() else _found(name).sha256
 
 
 def load_objective(name: str, arguments: Mapping[str, float], gives: Collection[str] = ()) -> Objective:
-    """The objective `name` (a file of this folder) or `module:object`, with its settings bound; unknown settings are refused, and so
-    is an objective that reads what judged groups do not hold, unless the caller `gives` it ("slow", "short")."""
-    if ":" in name:
-        module, _, attribute = name.partition(":")
-        if "" not in sys.path:
-            sys.path.insert(0, "")
-        try:
-            found: Any = getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError) as error:
-            raise UserError(f"objective {name}: cannot be imported ({error}); give module:object") from None
-    elif name in names():
-        found = importlib.import_module(f"windvane.losses.{name}")
-    else:
-        raise UserError(f"objective {name}: unknown; there are {', '.join(names())}, or give your own as module:object")
-    absent = [a for a in ("BRANCHES", "REFERENCE", "REDUCTION", "loss") if not hasattr(found, a)]
+    """The objective `name` (a file of this folder, or a user's `FILE.py`, `module` or `module:object`), with its settings bound; unknown
+    settings are refused, and so is an objective that reads what judged groups do not hold, unless the caller `gives` it ("slow", "short").
+    """
+    given = _found(name)
+    found = given.holder
+    absent = [a for a in ("BRANCHES", "REFERENCE", "REDUCTION") if not hasattr(found, a)]
+    if not callable(getattr(found, "loss", None)):
+        raise UserError(
+            f"objective {name}: {given.file or 'it'} has no function loss; write loss(batch, *, beta=0.1) as in windvane/losses/dpo.py"
+        )
     if absent:
-        raise UserError(f"objective {name}: lacks {', '.join(absent)} (see windvane/losses/dpo.py for the shape)")
-    for field, allowed in (("BRANCHES", BRANCHES), ("REDUCTION", REDUCTIONS), ("SEQUENCE", ("sum", "mean"))):
-        if getattr(found, field, "sum") not in allowed:
+        raise UserError(
+            f"objective {name}: {given.file or 'it'} lacks {', '.join(absent)}; write them beside the loss as in windvane/losses/dpo.py"
+        )
+    allowed_values = {"BRANCHES": BRANCHES, "REDUCTION": REDUCTIONS, "SEQUENCE": ("sum", "mean"), "LEVEL": LEVELS}
+    for field, allowed in allowed_values.items():
+        if getattr(found, field, allowed[0]) not in allowed:
             raise UserError(
                 f"objective {name}: {field} is {getattr(found, field)!r}; must be one of {', '.join(allowed)}"
             )
-    reads = tuple(getattr(found, "READS", ()))
+    if not isinstance(found.REFERENCE, bool):
+        raise UserError(f"objective {name}: REFERENCE is {found.REFERENCE!r}; must be True or False")
+    told_reads = getattr(found, "READS", ())
+    reads = (told_reads,) if isinstance(told_reads, str) else tuple(told_reads)
     for read in reads:
         if read not in READS:
             raise UserError(f"objective {name}: READS has {read!r}; must be of {', '.join(READS)}")
@@ -134,11 +152,25 @@ def load_objective(name: str, arguments: Mapping[str, float], gives: Collection[
             raise UserError(
                 f"objective {name}: it reads {BEYOND_GROUPS[read]}, which this recipe does not make; take another"
             )
-    known = {p.name: p.default for p in inspect.signature(found.loss).parameters.values() if p.kind is p.KEYWORD_ONLY}
-    for key in arguments:
-        if key not in known:
-            raise UserError(f"objective {name}: no setting '{key}'; it has {', '.join(known) or 'none'}")
-    told = {**known, **arguments}
-    loss, sequence = partial(found.loss, **told), getattr(found, "SEQUENCE", "sum")
+    told, numbers = settings_of(name, found.loss, arguments)
     target = partial(found.target, **told) if hasattr(found, "target") else None
-    return Objective(name, found.BRANCHES, found.REFERENCE, found.REDUCTION, told, loss, sequence, reads, target)
+    return Objective(
+        name,
+        found.BRANCHES,
+        found.REFERENCE,
+        found.REDUCTION,
+        numbers,
+        partial(found.loss, **told),
+        getattr(found, "SEQUENCE", "sum"),
+        reads,
+        target,
+        getattr(found, "LEVEL", "sequence"),
+        given.file,
+        given.sha256,
+    )
+
+
+def _found(name: str) -> Given:
+    if name in names():
+        return Given(importlib.import_module(f"windvane.losses.{name}"), None, None)
+    return find(name, ", ".join(names()))

@@ -17,8 +17,11 @@ from typing import Any, TypeVar
 
 from windvane.core.errors import UserError
 from windvane.core.schema import decode, encode
-from windvane.core.settings import differences, settle, to_toml
+from windvane.core.settings import differences, is_digest, settle, to_toml
+from windvane.losses.batch import digest_of
 from windvane.run.store import RunFolder, write_atomic
+from windvane.train.processes import here
+from windvane.train.settings import Train
 
 T = TypeVar("T")
 OTHERS = ("judge.toml", "eval.toml", "harness.toml", "settings.json")  # the settings of verbs that keep no recipe.toml
@@ -37,10 +40,18 @@ def resolved(settings: T, out: str | Path) -> T:
     """The settings as recipe.toml will hold them; every recipe begins with this, so that it makes no difference whether they come from the
     command line or from Python. Values are checked against the types of their fields, a path becomes its text and a list a tuple. A thread
     count that was left open becomes the one that the run was started with, or else the number that PyTorch takes here (the count moves the
-    last bits). Errors: `UserError` naming the field, or an empty `out`."""
+    last bits). A loss of the user's own is named with its file's digest. Errors: `UserError` naming the field, or an empty `out`."""
     if not str(out).strip():
         raise UserError("out: is empty; name the run's folder")
     found: Any = decode(type(settings), _text_of_paths(encode(settings)))
+    if here().lead:  # the other processes are held to the first one's digest
+        stages = {f.name: getattr(found, f.name) for f in dataclasses.fields(found)}
+        digests = {
+            name: dataclasses.replace(train, objective_sha256=digest_of(train.objective))
+            for name, train in stages.items()
+            if isinstance(train, Train)
+        }
+        found = dataclasses.replace(found, **digests)
     if found.threads is not None:
         return found  # type: ignore[no-any-return]
     recipe = Path(out) / "recipe.toml"
@@ -95,11 +106,38 @@ def forget(run: RunFolder, settings: Any) -> None:
         (run / name).unlink(missing_ok=True)
 
 
+def renew_loss(run: RunFolder, settings: Any) -> bool:
+    """Whether the user's own loss is another than the run was started with, and nothing has been trained by it: then recipe.toml takes the
+    new one, which a line says, and the reference's log-probs are made again. So a loss that failed at its first step can be mended without
+    sampling and judging again. Where something was trained, `settle` refuses the change."""
+    recipe = run / "recipe.toml"
+    text = to_toml(settings)
+    held: dict[str, Any] = {}
+    with contextlib.suppress(OSError, tomllib.TOMLDecodeError, UnicodeDecodeError):
+        held = tomllib.loads(recipe.read_text(encoding="utf-8"))
+    changed = differences(held, tomllib.loads(text)) if held else []
+    trained = any(run.path.glob("**/model/*")) or any(run.path.glob("**/checkpoints/step-*"))
+    if trained or not changed or not any(is_digest(line) for line in changed):
+        return False
+    # a new version may have other settings than the old one, and these are written down beside its digest
+    if not all(is_digest(line) or "objective_args" in line.partition(": ")[0] for line in changed):
+        return False
+    for name in ("reference", "slow"):
+        for file in [*run.path.glob(f"**/{name}.jsonl"), *run.path.glob(f"**/{name}.journal")]:
+            file.unlink()
+    write_atomic(recipe, text)
+    run.tell(
+        "the loss was changed since this run was started, and nothing was trained by it yet: the run goes on with the new one"
+    )
+    return True
+
+
 def begin(run: RunFolder, settings: Any) -> None:
     """Write recipe.toml, or refuse settings that differ from it."""
     recipe = run / "recipe.toml"
     if not run.finished("heldout.jsonl"):  # nothing was made yet
         forget(run, settings)
+    renew_loss(run, settings)
     renewed = _of_another_server(recipe, settings)
     if renewed is None:
         settle(recipe, settings)

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from windvane.core.errors import UserError
 from windvane.core.protocols import Generator
-from windvane.core.records import Group, Prompt, Reference, Response, Verdict, by_prompt, seed_of
+from windvane.core.records import Group, Prompt, Reference, Response, TokenReference, Verdict, by_prompt, seed_of
 from windvane.datasets.prompt_splits import Pool, portions, read_pool
 from windvane.engines.http.budget import Account, Estimate
 from windvane.engines.http.generator import HttpGenerator
@@ -46,7 +46,7 @@ from windvane.stages.policy import Policy
 from windvane.stages.rendered_prompts import check_budgets, rendered
 from windvane.train.batches import Example, examples, set_aside, with_reference
 from windvane.train.processes import call, here
-from windvane.train.reference import run_reference
+from windvane.train.reference import of_tokens, run_reference
 from windvane.train.stage import clear_checkpoints, run_train
 
 # |log-prob when sampled - log-prob as reference| a token (nats), by bfloat16 or not: decoding and scoring round differently
@@ -205,7 +205,8 @@ class Flow:
             scorer, train = self.policy(t - 1).scorer(training=True), self.s.train
             bf16 = train.precision == "bfloat16"
             examples = self._examples(t)
-            run_reference(self.runner, f"iter-{t}/reference", scorer, examples, train.micro_tokens, bf16)
+            tokens = self.objective.level == "token"
+            run_reference(self.runner, f"iter-{t}/reference", scorer, examples, train.micro_tokens, bf16, tokens)
             self._same_weights(t)
 
     def slow(self, t: int) -> None:
@@ -224,7 +225,7 @@ class Flow:
         """What sampled and what is the reference are one model: their log-probs of the same answers agree, but for rounding."""
         sampled = {r.id: r for r in self._responses(t)}
         limit = SAMPLED_TOLERANCE[self.s.train.precision == "bfloat16"]
-        for row in read_records(self.folder / f"iter-{t}/reference.jsonl", Reference):
+        for row in read_records(self.folder / f"iter-{t}/reference.jsonl", TokenReference):
             logps = sampled[row.id].logps if row.id in sampled else None  # KTO's mismatched answers were never sampled
             if logps is not None and not abs(logps - row.logps) / row.tokens <= limit:
                 (self.folder / f"iter-{t}/reference.jsonl").unlink()
@@ -240,11 +241,11 @@ class Flow:
                 call("windvane.sppo.stages:train_beside", settings=self.s, out=str(self.folder.path), t=t)
             found = self._examples(t)
             if self.objective.reference:
-                cached = read_records(self.folder / iteration / "reference.jsonl", Reference)
+                cached = read_records(self.folder / iteration / "reference.jsonl", TokenReference)
                 slowly = None
                 if "slow" in self.objective.reads:
                     slowly = {r.id: r.logps for r in read_records(self.folder / iteration / "slow.jsonl", Reference)}
-                found = with_reference(found, {r.id: r.logps for r in cached}, slowly)
+                found = with_reference(found, {r.id: r.logps for r in cached}, slowly, of_tokens(cached))
             seed = seed_of(self.s.seed, "train", t)
             training, held = set_aside(found, self.s.train.held_out, seed)
             if self.s.train.keep == "best" and not held:

@@ -28,7 +28,7 @@ class Example:
     row (several turns of a conversation; empty: its last `lengths[k]` tokens); `nll` weights the tokens of each comparison's chosen row for
     its NLL (empty: 1 on all but the first, which nothing predicts); `turns` names the responses whose reference log-probs
     add up to each answer's, where the reference read other, short contexts; `slow` is a second reference's; `desirable` and `mismatch`
-    (other prompts' answers after this prompt) are KTO's.
+    (other prompts' answers after this prompt) are KTO's; `token_reference` is the reference's log-prob of each token of each answer.
     """
 
     id: str
@@ -46,6 +46,7 @@ class Example:
     slow: tuple[float, ...] = ()
     desirable: tuple[bool, ...] = ()
     mismatch: Example | None = None
+    token_reference: tuple[tuple[float, ...], ...] = ()
 
     @property
     def tokens(self) -> int:
@@ -149,19 +150,28 @@ def mismatched(found: Sequence[Example]) -> list[Example]:
 
 
 def with_reference(
-    found: Sequence[Example], logps: Mapping[str, float], slow: Mapping[str, float] | None = None
+    found: Sequence[Example],
+    logps: Mapping[str, float],
+    slow: Mapping[str, float] | None = None,
+    tokens: Mapping[str, tuple[float, ...]] | None = None,
 ) -> list[Example]:
-    """The same examples with the reference's summed log-probs (nats) of their answers by response id, and those of a `slow` second
-    reference."""
+    """The same examples with the reference's summed log-probs (nats) of their answers by response id, those of a `slow` second
+    reference, and the reference's of each of the answers' `tokens`."""
 
     def summed(e: Example, of: Mapping[str, float]) -> tuple[float, ...]:
         return tuple(sum(of[r] for r in ids) for ids in e.turns or [(r,) for r in e.response_ids])
+
+    def joined(e: Example, of: Mapping[str, tuple[float, ...]]) -> tuple[tuple[float, ...], ...]:
+        rows = tuple(tuple(p for r in ids for p in of[r]) for ids in e.turns or [(r,) for r in e.response_ids])
+        assert tuple(map(len, rows)) == e.lengths, f"{e.id}: the reference has other tokens"
+        return rows
 
     made = []
     for e in found:
         mismatch = e.mismatch and replace(e.mismatch, reference=summed(e.mismatch, logps))
         slowly = e.slow if slow is None else summed(e, slow)
-        made.append(replace(e, reference=summed(e, logps), slow=slowly, mismatch=mismatch))
+        each = e.token_reference if tokens is None else joined(e, tokens)
+        made.append(replace(e, reference=summed(e, logps), slow=slowly, mismatch=mismatch, token_reference=each))
     return made
 
 

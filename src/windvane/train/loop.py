@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -26,6 +27,7 @@ from windvane.models.trees.tree import Tree
 from windvane.train import checkpoint
 from windvane.train.batches import Example, micro_batches, order
 from windvane.train.distributed import ALONE, Ranks, Score, merged
+from windvane.train.loss_checks import called, sums
 from windvane.train.loss_inputs import Whole, answer_sums, batch_of, to_score
 from windvane.train.metrics import Tally
 from windvane.train.settings import Train, learning_rate, make_optimizer
@@ -52,6 +54,11 @@ class Trainer:
         self.score: Score = scorer.logps
         self.objective, self.settings, self.folder, self.seed, self.report = objective, settings, folder, seed, report
         self.device = next(self.model.parameters()).device.type
+        if settings.objective_sha256 not in (None, objective.sha256):
+            raise UserError(
+                f"objective {objective.name}: {objective.file} was changed while this run was going on; put it back as it was, or use "
+                "another --out"
+            )
 
     def fit(self, found: Sequence[Example], held: Sequence[Example]) -> list[dict[str, Any]]:
         """Train from the newest checkpoint (or the start) to the end; returns one metrics row a step and evaluation."""
@@ -120,6 +127,9 @@ class Trainer:
         absent = {
             "reference log-probs (run_reference, then with_reference)": self.objective.reference
             and not example.reference,
+            "the reference's log-probs of each token (run_reference's and with_reference's `tokens`)": self.objective.reference
+            and self.objective.level == "token"
+            and not example.token_reference,
             "a slow reference's log-probs (with_reference's `slow`)": "slow" in reads and not example.slow,
             "a flag for each answer, desirable or not": "desirable" in reads and not example.desirable,
             "another prompt's answers with their reference (`mismatched`, of two prompts or more)": "kl" in reads
@@ -137,16 +147,8 @@ class Trainer:
 
     def _forward(self, found: Sequence[Example], whole: Whole) -> Batch:
         reads = self.objective.reads
-        return batch_of(found, self._scored([to_score(e, reads) for e in found]), reads, whole)
-
-    def _losses(self, batch: Batch) -> Tensor:
-        losses = self.objective.loss(batch)
-        if losses.shape != batch.logps.shape[:1]:
-            raise UserError(
-                f"objective {self.objective.name}: its loss has shape {tuple(losses.shape)}, not {tuple(batch.logps.shape[:1])}, one value "
-                "a comparison; does READS name all that it reads?"
-            )
-        return losses
+        scored = self._scored([to_score(e, reads) for e in found])
+        return batch_of(found, scored, reads, whole, self.objective.level == "token")
 
     @torch.no_grad()
     def _whole(self, found: Sequence[Example]) -> Whole:
@@ -203,18 +205,36 @@ class Trainer:
         tally, total, bad = Tally(), 0.0, list[str]()
         for micro, counts in self._turns(found):
             batch = self._forward(micro, whole)
-            losses = self._losses(batch)
-            backward(losses, counts)
+            losses, metrics = called(self.objective, batch)
+            with self._told():
+                backward(losses, counts)
             if counts:
                 bad = bad or self._not_finite(losses, micro)
                 total += losses.detach().double().sum().item()
                 tally.follow(micro, batch, self.objective)
+                if metrics and not bad:
+                    ids = [e.id for e in micro for _ in e.losses]
+                    for name, (value, number) in sums(self.objective, metrics, batch, ids).items():
+                        tally.add_sum(name, value, number)
         parts = self.ranks.gather((total, tally, bad))
         bad = next((bad for *_, bad in parts if bad), [])
         if bad:
             where = f"step {step + 1}, before its update" if step is not None else "after training"
             raise UserError(f"{where}: the loss is not finite for prompts {', '.join(bad)}; lower --train.lr")
         return sum(part[0] for part in parts), merged([part[1] for part in parts])
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """A user's loss that writes into what it was given fails in the backward pass alone: one line."""
+        try:
+            yield
+        except RuntimeError as error:
+            if self.objective.file is None or "modified by an inplace operation" not in str(error):
+                raise
+            raise UserError(
+                f"objective {self.objective.name}: {self.objective.file} changes a Tensor in place that its gradient needs; make a new one "
+                "(x = x + 1 instead of x += 1)"
+            ) from None
 
     def _not_finite(self, losses: Tensor, found: Sequence[Example]) -> list[str]:
         lines = [e.id for e in found for _ in e.losses]

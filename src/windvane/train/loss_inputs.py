@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from windvane.losses.batch import Batch
 from windvane.models.trees.tree import Tree
@@ -66,10 +67,31 @@ def answer_sums(example: Example, nodes: Nodes) -> list[Tensor]:
     return [weighted_sum(example.tree, nodes, k, example.answer_spans(k)) for k in range(len(example.lengths))]
 
 
+def answer_tokens(example: Example, nodes: Nodes, k: int) -> Tensor:
+    """[lengths[k]] the log-probabilities (nats) of answer k's tokens, in order: what `answer_sums` adds up."""
+    parts: list[Tensor] = []
+    at = 0
+    for n in example.tree.path(example.tree.leaves[k]):
+        end = at + len(example.tree.nodes[n].token_ids)
+        for start, stop, _ in example.answer_spans(k):
+            low, high = max(start, at), min(stop, end)
+            if low < high:
+                value = nodes[n]
+                assert value is not None, f"node {n} is not read"
+                parts.append(value[low - at : high - at])
+        at = end
+    return torch.cat(parts)
+
+
 def batch_of(
-    found: Sequence[Example], logps: Sequence[Nodes], reads: Collection[str] = (), whole: Whole = Whole()
+    found: Sequence[Example],
+    logps: Sequence[Nodes],
+    reads: Collection[str] = (),
+    whole: Whole = Whole(),
+    tokens: bool = False,
 ) -> Batch:
-    """Sum each answer's token log-probs and line the comparisons up as [B, K]; `reads` are the objective's."""
+    """Sum each answer's token log-probs and line the comparisons up as [B, K]; `reads` are the objective's, `tokens` whether it reads each
+    token's as well."""
     width = max(len(line) for e in found for line in e.losses)
     sums = [answer_sums(e, nodes) for e, nodes in zip(found, logps)]
     zero = sums[0][0].detach() * 0.0
@@ -104,4 +126,27 @@ def batch_of(
         batch = replace(batch, kl=zero.new_tensor(whole.kl))
     if "slow" in reads:
         batch = replace(batch, slow=table([e.slow for e in found]))
-    return batch
+    return _with_tokens(batch, found, logps) if tokens else batch
+
+
+def _with_tokens(batch: Batch, found: Sequence[Example], logps: Sequence[Nodes]) -> Batch:
+    """The three fields of [B, K, T]."""
+    answers, width = batch.logps.shape
+    own, reference = [], []
+    for e, nodes in zip(found, logps):
+        for line in e.losses:
+            none = [batch.logps.new_zeros(0)] * (width - len(line))
+            rows = [answer_tokens(e, nodes, k) for k in line]
+            cached = [batch.reference.new_tensor(e.token_reference[k]) for k in line] if e.token_reference else None
+            own += [*rows, *none]
+            reference += [*(cached or [torch.zeros_like(r) for r in rows]), *none]
+
+    def padded(rows: list[Tensor]) -> Tensor:
+        return pad_sequence(rows, batch_first=True).view(answers, width, -1)
+
+    return replace(
+        batch,
+        token_logps=padded(own),
+        token_reference=padded(reference),
+        token_mask=padded([torch.ones_like(r, dtype=torch.bool) for r in own]),
+    )

@@ -20,6 +20,11 @@ class Tally:
         self.sums[name] = self.sums.get(name, 0.0) + value
         self.counts[name] = self.counts.get(name, 0) + 1
 
+    def add_sum(self, name: str, total: float, count: int) -> None:
+        """`count` more values of `name` that add up to `total`."""
+        self.sums[name] = self.sums.get(name, 0.0) + total
+        self.counts[name] = self.counts.get(name, 0) + count
+
     def follow(self, found: Sequence[Example], batch: Batch, objective: Objective) -> None:
         """Log-probs of chosen and rejected, their log-ratios where there is a reference, and how often the chosen one's reward is the
         larger: its log-ratio, or without a reference what the loss compares, its log-prob (a token, for a "mean" objective). Where the

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+import tyro
 from torch import nn
 
 from windvane.core.errors import UserError
@@ -20,7 +21,8 @@ from windvane.train.checkpoint import trainable
 class Train:
     """Settings of one training stage. The objective's own settings are in `objective_args` (see `windvane.losses`)."""
 
-    # sppo, sppo_hard, dpo, ipo, ipo_mean, inpo, kto, orpo, orpo_trl, simpo, sft, ... (windvane/objectives), or module:object
+    # sppo, sppo_hard, dpo, ipo, ipo_mean, inpo, kto, orpo, orpo_trl, simpo, sft, ... (windvane/objectives), or your own as FILE.py,
+    # module or module:object (docs/extending.md)
     objective: str = "sppo"
     objective_args: dict[str, float] = field(default_factory=dict)  # the objective's own settings: eta 1000, say
     optimizer: Literal["rmsprop", "adamw"] = "rmsprop"
@@ -45,6 +47,8 @@ class Train:
     lora_alpha: int = 16
     lora_dropout: float = 0.0
     quantize: Literal["nf4"] | None = None  # QLoRA: the frozen base in 4 bits; CUDA and bitsandbytes
+    # of the file of a user's own loss; the run fills it in, and is not continued with another loss
+    objective_sha256: Annotated[str | None, tyro.conf.Suppress] = None
 
     def __post_init__(self) -> None:
         for name, least in (("epochs", 1), ("batch", 1), ("micro_tokens", 1), ("evaluate_every", 0), ("lora_rank", 0)):

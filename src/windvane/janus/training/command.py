@@ -18,7 +18,7 @@ from functools import cached_property
 from pathlib import Path
 
 from windvane.core.errors import UserError
-from windvane.core.records import Reference, seed_of
+from windvane.core.records import TokenReference, seed_of
 from windvane.core.settings import settle
 from windvane.engines.local import stop_ids
 from windvane.janus.collection_rows import read_preferences, read_samples
@@ -32,13 +32,13 @@ from windvane.plan.time import training_estimate
 from windvane.prompts.system_role import system_mode
 from windvane.run.launch import launch
 from windvane.run.local_runner import HereRunner
-from windvane.run.start import forget, resolved, take_threads
+from windvane.run.start import forget, renew_loss, resolved, take_threads
 from windvane.run.store import RunFolder, file_sha256, read_records, write_atomic
 from windvane.stages import train_reward
 from windvane.stages.policy import Policy
 from windvane.train.batches import Example, with_reference
 from windvane.train.processes import call, here
-from windvane.train.reference import run_reference
+from windvane.train.reference import of_tokens, run_reference
 from windvane.train.stage import clear_checkpoints, run_train
 
 SETS = ("sft", "sft-one", "sft-test", "pairs", "rm", "rm-test")
@@ -58,6 +58,7 @@ def run(settings: TrainJanus, out: str, quiet: bool = False) -> None:
     with RunFolder(out) as folder:
         if not any(folder.finished(f"{name}/model") for name in settings.wanted):  # a failed start binds nobody
             forget(folder, settings)
+        renew_loss(folder, settings)
         settle(folder / "recipe.toml", settings)
         settle(folder / "data.toml", _Inputs({n: file_sha256(_set(settings, n)) for n in SETS}))
         take_threads(settings)
@@ -93,7 +94,7 @@ class Training:
                 unread, model = objective.reference and not begun, policy.scorer(training=True).model
                 self._tell(f"{name}: {training_estimate(model, found, train, unread, self.folder.path, begun)}")
             if objective.reference:
-                found, held = self._referred(name, policy, found, held)
+                found, held = self._referred(name, policy, found, held, objective.level == "token")
             if here().lead:  # what the others read stands
                 call(
                     "windvane.janus.training.command:train_beside",
@@ -174,7 +175,7 @@ class Training:
         return found, held, sharing
 
     def _referred(
-        self, name: Name, policy: Policy, found: list[Example], held: list[Example]
+        self, name: Name, policy: Policy, found: list[Example], held: list[Example], tokens: bool
     ) -> tuple[list[Example], list[Example]]:
         """With the start's log-probs, computed once."""
         path, train = self.folder / f"{name}/reference.jsonl", self.s.train_of(name)
@@ -182,9 +183,10 @@ class Training:
             bf16 = train.precision == "bfloat16"
             scorer = policy.scorer(training=True)
             runner = HereRunner(self.folder, self.quiet)
-            run_reference(runner, f"{name}/reference", scorer, [*found, *held], train.micro_tokens, bf16)
-        cached = {r.id: r.logps for r in read_records(path, Reference)}
-        return with_reference(found, cached), with_reference(held, cached)
+            run_reference(runner, f"{name}/reference", scorer, [*found, *held], train.micro_tokens, bf16, tokens)
+        rows = read_records(path, TokenReference)
+        cached, each = {r.id: r.logps for r in rows}, of_tokens(rows)
+        return with_reference(found, cached, tokens=each), with_reference(held, cached, tokens=each)
 
     def _tell(self, text: str) -> None:
         self.folder.tell(text, self.quiet)
