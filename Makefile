@@ -25,7 +25,7 @@ check: lint
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
 
 claims: $(READY)
-	for name in sppo longpo longpo-weight janus rubric-sppo evalyaks; do $(BIN)/windvane claim $$name --out runs/claim-$$name || exit 1; done
+	for name in sppo longpo longpo_weight janus rubric_sppo evalyaks; do $(BIN)/python -m studies.$$name || exit 1; done
 
 docs: $(READY)
 	$(BIN)/sphinx-build -q -W -b html docs site

@@ -1,6 +1,7 @@
-"""How every claim is started: one command line, one check of the world, one folder, one way to write what came of it.
+"""How every study is started: one command line, one check of the world, one folder, one way to write what came of it.
 
-In: what a claim's module brings (a `Study`) and the words after `windvane claim NAME`. Out: DIR/claim.json, the drawings and the table on
+In: what a claim's module brings (a `Study`) and the words after `python -m studies.NAME`. Out: DIR/claim.json, the drawings and the
+table on
 the terminal. The module says which units there are, in what order they need each other, and what is read from their results.
 """
 
@@ -8,16 +9,19 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from studies.assemble import Outcome, assemble
 from studies.declare import Declaration, declared, take_seeds
 from studies.plot import draw
 from studies.record import Claim, code_version, write_claim
 from studies.units import Work, Workshop, tell
+from windvane.cli.main import guarded
 from windvane.core.arguments import Parser
 from windvane.core.errors import UserError
 from windvane.core.schema import dumps
@@ -37,9 +41,20 @@ class Study:
     outcome: Callable[[Declaration, tuple[int, ...], Workshop], Outcome]
 
 
+def start(module: str, main: Callable[[list[str]], int]) -> NoReturn:
+    """Run a study's `main` on the process's arguments and exit with its code; see `windvane.cli.main.guarded`."""
+    argv = sys.argv[1:]
+    sys.exit(guarded(partial(main, argv), ["python", "-m", module, *argv]))
+
+
+def command_of(name: str) -> str:
+    """The command that runs the study of a declaration, such as "longpo-weight"."""
+    return f"python -m studies.{name.replace('-', '_')}"
+
+
 def launch(name: str, argv: Sequence[str], study: Study) -> int:
-    """`windvane claim NAME [--seeds N] [--out DIR] [--workers 2] [--reduced]`."""
-    parser = Parser(prog=f"windvane claim {name}", description=study.about)
+    """`python -m studies.NAME [--seeds N] [--out DIR] [--workers 2] [--reduced]`."""
+    parser = Parser(prog=command_of(name), description=study.about)
     parser.add_argument("--seeds", type=int, help="the first N of the declared fresh seeds; left out: all")
     parser.add_argument(
         "--out", default=f"runs/claim-{name}", help="the folder; the same command goes on with what is there"
@@ -60,7 +75,7 @@ def run_claim(d: Declaration, seeds: tuple[int, ...], study: Study, out: Path, w
     """Run what is missing, write DIR/claim.json and the drawings."""
     if study.world_sha256() != d.world_sha256:
         raise UserError(
-            f"{d.name}: {d.world} is not the world that was declared (world_sha256 in claims/{d.name}.toml); declare it anew"
+            f"{d.name}: {d.world} is not the world that was declared (world_sha256 in studies/declarations/{d.name}.toml); declare it anew"
         )
     with RunFolder(out):
         outcome = study.outcome(d, seeds, Workshop(out, study.work, workers, code_version()))

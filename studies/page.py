@@ -1,4 +1,4 @@
-"""docs/claims.md and its drawings, made from docs/claims/*.json alone: `windvane claim page`.
+"""docs/claims.md and its drawings, made from docs/claims/*.json alone: `python -m studies.page`.
 
 In: a folder with claims/NAME.json. Out: claims.md and claims/NAME-*.svg in it. Nothing on the page is typed by hand but the words here
 and in the claims' own sections; a test draws it again and compares.
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from studies.declare import declared
+from studies.launch import command_of, start
 from studies.plot import draw
 from studies.record import Claim, read_claim
 from windvane.core.arguments import Parser
@@ -28,7 +29,8 @@ SECTIONS = {  # a claim's own part of the page
 
 HEAD = """# The papers' claims, re-run small
 
-Made by `windvane claim page` from `docs/claims/*.json`; each of those is the last full run of `windvane claim NAME`. Arms, metric, seeds
+Made by `python -m studies.page` from `docs/claims/*.json`; each of those is the last full run of `python -m studies.NAME`. Arms, metric,
+seeds
 and the world's hash were committed in `studies/declarations/NAME.toml` before the run; learning rates were chosen once an arm, all from the
 same list, on a development seed; what is shown comes from fresh seeds. The primary contrast is the one thing each run was made to decide:
 its interval draws seeds first and prompts within them, with Student's t for the few seeds. Everything else on the page is looked at beside
@@ -74,7 +76,7 @@ def section(claim: Claim, files: Sequence[str]) -> str:
         table(("verdict", "finding", "numbers"), [(f.verdict, f.statement, f.numbers) for f in claim.findings]),
         own_section(claim),
         *(f"![{name}](claims/{name})" for name in files if name != f"{claim.claim}-arms.svg"),
-        f"`windvane claim {claim.claim}{' --reduced' if claim.reduced else ''} --seeds {len(claim.seeds)}`: "
+        f"`{command_of(claim.claim)}{' --reduced' if claim.reduced else ''} --seeds {len(claim.seeds)}`: "
         f"{claim.cpu_seconds / 60:.0f} minutes of CPU, {claim.seconds / 60:.0f} of waiting on the machine it ran on; "
         f"code {claim.code_version}; {claim.world}, sha256 {claim.world_sha256[:16]}; "
         f"declaration sha256 {claim.declaration_sha256[:16]}.",
@@ -101,7 +103,7 @@ def render(folder: Path) -> dict[str, str]:
     found = sorted((folder / "claims").glob("*.json"), key=lambda path: path.stem)  # a claim before its later ones
     if not found:
         raise UserError(
-            f"{folder / 'claims'}: no claim there; run `windvane claim sppo` and put its claim.json there as sppo.json"
+            f"{folder / 'claims'}: no claim there; run `python -m studies.sppo` and put its claim.json there as sppo.json"
         )
     made: dict[str, str] = {}
     parts = [HEAD.strip()]
@@ -114,11 +116,15 @@ def render(folder: Path) -> dict[str, str]:
 
 
 def main(argv: Sequence[str]) -> int:
-    """`windvane claim page [--docs docs]`."""
-    parser = Parser(prog="windvane claim page", description=__doc__)
+    """`python -m studies.page [--docs docs]`."""
+    parser = Parser(prog="python -m studies.page", description=__doc__)
     parser.add_argument("--docs", default="docs", help="the folder that holds claims/*.json")
     folder = Path(parser.parse_args(list(argv)).docs)
     for name, text in render(folder).items():
         write_atomic(folder / name, text)
         print(folder / name)
     return 0
+
+
+if __name__ == "__main__":
+    start("studies.page", main)

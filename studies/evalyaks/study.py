@@ -1,4 +1,5 @@
-"""`windvane claim evalyaks`: EvalYaks' claim (arXiv 2408.12226) re-run small: adapters that grade, against cheaper ways to the same bands.
+"""`python -m studies.evalyaks`: EvalYaks' claim (arXiv 2408.12226) re-run small: adapters that grade, against cheaper ways to the same
+bands.
 
 In: evalyaks.toml, how many of its seeds, a folder. Out: DIR/claim.json and its drawings. Every unit (an arm with a seed, or all arms that
 train no weights with a seed) is kept as it is done; the same command goes on with what is there. First the learning rates: each trained

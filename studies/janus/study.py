@@ -1,4 +1,4 @@
-"""`windvane claim janus`: Janus' claims (arXiv 2405.17977) re-run small, in the embedded world's values.
+"""`python -m studies.janus`: Janus' claims (arXiv 2405.17977) re-run small, in the embedded world's values.
 
 In: janus.toml, how many of its seeds, a folder. Out: DIR/claim.json and its drawings. Every unit (an arm with a seed) is kept as it is
 done; the same command goes on with what is there. Rates are chosen first, each arm's on the development seed from the same three: by the

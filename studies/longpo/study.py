@@ -1,5 +1,7 @@
-"""`windvane claim longpo` and `longpo-weight`: LongPO's claims (arXiv 2502.13922) re-run small: three rounds over growing lengths in the
-embedded world; first at the lam that was declared first, then at the paper's ratio of preference to NLL.
+"""`python -m studies.longpo` and `python -m studies.longpo_weight`: LongPO's claims (arXiv 2502.13922) re-run small.
+
+Three rounds over growing lengths in the embedded world: first at the lam that was declared first, then at the paper's ratio of preference
+to NLL.
 
 In: longpo.toml or longpo-weight.toml, how many of its seeds, a folder. Out: DIR/claim.json and its drawings. Every unit (an arm with a
 seed) is kept as it is done; the same command goes on with what is there. First LongPO runs at each declared rate on the development seed;

@@ -1,4 +1,4 @@
-"""`windvane claim rubric-sppo`: self-play under each user's rubric (SPPO x Janus), re-run small in the embedded world's values.
+"""`python -m studies.rubric_sppo`: self-play under each user's rubric (SPPO x Janus), re-run small in the embedded world's values.
 
 In: rubric-sppo.toml, how many of its seeds, a folder. Out: DIR/claim.json and its drawings. Every unit (an arm with a seed) is kept as it
 is done; the same command goes on with what is there. First each arm's learning rate, from the same three on the development seed, by its

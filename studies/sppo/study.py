@@ -1,4 +1,4 @@
-"""`windvane claim sppo`: the claims of SPPO (arXiv 2405.00675) re-run small: tabular games, the embedded world, a judge that goes round.
+"""`python -m studies.sppo`: the claims of SPPO (arXiv 2405.00675) re-run small: tabular games, the embedded world, a judge that goes round.
 
 In: sppo.toml, how many of its seeds, a folder. Out: DIR/claim.json and its drawings. Every unit (an arm with a seed) is kept as it is
 done; the same command goes on with what is there. First the learning rates: each arm runs at each of the declared ones on the development

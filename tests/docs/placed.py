@@ -125,7 +125,7 @@ DATA = "AlpacaEval's published files: tests/evals/test_alpaca.py reads them wher
 NEEDS = {
     "README": {"make demo": "makes an environment; what it runs is held by tests/toy/test_demo.py"},
     "claims": {
-        "windvane claim": "minutes to an hour of CPU: tests/studies runs reduced forms",
+        "python -m studies.": "minutes to an hour of CPU: tests/studies runs reduced forms",
         "windvane eval harness": FRAGMENT,
     },
     "evaluations/README": {"windvane eval NAME": FRAGMENT},
@@ -143,7 +143,7 @@ NEEDS = {
     },
     "judges": {
         "windvane run sppo --model MODEL --prompts FILE --judge pairrm:": "PairRM's weights: tests/judges/test_pairrm.py has tiny ones",
-        "windvane convert pairrm": "LLM-Blender's folder: tests/judges/test_pairrm_convert.py makes one",
+        "windvane data pairrm": "LLM-Blender's folder: tests/judges/test_pairrm_convert.py makes one",
         "python benchmarks/pairrm.py": BENCHMARK,
         "windvane train reward --kind gpm": FRAGMENT,
         "windvane judge RUN --judge human": "a person at a terminal: tests/judges/test_human.py",
@@ -166,7 +166,7 @@ NEEDS = {
         "windvane train reward --kind bt --data": FRAGMENT,
         "windvane train --objective sft": FRAGMENT,
         "windvane train janus --data RUN": "a base of use: world.md's command is run, and tests/janus/test_train_janus.py",
-        "windvane run rubrics": "a writer that answers it: tests/janus/test_rubrics.py",
+        "windvane data rubrics": "a writer that answers it: tests/janus/test_rubrics.py",
         "windvane run sppo --judge rubric:BACKEND": FRAGMENT,
     },
     "papers/longpo": {

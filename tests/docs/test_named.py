@@ -78,12 +78,17 @@ def test_scripts_that_are_run_exist_and_have_their_flags(page):
         words = shlex.split(line)
         if words[0] != "python" or words[1] == "-c":
             continue
-        script = words[2].replace(".", "/") + ".py" if words[1] == "-m" else words[1]
-        if script.startswith("llama.cpp/"):
+        scripts = (words[1],)
+        if words[1] == "-m":
+            module = words[2].replace(".", "/")
+            scripts = (f"{module}.py", f"{module}/__main__.py")
+        if scripts[0].startswith(("llama.cpp/", "studies/NAME")):
             continue
-        path = next((p for p in (ROOT / script, ROOT / "src" / script) if p.exists()), None)
+        path = next((p for s in scripts for p in (ROOT / s, ROOT / "src" / s) if p.exists()), None)
         assert path is not None, line
         code = path.read_text(encoding="utf-8")
+        if "from studies.launch import start" in code:
+            code += (ROOT / "studies" / "launch.py").read_text(encoding="utf-8")  # the flags of every study
         flags = [w for w in words[2:] if w.startswith("--") and w != "--"]
         assert not [f for f in flags if not re.search(rf"[\"'](--)?{f[2:]}[\"']", code)], line
 

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from windvane.cli.main import VERBS
+from windvane.cli.verbs import VERBS
 from windvane.evals.catalog import EVALUATIONS, main
 
 

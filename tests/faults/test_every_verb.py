@@ -11,7 +11,8 @@ import sys
 import pytest
 
 from tests import tiny
-from windvane.cli.main import VERBS, main
+from windvane.cli.main import main
+from windvane.cli.verbs import VERBS
 
 
 @pytest.fixture(scope="module")
@@ -99,13 +100,13 @@ FAULTS = {
     "export: no run": ("export empty-folder --format trl", "empty-folder"),
     "merge: no adapter": ("merge nowhere --out m1", "nowhere"),
     "merge: out is in the way": ("merge model --out a-file", "a-file"),
-    "convert: nothing there": ("convert pairrm nowhere out", "nowhere"),
+    "data pairrm: nothing there": ("data pairrm nowhere out", "nowhere"),
     "run longpo: no documents": ("run longpo --model model --documents nowhere.txt --lengths 64k --out l1", "nowhere.txt"),
     "run longpo: length": ("run longpo --model model --documents notes.txt --lengths 1q --out l2", "1q"),
     "run janus: no writer": ("run janus --instructions prompts.jsonl --writer oracle:x --out v1", "oracle"),
     "run janus: no instructions": ("run janus --instructions nowhere.jsonl --writer world:values --out v2", "nowhere.jsonl"),
     "run evalyaks: no data": ("run evalyaks --model model --data nowhere.csv --out e1", "nowhere.csv"),
-    "run rubrics: no samples": ("run rubrics --samples nowhere.jsonl --writer world:values --out b1", "nowhere.jsonl"),
+    "data rubrics: no samples": ("data rubrics --samples nowhere.jsonl --writer world:values --out b1", "nowhere.jsonl"),
     "eval alpaca": ("eval alpaca nowhere.json", "nowhere.json"),
     "eval ruler": ("eval ruler --model model --lengths four --out u1", "four"),
     "eval infinitebench": ("eval infinitebench pairs.jsonl --task nothing", "nothing"),
@@ -113,8 +114,8 @@ FAULTS = {
     "eval cefr": ("eval cefr odd.jsonl", "odd.jsonl"),
     "eval perplexity": ("eval perplexity --model model --documents nowhere.txt --out x1", "nowhere.txt"),
     "eval judge": ("eval judge odd.jsonl --judge world:styles --out y1", "odd.jsonl"),
-    "eval what": ("eval", "eval what? One of"),
-    "eval unknown": ("eval everything", "no verb 'eval everything'"),
+    "eval what": ("eval", "eval: name one of list, alpaca"),
+    "eval unknown": ("eval everything", "no command 'eval everything'"),
     "score: no file": ("score nowhere.txt --out s.csv", "nowhere.txt"),
     "score: part": ("score paper.txt --part 9 --out s.csv", "9"),
     "score: no scorer": ("score paper.txt --part 1 --scorer nowhere.json --out s.csv", "nowhere.json"),
@@ -123,7 +124,6 @@ FAULTS = {
     "serve: host": ("serve --host 0.0.0.0 --port 0", "token"),
     "serve: taxonomy": ("serve --taxonomy taxonomy.jsonl --port 0", "taxonomy.jsonl"),
     "world build": ("world build --family cheese --out f1", "cheese"),
-    "claim: seeds": ("claim sppo --seeds 0 --out k1", "seeds"),
 }  # fmt: skip
 
 

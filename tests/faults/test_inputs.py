@@ -214,9 +214,9 @@ def test_weights_that_training_ruins_are_not_published(tmp_path, capsys, model, 
 @pytest.mark.parametrize(
     ("argv", "expected"),
     [
-        (["jump"], "no verb 'jump'; there are: demo"),
-        (["run"], "run what? One of: sppo"),
-        (["run", "spo", "--x"], "no verb 'run spo'"),
+        (["jump"], "no command 'jump'; there are demo"),
+        (["run"], "run: name one of sppo"),
+        (["run", "spo", "--x"], "no command 'run spo'"),
         (["run", "sppo"], "missing: --out, --model, --prompts, --judge"),
         (["export", "nowhere", "--format", "trl"], "nowhere"),
         (["export", "nowhere", "--fromat", "trl"], "unrecognized arguments: --fromat"),

@@ -1,4 +1,4 @@
-"""`windvane convert pairrm`: pickles only here, only as tensors; what comes out judges the same."""
+"""`windvane data pairrm`: pickles only here, only as tensors; what comes out judges the same."""
 
 import json
 import shutil
@@ -30,7 +30,7 @@ def test_a_pickle_is_refused_with_the_command(tmp_path):
     for folder in (pickled(blender_layout(tmp_path / "a")), pickled(shutil.copytree(FOLDER, tmp_path / "b"))):
         with pytest.raises(UserError) as error:
             judge_of(folder)
-        assert f"run: windvane convert pairrm {folder} DST" in str(error.value)
+        assert f"run: windvane data pairrm {folder} DST" in str(error.value)
         assert "\n" not in str(error.value)
 
 
@@ -77,7 +77,7 @@ def test_refusals(tmp_path):
     source = blender_layout(tmp_path / "source")
     with pytest.raises(UserError, match="is there already; name a new folder"):
         main([str(source), str(tmp_path)])
-    with pytest.raises(UserError, match="windvane convert pairrm --help"):
+    with pytest.raises(UserError, match="windvane data pairrm --help"):
         main([str(source)])
     pickled(source, {"epoch": 3})
     with pytest.raises(UserError, match="expected a table of tensors"):

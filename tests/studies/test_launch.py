@@ -1,9 +1,13 @@
 """How every claim is started: one command line, one check of the world, and what is chosen and told in the same way."""
 
 import hashlib
-import importlib
 import json
+import runpy
+import subprocess
+import sys
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -14,16 +18,33 @@ from studies.launch import Study, best_rate, launch, run_claim, told, world_dige
 from studies.record import contrast, read_claim
 from studies.units import Unit
 from tests.studies.made import made_claim
-from windvane.cli.main import VERBS
 from windvane.core.errors import UserError
 from windvane.run.store import file_sha256
 
-NAMES = [verb.removeprefix("claim ") for verb in VERBS if verb.startswith("claim ") and verb != "claim page"]
+ROOT = Path(__file__).parents[2]
+NAMES = sorted(path.stem for path in (ROOT / "studies" / "declarations").glob("*.toml"))
 
 
 def verb_of(name):
-    module, _, function = VERBS[f"claim {name}"][0].partition(":")
-    return getattr(importlib.import_module(module), function)
+    """What `python -m studies.NAME` runs: its __main__ hands it to `start`."""
+    with pytest.MonkeyPatch.context() as patch:
+        calls = []
+        patch.setattr("studies.launch.start", lambda module, main: calls.append((module, main)))
+        module = f"studies.{name.replace('-', '_')}"
+        runpy.run_module(module, run_name="__main__")
+    ((named, main),) = calls
+    assert named == module
+    return main
+
+
+def test_python_m_runs_a_study_and_refuses_in_one_line():
+    """In a process of its own: --help ends with 0, a wrong argument with one line and 2."""
+    run = partial(subprocess.run, capture_output=True, text=True, cwd=ROOT)
+    shown = run([sys.executable, "-m", "studies.longpo_weight", "--help"])
+    assert shown.returncode == 0 and "usage: python -m studies.longpo_weight" in shown.stdout
+    wrong = run([sys.executable, "-m", "studies.sppo", "--workers", "0"])
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert wrong.stderr == "windvane: --workers: 0; must be at least 1\n"
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -56,7 +77,7 @@ def test_another_world_is_refused(name, tmp_path, monkeypatch):
 
     monkeypatch.setattr("studies.launch.RunFolder", opened)
     monkeypatch.setattr("studies.launch.declared", lambda name: replace(declared(name), world_sha256="0" * 64))
-    with pytest.raises(UserError, match=rf"{name}: .* is not the world that was declared .*claims/{name}\.toml"):
+    with pytest.raises(UserError, match=rf"{name}: .* is not the world that was declared .*declarations/{name}\.toml"):
         verb_of(name)(["--out", str(tmp_path / "run")])
 
 
@@ -124,5 +145,5 @@ def test_help_names_the_claim_and_its_flags(capsys):
     with pytest.raises(SystemExit):
         launch("sppo", ["--help"], Study("About it.", work, None, None, None))
     shown = capsys.readouterr().out
-    assert "windvane claim sppo" in shown and "About it." in shown
+    assert "python -m studies.sppo" in shown and "About it." in shown
     assert all(flag in shown for flag in ("--seeds", "--out", "--workers", "--reduced"))

@@ -18,7 +18,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 def test_the_page_in_docs_has_not_drifted():
     for name, text in render(DOCS).items():
-        assert (DOCS / name).read_text(encoding="utf-8") == text, f"docs/{name}: run `windvane claim page`"
+        assert (DOCS / name).read_text(encoding="utf-8") == text, f"docs/{name}: run `python -m studies.page`"
 
 
 @pytest.mark.parametrize("path", sorted((DOCS / "claims").glob("*.json")), ids=lambda p: p.stem)

@@ -59,11 +59,11 @@ class Interrupts:
         return self.code
 
 
-def how_to_go_on(argv: Sequence[str]) -> str:
-    """The very command, and whether anything was kept: a run folder or a journal that this process opened."""
+def how_to_go_on(words: Sequence[str]) -> str:
+    """The very command, given as its words, and whether anything was kept: a run folder or a journal that this process opened."""
     store = sys.modules.get("windvane.run.store")
     kept = getattr(store, "OPENED", None)
-    command = f"windvane {shlex.join(argv)}"
+    command = shlex.join(words)
     if os.environ.get("WORLD_SIZE", "1") != "1":
         command = "the torchrun command that started it"
     return (

@@ -1,6 +1,6 @@
-"""`windvane run rubrics`: a bench in the layout of Multifaceted-Bench out of answers and their values: a rubric for each value.
+"""`windvane data rubrics`: a bench in the layout of Multifaceted-Bench out of answers and their values: a rubric for each value.
 
-    windvane run rubrics --samples RUN/sets/sft-test.jsonl --writer BACKEND --out DIR
+    windvane data rubrics --samples RUN/sets/sft-test.jsonl --writer BACKEND --out DIR
 
 In: rows of the published SFT layout, whose answers become the references; who writes the rubrics. Out: DIR/bench.jsonl for `windvane eval
 multifaceted --bench`, DIR/rubrics.jsonl with every reply that was rejected and why, DIR/summary.json. An instance with a value whose
@@ -143,5 +143,5 @@ def write_bench(folder: RunFolder, s: RubricMaker, samples: dict[str, Sample]) -
 
 
 def main(argv: Sequence[str]) -> int:
-    """`windvane run rubrics --samples FILE --writer BACKEND --out DIR`."""
-    return launch(RubricMaker, run, argv, "windvane run rubrics", __doc__)
+    """`windvane data rubrics --samples FILE --writer BACKEND --out DIR`."""
+    return launch(RubricMaker, run, argv, "windvane data rubrics", __doc__)

@@ -1,7 +1,7 @@
-"""`windvane convert pairrm SRC DST`: PairRM in either layout, pickle or not -> the layout of PairRM-hf in safetensors.
+"""`windvane data pairrm SRC DST`: PairRM in either layout, pickle or not -> the layout of PairRM-hf in safetensors.
 
-    windvane convert pairrm llm-blender/PairRM models/PairRM
-    windvane convert pairrm OLD_FOLDER models/PairRM --base DEBERTA_FOLDER
+    windvane data pairrm llm-blender/PairRM models/PairRM
+    windvane data pairrm OLD_FOLDER models/PairRM --base DEBERTA_FOLDER
 
 In: a folder or a hub id; its pytorch_model.bin is opened by `torch.load(weights_only=True)`, which rebuilds tensors and refuses code.
 Out: DST with config.json, model.safetensors, tokenizer.json and tokenizer_config.json, which `pairrm:DST` opens and so does LLM-Blender's
@@ -29,7 +29,7 @@ from windvane.judges.pairrm.tokens import CLS, SEP
 
 def main(argv: Sequence[str]) -> int:
     """Convert, then print what was written."""
-    parser = Parser(prog="windvane convert pairrm", description=str(__doc__).splitlines()[0])
+    parser = Parser(prog="windvane data pairrm", description=str(__doc__).splitlines()[0])
     parser.add_argument("source", help="a folder or a hub id, such as llm-blender/PairRM")
     parser.add_argument("target", help="the new folder")
     parser.add_argument(

@@ -72,7 +72,7 @@ def load(spec: str, dtype: torch.dtype) -> tuple[PairRM, Parts]:
     weights = sorted(folder.glob("*.safetensors"))
     if not weights:
         held = pickles(folder) or not Path(spec).is_dir()
-        mend = f"run: windvane convert pairrm {spec} DST" if held else "give a folder with model.safetensors"
+        mend = f"run: windvane data pairrm {spec} DST" if held else "give a folder with model.safetensors"
         raise UserError(f"model {spec}: no safetensors; a pickle could run code and is never opened here: {mend}")
     try:
         found = {name: w for path in weights for name, w in load_file(path).items()}
@@ -113,7 +113,7 @@ def read_parts(spec: str, folder: Path, base: str | None = None) -> Parts:
     except UserError as error:
         raise UserError(
             f"model {spec}: Blender's layout takes config and vocabulary from {named}: {error}; name a folder that has them: "
-            f"windvane convert pairrm {spec} DST --base FOLDER"
+            f"windvane data pairrm {spec} DST --base FOLDER"
         ) from None
     return Parts(DebertaV2Config.from_dict(read_json(below / "config.json")), read_tokenizer(below), limits)
 
@@ -163,7 +163,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def _limits(folder: Path, config: dict[str, Any]) -> Limits:
-    """Blender's fields, which `windvane convert pairrm` keeps; PairRM-hf has none and means PairRM's."""
+    """Blender's fields, which `windvane data pairrm` keeps; PairRM-hf has none and means PairRM's."""
     values = []
     for field, usual in (("source_maxlength", Limits().source), ("candidate_maxlength", Limits().candidate)):
         value = config.get(field)

@@ -1,0 +1,4 @@
+from studies.launch import start
+from studies.rubric_sppo.study import main
+
+start("studies.rubric_sppo", main)
