@@ -7,7 +7,6 @@ import pytest
 from scipy import stats
 
 from studies.record import (
-    T_975,
     Contrast,
     contrast,
     figures_of,
@@ -22,8 +21,8 @@ from windvane.core.errors import UserError
 
 
 def test_t_is_students():
-    assert pytest.approx([stats.t.ppf(0.975, df) for df in range(1, 21)], abs=6e-4) == T_975
-    assert t_quantile(2) == 12.706 and t_quantile(5) == 2.776 and t_quantile(500) == 2.086
+    assert [t_quantile(df + 1) for df in range(1, 31)] == pytest.approx(stats.t.ppf(0.975, range(1, 31)), abs=6e-4)
+    assert t_quantile(2) == 12.706 and t_quantile(5) == 2.776 and t_quantile(500) == 1.965
 
 
 def test_over_seeds_is_the_ordinary_t_interval():

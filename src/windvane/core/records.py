@@ -27,6 +27,13 @@ def seed_of(*parts: object) -> int:
     return int.from_bytes(digest[:8], "big") >> 1
 
 
+def held_out_keys(keys: Iterable[str], share: float, seed: int, fewest: int = 10, stream: str = "held-out") -> set[str]:
+    """A share of `keys`, drawn by (seed, key) alone, so that the order of the rows does not matter: at least one, and none where the share
+    is 0 or there are fewer than `fewest` keys. Rows that share a key (a prompt, a cluster, an instruction) are held out together."""
+    ordered = sorted(set(keys), key=lambda key: (seed_of(seed, stream, key), key))
+    return set(ordered[: max(1, round(share * len(ordered))) if share and len(ordered) >= fewest else 0])
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """One turn of a chat; `role` is system, user or assistant."""

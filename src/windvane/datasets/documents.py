@@ -18,7 +18,7 @@ from windvane.core.errors import UserError
 from windvane.core.hub import refusal
 from windvane.core.records import content_id
 from windvane.datasets.prompts import HUB_NAME
-from windvane.datasets.tables import FILE_READERS
+from windvane.datasets.tables import FILE_READERS, parquet_rows
 from windvane.run.store import read_jsonl
 
 USUAL_COLUMNS = ("text", "content", "document", "raw_content", "context", "body")
@@ -121,19 +121,10 @@ def _rows(path: Path, rows: Iterator[tuple[str, Any]], column: str | None) -> It
 
 
 def _parquet(path: Path, column: str | None) -> Iterator[Document]:
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        file = pyarrow.parquet.ParquetFile(path)
-    except (pyarrow.ArrowException, OSError) as error:
-        reason = (str(error).splitlines() or ["broken"])[0]
-        raise UserError(f"{path}: not a readable Parquet file ({reason}); write it again") from None
-    chosen, row = choose_column(str(path), file.schema_arrow.names, column), 0
-    for batch in file.iter_batches(batch_size=64, columns=[chosen]):
-        for value in batch.column(0):
-            row += 1
-            yield _document(path.name, f"row {row}", value.as_py(), chosen)
+    rows = parquet_rows(path, lambda names: choose_column(str(path), names or (), column))
+    for number, row in enumerate(rows, 1):
+        ((name, value),) = row.items()
+        yield _document(path.name, f"row {number}", value, name)
 
 
 def _dataset(name: str, column: str | None, split: str | None) -> Iterator[Document]:

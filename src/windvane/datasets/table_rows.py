@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from windvane.core.errors import UserError
-from windvane.datasets.tables import Pick, json_lines, read_dataset, read_file
+from windvane.datasets.tables import Pick, json_lines, parquet_rows, read_dataset, read_file
 
 
 def rows_of(source: str | Path, split: str | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -37,7 +37,7 @@ def _rows(name: str, path: Path, split: str | None) -> Iterator[tuple[str, Any]]
         for number, row in enumerate(_listed(path), 1):
             yield f"{name}: row {number}", row
     elif path.is_file() and kind == ".parquet":
-        for number, row in enumerate(_parquet(path), 1):
+        for number, row in enumerate(parquet_rows(path), 1):
             yield f"{name}: row {number}", row
     elif path.is_file() and kind in (".csv", ".tsv"):
         yield from _columns(name, lambda pick: read_file(path, pick).cells)
@@ -63,17 +63,6 @@ def _listed(path: Path) -> list[Any]:
     if not isinstance(data, list):
         raise UserError(f"{path}: expected a list of rows; mend the file")
     return data
-
-
-def _parquet(path: Path) -> Iterator[dict[str, Any]]:
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        for batch in pyarrow.parquet.ParquetFile(path).iter_batches():
-            yield from batch.to_pylist()
-    except pyarrow.ArrowException as error:
-        raise UserError(f"{path}: not a readable Parquet file ({str(error).splitlines()[0]}); write it again") from None
 
 
 def _dataset(name: str, split: str | None) -> Iterator[tuple[str, Any]]:

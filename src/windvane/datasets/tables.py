@@ -238,20 +238,29 @@ def _csv_rows(path: Path, text: str, pick: Pick) -> Column:
     return Column(name, cells)
 
 
-def _parquet(path: Path, pick: Pick) -> Column:
+def parquet_rows(path: Path, pick: Pick | None = None) -> Iterator[dict[str, Any]]:
+    """The rows of a Parquet file, read a few at a time; where `pick` is given, only the column that it picks from the columns' names.
+    Raises `UserError` where the file cannot be read."""
     import pyarrow
     import pyarrow.parquet
 
+    try:
+        file = pyarrow.parquet.ParquetFile(path)
+        columns = None if pick is None else [pick(file.schema_arrow.names)]
+        for batch in file.iter_batches(batch_size=64, columns=columns):  # a row may be a document of a million tokens
+            yield from batch.to_pylist()
+    except (pyarrow.ArrowException, OSError) as error:
+        reason = (str(error).splitlines() or ["broken"])[0]
+        raise UserError(f"{path}: not a readable Parquet file ({reason}); write it again") from None
+
+
+def _parquet(path: Path, pick: Pick) -> Column:
     if path.stat().st_size == 0:
         raise UserError(f"{path}: the file is empty; write at least one prompt into it")
-    try:
-        column = pick(pyarrow.parquet.read_schema(path).names)
-        values = pyarrow.parquet.read_table(path, columns=[column]).column(0).to_pylist()
-    except pyarrow.ArrowException as error:
-        raise UserError(f"{path}: not a readable Parquet file ({str(error).splitlines()[0]}); write it again") from None
-    if not values:
+    rows = list(parquet_rows(path, pick))
+    if not rows:
         raise UserError(f"{path}: no rows; write at least one prompt")
-    return Column(column, _numbered(values))
+    return Column(next(iter(rows[0])), _numbered([value for row in rows for value in row.values()]))
 
 
 FILE_READERS: dict[str, Callable[[Path, Pick], Column]] = {

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from windvane.core.errors import UserError
-from windvane.core.records import seed_of
+from windvane.core.records import held_out_keys
 from windvane.evalyaks.instructions import Instruction
 from windvane.evalyaks.transcripts.read import read_transcripts
 from windvane.evalyaks.transcripts.record import PART_CRITERIA, Transcript, unique
@@ -57,9 +57,7 @@ def split_transcripts(data: Sequence[str], test: Sequence[str], share: float, se
     own = [r for r in own if r.split_group not in blocked]
     held: set[str] = set()
     for part in PART_CRITERIA:
-        groups = sorted({r.split_group for r in own if r.part == part}, key=lambda g: seed_of(seed, "held-out", g))
-        if len(groups) > 1:
-            held |= set(groups[: max(1, round(share * len(groups)))])
+        held |= held_out_keys((r.split_group for r in own if r.part == part), share, seed, fewest=2)
     for record in sorted(own, key=lambda r: r.id):
         records[HELD if record.split_group in held else TRAIN].append(record)
     if not records[TRAIN]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from windvane.core.errors import UserError
-from windvane.core.records import Group, Prompt, Response, seed_of
+from windvane.core.records import Group, Prompt, Response, held_out_keys
 from windvane.models.trees.tree import Tree
 from windvane.train.batches import Example, Span, mismatched
 
@@ -84,7 +84,5 @@ def content_of(id: str) -> str:
 
 def hold_out(found: Sequence[Example], fraction: float, seed: int) -> tuple[list[Example], list[Example]]:
     """(training, held out): all rows of a fraction of the prompts; none where there are fewer than ten prompts."""
-    keys = sorted({content_of(e.id) for e in found}, key=lambda k: seed_of(seed, "held-out", k))
-    count = max(1, round(fraction * len(keys))) if fraction and len(keys) >= 10 else 0
-    held = set(keys[:count])
+    held = held_out_keys((content_of(e.id) for e in found), fraction, seed)
     return [e for e in found if content_of(e.id) not in held], [e for e in found if content_of(e.id) in held]

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from windvane.core.errors import UserError
-from windvane.core.records import seed_of
+from windvane.core.records import held_out_keys, seed_of
 from windvane.core.schema import encode
 from windvane.janus.collection_rows import Preference, Sample, instruction_id
 
@@ -35,8 +35,7 @@ def held_out(instructions: Iterable[str], test: float, seed: int) -> set[str]:
     """The instructions that are for testing: the share `test`, drawn by (seed, instruction); none where it is 0."""
     if not 0 <= test < 1:
         raise UserError(f"test: {test}; the share of instructions for testing must be in [0, 1)")
-    ranked = sorted(instructions, key=lambda i: (seed_of(seed, "test", i), i))
-    return set(ranked[: max(1, round(test * len(ranked))) if test and len(ranked) > 1 else 0])
+    return held_out_keys(instructions, test, seed, fewest=2, stream="test")
 
 
 def one_each(groups: dict[str, list[Sample]], seed: int) -> list[Sample]:

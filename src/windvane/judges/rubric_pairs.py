@@ -141,7 +141,7 @@ class RubricPairJudge:
         if not both:
             return None
         gap = sum(a - b for a, b in both) / len(both)
-        return 1.0 / (1.0 + math.exp(-self.slope * gap))
+        return 1.0 / (1.0 + math.exp(min(700.0, -self.slope * gap)))  # e^700 is finite
 
 
 def open_judge(

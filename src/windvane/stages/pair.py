@@ -25,6 +25,7 @@ from windvane.core.errors import UserError
 from windvane.core.protocols import Runner
 from windvane.core.records import Group, Member, Prompt, Response, Verdict, by_prompt, seed_of
 from windvane.core.schema import encode
+from windvane.stats.logistic import sigmoid
 
 TIE = 1e-9  # win probabilities closer than this are the same number with another rounding
 LOGIT_EDGE = 1e-6  # a judge's 0 or 1 is taken as this far from it, where a logit is asked for (PairRM's own are finite)
@@ -80,16 +81,12 @@ def released(verdicts: Sequence[Verdict], ordered: bool = True) -> Wins:
         gaps.setdefault(v.a, []).append(gap)
         gaps.setdefault(v.b, []).append(-gap)
     score = {i: math.fsum(values) / (len(values) + 1) for i, values in gaps.items()}
-    return {(i, j): _sigmoid(score[i] - score[j]) for i in score for j in score if i != j}
+    return {(i, j): sigmoid(score[i] - score[j]) for i in score for j in score if i != j}
 
 
 def _logit(p: float) -> float:
     p = min(max(p, LOGIT_EDGE), 1.0 - LOGIT_EDGE)
     return math.log(p) - math.log1p(-p)
-
-
-def _sigmoid(x: float) -> float:
-    return 1.0 / (1.0 + math.exp(-x)) if x >= 0 else math.exp(x) / (1.0 + math.exp(x))
 
 
 ESTIMATES: dict[str, Callable[[Sequence[Verdict]], Wins]] = {

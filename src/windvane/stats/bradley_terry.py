@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from windvane.core.errors import UserError
-from windvane.evals.alpaca.length_control import sigmoid
+from windvane.stats.logistic import sigmoids
 from windvane.stats.paired import resampled
 
 SCALE, START = 400 / math.log(10), 1000.0
@@ -60,7 +60,7 @@ def bradley_terry(wins_MM: np.ndarray, anchor: int = 0) -> np.ndarray:
     theta = np.zeros(len(wins_MM))
     free = np.arange(len(theta)) != anchor
     for _ in range(200):
-        predicted = sigmoid(theta[:, None] - theta[None, :])
+        predicted = sigmoids(theta[:, None] - theta[None, :])
         gradient = wins_MM.sum(axis=1) - (met * predicted).sum(axis=1) - RIDGE * theta
         curvature = met * predicted * (1 - predicted)
         hessian = np.diag(curvature.sum(axis=1) + RIDGE) - curvature
@@ -134,7 +134,7 @@ def rate(
     def points(value: float, known: bool = True) -> float | None:
         return START + SCALE * float(value) if known and abs(value) < UNBOUNDED else None
 
-    rates = sigmoid(np.stack([theta, lows, highs]))
+    rates = sigmoids(np.stack([theta, lows, highs]))
     order = sorted(range(len(names)), key=lambda i: (-theta[i], names[i]))
     return [
         Rating(

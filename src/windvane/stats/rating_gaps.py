@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from windvane.evals.alpaca.length_control import sigmoid
 from windvane.stats.bradley_terry import Battle, bradley_terry, tally
+from windvane.stats.logistic import sigmoids
 from windvane.stats.paired import minimum_detectable, resampled
 
 
@@ -25,7 +25,7 @@ def rating_gaps(battles: Sequence[Battle], anchor: str, resamples: int = 1000, s
     place = {name: i for i, name in enumerate(names)}
 
     def rates(times: np.ndarray) -> np.ndarray:
-        return sigmoid(bradley_terry(wins(times), place[anchor]))
+        return sigmoids(bradley_terry(wins(times), place[anchor]))
 
     whole = rates(np.ones(len(battles)))
     rivals = sorted((n for n in names if n != anchor), key=lambda n: (-whole[place[n]], n))

@@ -5,16 +5,12 @@ In: questions, whose texts are read. Out: P(first wins). All of them answer both
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from windvane.core.protocols import Question
 from windvane.core.records import seed_of
-
-
-def sigmoid(x: float) -> float:
-    return 1.0 / (1.0 + math.exp(-x)) if x >= 0 else math.exp(x) / (1.0 + math.exp(x))
+from windvane.stats.logistic import sigmoid
 
 
 @dataclass(frozen=True, slots=True)

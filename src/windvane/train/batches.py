@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from windvane.core.errors import UserError
-from windvane.core.records import Group, Prompt, Response, seed_of
+from windvane.core.records import Group, Prompt, Response, held_out_keys, seed_of
 from windvane.models.trees.tree import Tree
 
 Span = tuple[int, int]  # [start, stop) in a row's tokens
@@ -177,9 +177,7 @@ def with_reference(
 
 def set_aside(found: Sequence[Example], fraction: float, seed: int) -> tuple[list[Example], list[Example]]:
     """(training, held out): a fraction of the prompts, chosen by (seed, id); at least one where there are ten or more."""
-    count = max(1, round(fraction * len(found))) if fraction and len(found) >= 10 else 0
-    ranked = sorted(found, key=lambda e: seed_of(seed, "held-out", e.id))
-    held = {e.id for e in ranked[:count]}
+    held = held_out_keys((e.id for e in found), fraction, seed)
     return [e for e in found if e.id not in held], [e for e in found if e.id in held]
 
 

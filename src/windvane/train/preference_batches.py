@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from datasets import Dataset, interleave_datasets
 
 from windvane.core.errors import UserError
-from windvane.core.records import seed_of
+from windvane.core.records import held_out_keys
 from windvane.datasets.preference_pairs import PreferencePair
 from windvane.models.preference_model import PreferenceModel, chat_tree
 from windvane.models.trees.tree import Tree
@@ -54,9 +54,7 @@ def hold_out(
     sources: Sequence[Sequence[PreferencePair]], fraction: float, seed: int
 ) -> tuple[list[list[PreferencePair]], list[PreferencePair]]:
     """(training pairs of each source, held-out pairs of all): a fraction of the prompts, one at least where there are ten or more."""
-    prompts = sorted({p.prompt.id for pairs in sources for p in pairs}, key=lambda i: seed_of(seed, "held-out", i))
-    count = max(1, round(fraction * len(prompts))) if fraction and len(prompts) >= 10 else 0
-    held = set(prompts[:count])
+    held = held_out_keys((p.prompt.id for pairs in sources for p in pairs), fraction, seed)
     training = [[p for p in pairs if p.prompt.id not in held] for pairs in sources]
     return training, [p for pairs in sources for p in pairs if p.prompt.id in held]
 

@@ -26,8 +26,8 @@ from windvane.core.arguments import Parser
 from windvane.core.errors import UserError
 from windvane.core.records import Response, by_prompt
 from windvane.evals.alpaca.annotations import Annotations, read_annotations
-from windvane.evals.alpaca.length_control import sigmoid
 from windvane.run.store import read_jsonl, read_records
+from windvane.stats.logistic import sigmoids
 from windvane.stats.paired import resampled
 
 PRECISION = np.array([1 / 2.5**2, 1 / 10**2])  # of (a, c)
@@ -65,9 +65,9 @@ def length_adjusted_win_rate(
     which = np.array([index.setdefault(c, len(index)) for c in clusters])
     a, c = _fit(target, term, np.ones((1, len(target))))[0]
     again = np.concatenate([_fit(target, term, draws[:, which]) for draws in resampled(len(index), resamples, seed)])
-    rates = sigmoid(again[:, 1])
+    rates = sigmoids(again[:, 1])
     low, high = np.quantile(rates, [(1 - level) / 2, (1 + level) / 2])
-    found = float(sigmoid(c))
+    found = float(sigmoids(c))
     return LengthAdjusted(
         found,
         float(rates.std(ddof=1)),
@@ -86,7 +86,7 @@ def _fit(target: np.ndarray, term: np.ndarray, weights_BN: np.ndarray) -> np.nda
     products = np.stack([term * term, term, np.ones_like(term)], axis=1)
     theta = np.zeros((len(weights_BN), 2))
     for _ in range(60):
-        predicted = sigmoid(theta @ design.T)
+        predicted = sigmoids(theta @ design.T)
         gradient = (weights_BN * (target - predicted)) @ design - PRECISION * theta
         second = (weights_BN * predicted * (1 - predicted)) @ products
         h11, h12, h22 = second[:, 0] + PRECISION[0], second[:, 1], second[:, 2] + PRECISION[1]

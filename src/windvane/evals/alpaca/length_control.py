@@ -24,6 +24,7 @@ import numpy as np
 
 from windvane.core.errors import UserError
 from windvane.run.store import file_sha256
+from windvane.stats.logistic import sigmoids
 from windvane.stats.paired import resampled
 
 PROMPTS = 805
@@ -117,14 +118,14 @@ def interval(
             again[model] = drawn[judged]
             keep = again > 0
             _, b, c, _ = _logistic(features[keep], target[keep], again[keep], C)
-            found.append(100 * np.average(sigmoid(b * difficulty + c), weights=drawn))
+            found.append(100 * np.average(sigmoids(b * difficulty + c), weights=drawn))
     low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
     return np.array(found), float(low), float(high)
 
 
 def from_coefficients(b: float, c: float, difficulty: np.ndarray) -> tuple[float, float]:
     """(LC win rate, its published standard error) in percent. Between two models: pass the differences of their b and c."""
-    predicted = sigmoid(b * difficulty + c)
+    predicted = sigmoids(b * difficulty + c)
     return float(100 * predicted.mean()), float(100 * predicted.std(ddof=1) / np.sqrt(len(predicted)))
 
 
@@ -138,10 +139,6 @@ def read_coefficients(path: str | Path) -> dict[str, tuple[float, float, float]]
         row[fields[0]]: tuple(_number(Path(path), i, name, row[name]) for name in COLUMNS)  # type: ignore[misc]
         for i, row in enumerate(rows, 2)
     }
-
-
-def sigmoid(x: np.ndarray) -> np.ndarray:
-    return np.exp(-np.logaddexp(0, -x))
 
 
 def _design(shares: np.ndarray, delta: np.ndarray, index: Sequence[int], gamed: Gamed) -> tuple[np.ndarray, ...]:

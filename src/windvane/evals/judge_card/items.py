@@ -16,6 +16,7 @@ from typing import Any
 from windvane.core.errors import UserError
 from windvane.core.records import Prompt, Response
 from windvane.datasets.chats import messages_of
+from windvane.datasets.tables import parquet_rows
 from windvane.run.store import read_jsonl
 
 
@@ -41,16 +42,7 @@ def read_items(path: Path) -> list[Item]:
 
 def _rows(path: Path) -> Iterator[tuple[int, Any]]:
     if path.suffix.lower() == ".parquet":
-        import pyarrow
-        import pyarrow.parquet
-
-        try:
-            rows = pyarrow.parquet.read_table(path).to_pylist()
-        except (pyarrow.ArrowException, OSError) as error:
-            raise UserError(
-                f"{path}: not a Parquet file that can be read ({str(error).splitlines()[0][:120]})"
-            ) from None
-        yield from enumerate(rows, 1)
+        yield from enumerate(parquet_rows(path), 1)
     elif path.suffix.lower() == ".json":
         try:
             rows = json.loads(path.read_text(encoding="utf-8-sig"))

@@ -22,6 +22,7 @@ from typing import Any
 
 from windvane.core.errors import UserError
 from windvane.core.schema import torn
+from windvane.datasets.tables import parquet_rows
 from windvane.evalyaks.transcripts.instruction_rows import read_instruction
 from windvane.evalyaks.transcripts.record import Quarantined, ReadTranscripts, Transcript
 from windvane.evalyaks.transcripts.rows import read_row
@@ -116,7 +117,8 @@ def read_rows(path: Path) -> Iterator[Row]:
     """(line, text, value) of each row of a table, whatever it holds; a `Problem` where the row is none."""
     kind = path.suffix.lower()
     if kind == ".parquet":
-        yield from _parquet(path)
+        for number, row in enumerate(parquet_rows(path), 1):
+            yield number, json.dumps(row, default=str, ensure_ascii=False), row
     elif kind in TEXTS:
         yield from TEXTS[kind](path, _decoded(path)[0])
     else:
@@ -206,19 +208,6 @@ def _json(path: Path, text: str) -> Iterator[Row]:
     for number, row in enumerate(rows, 1):
         broken = torn(row)
         yield number, json.dumps(row, ensure_ascii=broken), Problem(TORN) if broken else row
-
-
-def _parquet(path: Path) -> Iterator[Row]:
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        rows = pyarrow.parquet.read_table(path).to_pylist()
-    except (pyarrow.ArrowException, OSError) as error:
-        reason = (str(error).splitlines() or ["broken"])[0]
-        raise UserError(f"{path}: not a readable Parquet file ({reason}); write it again") from None
-    for number, row in enumerate(rows, 1):
-        yield number, json.dumps(row, default=str, ensure_ascii=False), row
 
 
 TEXTS: dict[str, Callable[[Path, str], Iterator[Row]]] = {

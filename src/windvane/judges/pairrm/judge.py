@@ -23,6 +23,7 @@ from windvane.judges.pairrm.model import PairRM, Row
 from windvane.judges.pairrm.text import Texts, texts
 from windvane.judges.pairrm.tokens import RowMaker
 from windvane.models.load import DTYPES, pick_device
+from windvane.stats.logistic import sigmoid
 
 # rows x length^2 of one forward; DeBERTa keeps several such matrices a head. CPU: measured (docs/judges.md), past this nothing is gained;
 # CUDA: 2 GiB a matrix of PairRM's 16 heads in float32, not tuned.
@@ -54,7 +55,7 @@ class PairRMJudge:
 
     def judge(self, questions: Sequence[Question]) -> list[float | None]:
         """sigmoid(logit), float64, so that it holds its logit up to about 30 either way; None where there is none."""
-        return [None if z is None else _sigmoid(z) for z in self.logits(questions)]
+        return [None if z is None else sigmoid(z) for z in self.logits(questions)]
 
     def logits(self, questions: Sequence[Question]) -> list[float | None]:
         """log-odds that the first answer beats the second, as the released SPPO estimate aggregates them."""
@@ -119,7 +120,3 @@ def _lost(how: str, left: tuple[int, int, int]) -> str:
         f"{what} by {n} tokens" for what, n in zip(("the prompt", "the first answer", "the second answer"), left) if n
     ]
     return f"{how}: {', '.join(told)}" if told else ""
-
-
-def _sigmoid(z: float) -> float:
-    return 1.0 / (1.0 + math.exp(-z)) if z >= 0 else math.exp(z) / (1.0 + math.exp(z))
