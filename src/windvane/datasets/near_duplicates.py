@@ -18,11 +18,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from datasketch import MinHash
-from rapidfuzz.distance import Indel
 
+from windvane.core.extras import require
 from windvane.core.text import normalize
 
+PURPOSE = "looking for near-duplicates"
 BANDS, ROWS = 64, 3
 CROWD = 200  # kept texts compared with in one bucket; a bucket with more is a stock phrase
 WORD_LIMIT = 0x10FFFF - 0x800  # code points that may stand for words
@@ -37,15 +37,24 @@ class NearDuplicates:
     unchecked: int
 
 
+def need_packages() -> None:
+    """Raise `UserError` where the packages that this file needs are missing, so that a command can say so before it begins."""
+    for module in ("datasketch", "rapidfuzz.distance"):
+        require(module, PURPOSE, "data")
+
+
 def rouge_l(first: str, second: str) -> float:
     """F1 over words; 0 where either has none."""
+    similarity = require("rapidfuzz.distance", "ROUGE-L between texts", "data").Indel.normalized_similarity
     a, b = normalize(first).split(), normalize(second).split()
-    return Indel.normalized_similarity(a, b) if a and b else 0.0
+    return similarity(a, b) if a and b else 0.0
 
 
 def near_duplicates(texts: Sequence[str], threshold: float = 0.7, seed: int = 1) -> NearDuplicates:
     """Go through `texts` in order and drop each whose ROUGE-L with a kept one is at least `threshold`. Texts without a word are kept."""
     assert 0 < threshold <= 1
+    need_packages()
+    similarity_of = require("rapidfuzz.distance", PURPOSE, "data").Indel.normalized_similarity
     codes, sketches = _encoded(texts, seed)
     buckets = _buckets(sketches)
     del sketches
@@ -63,7 +72,7 @@ def near_duplicates(texts: Sequence[str], threshold: float = 0.7, seed: int = 1)
             crowded = crowded or len(others) >= CROWD
             meetings.update(others)
         for j, _ in meetings.most_common():
-            similarity = Indel.normalized_similarity(codes[i], codes[j], score_cutoff=threshold)
+            similarity = similarity_of(codes[i], codes[j], score_cutoff=threshold)
             if similarity >= threshold:
                 found[i] = (j, similarity)
                 break
@@ -95,8 +104,9 @@ def _encoded(texts: Sequence[str], seed: int) -> tuple[list[str], np.ndarray]:
             told = [hashes[w] for w in words] if len(words) != 1 else [hashes[words[0]]] * 2
             yield [(a * 0x9E3779B1 + b) & 0xFFFFFFFF for a, b in itertools.pairwise(told)]
 
+    sketch_of = require("datasketch", PURPOSE, "data").MinHash
     sketches = np.empty((len(texts), BANDS * ROWS), dtype=np.uint32)
-    made = MinHash.generator(pairs(), num_perm=BANDS * ROWS, seed=seed, hashfunc=int, scheme="affine32")
+    made = sketch_of.generator(pairs(), num_perm=BANDS * ROWS, seed=seed, hashfunc=int, scheme="affine32")
     for i, sketch in enumerate(made):
         sketches[i] = sketch.hashvalues
     return codes, sketches

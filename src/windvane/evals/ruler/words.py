@@ -12,10 +12,10 @@ import functools
 import random
 import uuid
 from pathlib import Path
-
-from wonderwords import RandomWord, is_profanity
+from typing import Any
 
 from windvane.core.errors import UserError
+from windvane.core.extras import require
 
 NOISE = "The grass is green. The sky is blue. The sun is yellow. Here we go. There and back again."
 
@@ -23,7 +23,7 @@ NOISE = "The grass is green. The sky is blue. The sun is yellow. Here we go. The
 @functools.cache
 def vocabulary() -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
     """(nouns, adjectives, verbs), sorted."""
-    source = RandomWord()
+    source = _wonderwords().RandomWord()
     kinds = (source.filter(include_categories=[kind]) for kind in ("noun", "adjective", "verb"))
     nouns, adjectives, verbs = (tuple(sorted(set(words))) for words in kinds)
     return nouns, adjectives, verbs
@@ -32,7 +32,12 @@ def vocabulary() -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
 @functools.cache
 def polite() -> tuple[tuple[str, ...], ...]:
     """The same without words that a model may balk at; for prose, where nothing published fixes the list."""
-    return tuple(tuple(w for w in words if not is_profanity(w)) for words in vocabulary())
+    profane = _wonderwords().is_profanity
+    return tuple(tuple(w for w in words if not profane(w)) for words in vocabulary())
+
+
+def _wonderwords() -> Any:
+    return require("wonderwords", "RULER", "eval")
 
 
 def draw(rng: random.Random, kind: str) -> str:

@@ -6,13 +6,13 @@ expected band in inner folds that keep split groups whole. No seed: the same tra
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
 
 from windvane.core.errors import UserError
+from windvane.core.extras import require
 from windvane.core.records import seed_of
 from windvane.evalyaks.scoring.features import FEATURES, features
 from windvane.evalyaks.scoring.weights import Line, Scorer
@@ -28,8 +28,7 @@ Model = tuple[np.ndarray, np.ndarray]  # weights [features], intercepts
 def fit(records: Sequence[Transcript], kind: Kind, about: str, penalties: Sequence[float] = PENALTIES) -> Scorer:
     """Every part and criterion that `records` are scored on; the conversation of a record must be unique (see `unique`). The penalty is
     chosen from `penalties`."""
-    if importlib.util.find_spec("sklearn") is None:
-        raise UserError("fitting a scorer needs scikit-learn: pip install 'windvane[eval]'")
+    require("sklearn", "fitting a scorer", "speech")
     ordered = sorted((r for r in records if r.scores), key=lambda r: (r.conversation, r.id))
     if not ordered:
         raise UserError("no transcript has scores to learn from")

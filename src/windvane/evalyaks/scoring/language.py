@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from windvane.core.errors import UserError
+from windvane.core.extras import require
 
 ENGLISH = ("en", "sco", "pcm")
 
@@ -16,8 +16,5 @@ ENGLISH = ("en", "sco", "pcm")
 @functools.cache
 def identifier() -> Any:
     """py3langid's model, loaded once (half a second)."""
-    try:
-        from py3langid.langid import MODEL_FILE, LanguageIdentifier
-    except ImportError:
-        raise UserError("telling languages apart needs py3langid: pip install py3langid") from None
-    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    langid = require("py3langid.langid", "telling languages apart in transcripts", "speech")
+    return langid.LanguageIdentifier.from_model_file(langid.MODEL_FILE, norm_probs=True)

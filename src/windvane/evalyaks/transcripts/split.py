@@ -18,6 +18,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from windvane.core.errors import UserError
+from windvane.core.extras import require
 from windvane.evalyaks.transcripts.record import Transcript, by_conversation
 
 THRESHOLD = 0.2  # rewritings of one conversation at two bands, which the public data hold, overlap by 0.2 to 0.5
@@ -25,12 +26,13 @@ THRESHOLD = 0.2  # rewritings of one conversation at two bands, which the public
 
 def cluster(records: Sequence[Transcript], threshold: float = THRESHOLD) -> list[Transcript]:
     """`split_group` becomes the smallest conversation id of the cluster: the same whatever the order of the records."""
-    try:
-        from scipy.sparse import coo_matrix
-        from scipy.sparse.csgraph import connected_components
-        from sklearn.feature_extraction.text import CountVectorizer  # noqa: F401 (what `overlapping` takes)
-    except ImportError:
-        raise UserError("near-duplicates need scikit-learn: pip install 'windvane[eval]'") from None
+    require(
+        "sklearn.feature_extraction.text", "grouping near-duplicate conversations", "speech"
+    )  # what `overlapping` takes
+    coo_matrix = require("scipy.sparse", "grouping near-duplicate conversations", "speech").coo_matrix
+    connected_components = require(
+        "scipy.sparse.csgraph", "grouping near-duplicate conversations", "speech"
+    ).connected_components
     if not 0 < threshold <= 1:
         raise UserError(f"threshold {threshold}: must be above 0 and at most 1")
     groups = by_conversation(records)
@@ -74,10 +76,7 @@ def overlapping(texts: Sequence[str], threshold: float, words: int = 3) -> list[
 
 def folds(records: Sequence[Transcript], count: int, seed: int = 0) -> list[Transcript]:
     """`fold` 0..count-1 for every record, groups kept whole, bands of the first criterion spread evenly (StratifiedGroupKFold)."""
-    try:
-        from sklearn.model_selection import StratifiedGroupKFold
-    except ImportError:
-        raise UserError("folds need scikit-learn: pip install 'windvane[eval]'") from None
+    StratifiedGroupKFold = require("sklearn.model_selection", "--folds", "speech").StratifiedGroupKFold
     groups = [r.split_group for r in records]
     if count < 2 or len(set(groups)) < count:
         raise UserError(

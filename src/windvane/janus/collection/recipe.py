@@ -16,6 +16,7 @@ from typing import Any
 
 from windvane.core.errors import UserError
 from windvane.core.settings import settle
+from windvane.datasets.near_duplicates import need_packages
 from windvane.engines.http.budget import Estimate, Usage
 from windvane.engines.http.server import Server
 from windvane.engines.writer import Writer
@@ -44,6 +45,7 @@ def run(settings: Janus, out: str, quiet: bool = False) -> None:
         take_threads(s)
         taxonomy = read_taxonomy(Path(s.taxonomy) if s.taxonomy is not None else None)
         check(s, taxonomy)
+        need_packages()  # rather than after the values are written and paid for
         bench = benchmarks(s.bench)
         instructions = take_instructions(folder, s.instructions, s.instruction_column, s.instruction_split, bench)
         writer = Writer(s.writer, s.device, s.dtype, s.server, folder / "calls.jsonl")

@@ -144,7 +144,7 @@ def _from_sentencepiece(path: Path) -> Tokenizer:
         tokenizer = DebertaV2Converter(pieces).converted()
     except ImportError:
         raise UserError(
-            f"{path}: reading a spm.model needs protobuf: pip install protobuf (a tokenizer.json needs nothing more)"
+            f"{path}: reading a spm.model needs protobuf: pip install 'windvane[pairrm]' (a tokenizer.json needs nothing more)"
         ) from None
     tokenizer.add_special_tokens([*specials, "[MASK]"])
     return tokenizer

@@ -10,10 +10,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from windvane.core.errors import UserError
 from windvane.datasets.fingerprints import known_sets, overlaps
 from windvane.datasets.layouts import OwnData, OwnRow, Unread
 from windvane.datasets.leakage import Leakage
-from windvane.datasets.near_duplicates import near_duplicates
+from windvane.datasets.near_duplicates import near_duplicates, need_packages
 from windvane.datasets.prompts import read_prompts
 from windvane.stages.rows import Made, told
 
@@ -101,6 +102,11 @@ def _near(texts: Sequence[str], near: str) -> int | None:
     """Distinct prompts that nearly repeat an earlier one (ROUGE-L of 0.7 or more); None where it was not looked for."""
     if near == "no" or (near == "auto" and len(texts) > NEAR_LIMIT):
         return None
+    if near == "auto":
+        try:
+            need_packages()
+        except UserError:
+            return None
     return len(near_duplicates(texts).of)
 
 
