@@ -17,6 +17,7 @@ from windvane.evalyaks.evaluation.measures import (
     misses,
     outcomes,
     strict,
+    wilson,
 )
 
 NAN = float("nan")
@@ -171,6 +172,14 @@ def test_bands_round_half_up_and_stay_on_the_scale():
     assert Scale().band(np.array([0.2, 2.5, 3.49, 9.0])).tolist() == [1, 3, 3, 5]
     assert Scale(0, 5, 0.5).band(np.array([2.25, 2.74, -1])).tolist() == [2.5, 2.5, 0]
     assert Scale(1, 5, 0.5).bands == [1, 1.5, 2, 2.5, 3, 3.5, 4, 4.5, 5]
+
+
+def test_wilson_equals_scipy_and_the_papers_numbers():
+    """24 of 25: 80.5 to 99.3%; 96 of 100: 90.2 to 98.4%."""
+    for share, n in ((24 / 25, 25), (0.96, 100), (1.0, 25), (0.0, 10)):
+        known = scipy.stats.binomtest(round(share * n), n).proportion_ci(method="wilson")
+        assert wilson(share, n) == (pytest.approx(known.low, abs=1e-9), pytest.approx(known.high, abs=1e-9))
+    assert [round(100 * v, 1) for v in wilson(24 / 25, 25)] == [80.5, 99.3]
 
 
 def test_mean_of_nothing_is_nan():

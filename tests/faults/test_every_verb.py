@@ -215,8 +215,6 @@ MISSING = {  # what is not installed: (arguments, its pip line)
     "wandb": ("train --objective dpo --model model --data pairs.jsonl --out q1 --track wandb --quiet", "pip install wandb"),
     "lm_eval": ("eval harness --model model --suite longpo-short --out q2", "pip install 'windvane[harness]'"),
     "sklearn": ("data transcripts paper.txt --part 1 --folds 2 --out q3.jsonl", "pip install 'windvane[speech]'"),
-    "py3langid": ("score paper.txt --part 1 --out q4.csv", "pip install 'windvane[speech]'"),
-    "wonderwords": ("eval ruler --model model --lengths 2k --samples 1 --out q5 --device cpu", "pip install 'windvane[eval]'"),
     "datasketch": ("inspect pairs.jsonl --near yes", "pip install 'windvane[data]'"),
     "rapidfuzz": ("inspect pairs.jsonl --near yes", "pip install 'windvane[data]'"),
 }  # fmt: skip

@@ -14,6 +14,7 @@ from typing import Any
 from windvane.charts.intervals import Point, interval_plot
 from windvane.evals.result_files import keep_result
 from windvane.evalyaks.card import adapter_card
+from windvane.evalyaks.evaluation.measures import wilson
 from windvane.evalyaks.evaluation.result import evaluate, plot
 from windvane.evalyaks.evaluation.rows import scored_of
 from windvane.evalyaks.evaluation.systems import Bands, System
@@ -23,7 +24,6 @@ from windvane.evalyaks.scoring.score import LIMITS
 from windvane.evalyaks.transcripts.record import LEVELS, Transcript
 from windvane.report.page import write_report
 from windvane.run.store import RunFolder, read_jsonl, write_atomic
-from windvane.stats.clustered import wilson
 from windvane.toy.grades import family as grades
 
 WHICH = ("base", "trained")

@@ -14,7 +14,7 @@ from windvane.finetune.card import own_card
 from windvane.report.page import write_report
 from windvane.run.publish import publish_model
 from windvane.run.store import RunFolder, read_jsonl, write_atomic
-from windvane.stats.clustered import Z95, wilson
+from windvane.stats.clustered import wilson
 
 FOLLOWED = (
     "loss",
@@ -62,7 +62,7 @@ def own_summary(run: Path, s: Any) -> dict[str, Any]:
             "kept_step": kept["step"],
         }
         if "accuracy" in kept:
-            low, high = wilson(kept["accuracy"], len(held_ids), Z95)
+            low, high = wilson(kept["accuracy"], len(held_ids))
             held |= {"accuracy_low": low, "accuracy_high": high}
     notes = []
     if held is None:

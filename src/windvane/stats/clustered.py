@@ -15,7 +15,7 @@ import numpy as np
 
 from windvane.stats.paired import cluster_sums, clustered_error, resampled
 
-Z95 = 1.959964  # as published results have it
+Z95 = 1.959964
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +30,13 @@ class Mean:
     clusters: int
 
 
-def wilson(share: float, n: float, z: float = 1.959963984540054) -> tuple[float, float]:
-    """Wilson score interval of a share seen in `n` independent trials, 95% by default. `n` may be an effective number, which is no whole
-    one; `scipy.stats.binomtest` takes counts only."""
-    middle, half = share + z * z / (2 * n), z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+def wilson(mean: float, n: float) -> tuple[float, float]:
+    """95% Wilson score interval of a proportion seen in `n` independent trials (n may be fractional)."""
+    z2 = Z95 * Z95
+    middle = (mean + z2 / (2 * n)) / (1 + z2 / n)
+    half = Z95 * math.sqrt(mean * (1 - mean) / n + z2 / (4 * n * n)) / (1 + z2 / n)
     # Exactly 0 and 1 at the ends, where rounding would leave 4e-17.
-    low = 0.0 if share == 0 else max(0.0, (middle - half) / (1 + z * z / n))
-    return low, 1.0 if share == 1 else min(1.0, (middle + half) / (1 + z * z / n))
+    return 0.0 if mean == 0 else max(0.0, middle - half), 1.0 if mean == 1 else min(1.0, middle + half)
 
 
 def interval(scores: Sequence[float], clusters: Sequence[str]) -> Mean:
@@ -49,7 +49,7 @@ def interval(scores: Sequence[float], clusters: Sequence[str]) -> Mean:
         if error:
             alone = math.sqrt(mean * (1 - mean) / (n - 1))
             effective = min(n, n * (alone / error) ** 2)  # clusters of equal means would make it endless
-        low, high = wilson(mean, effective, Z95)
+        low, high = wilson(mean, effective)
     else:
         means = np.concatenate([draws @ sums / (draws @ sizes) for draws in resampled(groups, 2000, 0)])
         low, high = map(float, np.quantile(means, [0.025, 0.975]))

@@ -21,7 +21,6 @@ import numpy as np
 from windvane.evals.intransitivity.hodge import Basis, cyclic_triples, energies, scores
 from windvane.evals.intransitivity.preference_matrix import Block
 from windvane.stages.pair import TIE
-from windvane.stats.logistic import sigmoids
 
 WIDE = 1e-6  # probabilities are kept this far from 0 and 1 where only their finiteness matters
 STEEPEST = 1e3  # the largest scale of scores: no noise at all
@@ -61,6 +60,11 @@ def flow(block: Block, clip: float) -> np.ndarray:
     """[n, E]: the mean of the two readings' log-odds, each clipped; a constant lean to the answer shown first cancels."""
     first, second = log_odds(block.first, clip), log_odds(block.second, clip)
     return np.where(np.isnan(second), first, (first + second) / 2.0)
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    """As `stats.logistic.sigmoids`, but for the last bit, which published results of this evaluation depend on."""
+    return 0.5 * (1.0 + np.tanh(x / 2.0))
 
 
 def measure_noise(blocks: Sequence[Block], clip: float) -> Noise:
@@ -105,13 +109,13 @@ def _calibrate(blocks: Sequence[Block], clip: float, flips: float, first_wins: f
         low, high = -30.0, 30.0
         for _ in range(30):
             lean = (low + high) / 2.0
-            seen = (sigmoids(scale * gaps + lean) + 1.0 - sigmoids(scale * gaps - lean)).mean() / 2.0
+            seen = (sigmoid(scale * gaps + lean) + 1.0 - sigmoid(scale * gaps - lean)).mean() / 2.0
             low, high = (lean, high) if seen < first_wins else (low, lean)
         return (low + high) / 2.0
 
     def flips_at(scale: float) -> float:
         lean = lean_at(scale)
-        one, other = sigmoids(scale * gaps + lean), sigmoids(scale * gaps - lean)
+        one, other = sigmoid(scale * gaps + lean), sigmoid(scale * gaps - lean)
         return float((one * (1 - other) + other * (1 - one)).mean())
 
     low, high = 1e-4, STEEPEST
@@ -134,7 +138,7 @@ def bradley_terry(base: Basis, target: np.ndarray, start: np.ndarray, steps: int
     theta, counts, incidence = start.copy(), base.root**2, base.incidence
     ridge = RIDGE * np.eye(base.graph.nodes)
     for _ in range(steps):
-        p = sigmoids(theta @ incidence.T)
+        p = sigmoid(theta @ incidence.T)
         slope = ((p - target) * counts) @ incidence + RIDGE * theta
         weight = p * (1.0 - p) * counts
         bend = np.einsum("ne,ei,ej->nij", weight, incidence, incidence, optimize=True) + ridge
@@ -161,7 +165,7 @@ def draw(blocks: Sequence[Block], noise: Noise, clip: float, draws: int, seed: i
 
 def _fit(block: Block, clip: float) -> np.ndarray:
     wide = flow(block, WIDE)
-    theta = bradley_terry(block.base, sigmoids(wide), scores(block.base, wide))
+    theta = bradley_terry(block.base, sigmoid(wide), scores(block.base, wide))
     return theta @ block.base.incidence.T
 
 
@@ -202,7 +206,7 @@ def _hard(
     jitter = rng.normal(0.0, 1e-6, (times * len(gaps), block.base.graph.nodes)) @ block.base.incidence.T
     wide, told = np.tile(gaps, (times, 1)), []
     for reading, lean in ((block.first, noise.lean), (block.second, -noise.lean)):
-        chance = sigmoids((noise.scale or 0.0) * wide + lean)
+        chance = sigmoid((noise.scale or 0.0) * wide + lean)
         won = rng.random(wide.shape) < chance if noise.kind == "orders" else wide + jitter > 0
         tied = np.tile(np.abs(reading - 0.5) < TIE, (times, 1))
         told.append(np.where(tied, 0.0, np.where(won, 1.0, -1.0)))

@@ -26,6 +26,7 @@ from windvane.engines.local import Sampling
 from windvane.engines.writer import Writer
 from windvane.evals.result_files import default_folder, keep_result, kept_result
 from windvane.evalyaks.evaluation.level_grader import fit_grader
+from windvane.evalyaks.evaluation.measures import wilson
 from windvane.evalyaks.instructions import WORDS_EACH, sentence_instructions, vocabulary_instructions
 from windvane.evalyaks.levels import ABOUT_OWN, OWN, Levels, Listed, read_levels
 from windvane.evalyaks.prompts.levels import read_level, read_sentence, read_words, sentence_of_level, words_of_level
@@ -33,7 +34,6 @@ from windvane.evalyaks.transcripts.record import LEVELS
 from windvane.evalyaks.writing.topics import TOPICS
 from windvane.run.local_runner import HereRunner
 from windvane.run.store import RunFolder, read_jsonl
-from windvane.stats.clustered import wilson
 
 TELL, WRITE = ("level of words", "level of a sentence"), ("words of a level", "sentence of a level")
 Row = dict[str, Any]

@@ -106,6 +106,13 @@ def confusion(reference: np.ndarray, bands: np.ndarray, scale: Scale) -> list[li
     return np.bincount(at[0] * size + at[1], minlength=size * size).reshape(size, size).tolist()
 
 
+def wilson(share: float, n: float, z: float = 1.959963984540054) -> tuple[float, float]:
+    """Wilson's 95% interval of a share of n (n may be an effective number). `stats.clustered.wilson` rounds in
+    another order and takes z to six decimals: their last digits differ, and published results hold both."""
+    centre, spread = share + z * z / (2 * n), z * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return max(0.0, float((centre - spread) / (1 + z * z / n))), min(1.0, float((centre + spread) / (1 + z * z / n)))
+
+
 def _correlation(a: np.ndarray, b: np.ndarray, w: np.ndarray) -> np.ndarray:
     a, b = (x - mean(x, w)[:, None] for x in (a, b))
     va, vb = mean(a * a, w), mean(b * b, w)

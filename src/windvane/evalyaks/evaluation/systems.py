@@ -25,8 +25,8 @@ from windvane.evalyaks.evaluation.measures import (
     misses,
     outcomes,
     strict,
+    wilson,
 )
-from windvane.stats.clustered import wilson
 from windvane.stats.paired import resampled
 
 Bands = Mapping[str, float]
