@@ -9,11 +9,12 @@ import pytest
 
 from tests.evals.ruler_scripted import Scripted
 from tests.evals.ruler_solvers import solve
+from windvane.charts.style import colour, ink
 from windvane.core.errors import UserError
 from windvane.evals.result_files import default_folder
 from windvane.evals.ruler.command import compare, main, table
 from windvane.evals.ruler.files import read_rows
-from windvane.evals.ruler.heatmap import cells, colour, heat_map, ink
+from windvane.evals.ruler.heatmap import cells, heat_map
 from windvane.evals.ruler.run import Settings, run_ruler
 from windvane.evals.ruler.score import Row, summarise
 from windvane.evals.ruler.tasks import PUBLISHED, TASKS, Sources

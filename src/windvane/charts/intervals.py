@@ -9,11 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
+from windvane.charts.style import SERIES
+
 WIDTH, LEFT, RIGHT, TOP, ROW, BOTTOM = 720, 220, 60, 80, 26, 44
-STYLE = """svg{background:#fff;font:13px system-ui,sans-serif}text{fill:#222}.grid{stroke:#ddd}.mark{stroke:#888;stroke-dasharray:3 3}
-.s0{stroke:#0b6bcb;fill:#0b6bcb}.s1{stroke:#c2410c;fill:#c2410c}text.s0,text.s1{stroke:none}.bar{stroke-width:2}
-@media(prefers-color-scheme:dark){svg{background:#16181c}text{fill:#ddd}.grid{stroke:#333}.mark{stroke:#777}
-.s0{stroke:#6cb2ff;fill:#6cb2ff}.s1{stroke:#ff9d66;fill:#ff9d66}}"""
+STYLE = SERIES + ".mark{stroke-dasharray:3 3}.bar{stroke-width:2}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,10 @@ from html import escape
 
 import numpy as np
 
+from windvane.charts.style import SERIES
+
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 720, 420, 64, 36, 56, 64
-STYLE = """svg{background:#fff;font:13px system-ui,sans-serif}text{fill:#222}.grid{stroke:#ddd}.axis{stroke:#888}
-.s0{stroke:#0b6bcb;fill:#0b6bcb}.s1{stroke:#c2410c;fill:#c2410c}.line{fill:none!important;stroke-width:2}.bar{stroke-width:1.5}
-text.s0,text.s1{stroke:none}.s1.line{stroke-dasharray:6 3}
-@media(prefers-color-scheme:dark){svg{background:#16181c}text{fill:#ddd}.grid{stroke:#333}.axis{stroke:#777}
-.s0{stroke:#6cb2ff;fill:#6cb2ff}.s1{stroke:#ff9d66;fill:#ff9d66}}"""
+STYLE = SERIES + ".line{fill:none!important;stroke-width:2}.bar{stroke-width:1.5}.s1.line{stroke-dasharray:6 3}"
 
 
 def binned(

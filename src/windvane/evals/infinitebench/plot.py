@@ -10,14 +10,15 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from windvane.charts.style import PAGE
 from windvane.evals.infinitebench.tasks import TASKS
 
 LEFT, RIGHT, TOP, ROW = 190, 640, 66, 28
-STYLE = """svg{--i:var(--ink,#1b1f24);--s:var(--soft,#59636e);--l:var(--line,#dcdfe3);--a:var(--true,#0a62b0);--c:var(--card,#fff);
-font:13px system-ui,sans-serif}.ground{fill:var(--c)}text{fill:var(--s)}.t{fill:var(--i);font-size:15px;font-weight:600}.n{fill:var(--i)}
-.e{text-anchor:end}.m{text-anchor:middle}.g{stroke:var(--l)}.bar{fill:var(--a);opacity:.75}.span{stroke:var(--i);stroke-width:1.5}
-@media(prefers-color-scheme:dark){svg{--i:var(--ink,#e8eaed);--s:var(--soft,#a2abb5);--l:var(--line,#333a42);--a:var(--true,#62b0f5);
---c:var(--card,#181c21)}}"""
+STYLE = (
+    PAGE
+    + """text{fill:var(--s)}.t{fill:var(--i);font-size:15px;font-weight:600}.n{fill:var(--i)}
+.e{text-anchor:end}.m{text-anchor:middle}.g{stroke:var(--l)}.bar{fill:var(--a);opacity:.75}.span{stroke:var(--i);stroke-width:1.5}"""
+)
 
 
 def bars(results: Sequence[Mapping[str, Any]], title: str) -> str:

@@ -9,12 +9,15 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
+from windvane.charts.style import PAGE
+
 WIDTH, LEFT, RIGHT, TOP, ROW = 720, 220, 690, 58, 30
-STYLE = """svg{--i:var(--ink,#1b1f24);--s:var(--soft,#59636e);--l:var(--line,#dcdfe3);--a:var(--true,#0a62b0);--b:var(--proxy,#b04d06);
-font:13px system-ui,sans-serif}text{fill:var(--s)}.t{fill:var(--i);font-size:15px;font-weight:600}.n{fill:var(--i)}.e{text-anchor:end}
+STYLE = (
+    PAGE
+    + """text{fill:var(--s)}.t{fill:var(--i);font-size:15px;font-weight:600}.n{fill:var(--i)}.e{text-anchor:end}
 .m{text-anchor:middle}.g{stroke:var(--l)}.judge{stroke:var(--a);fill:var(--a)}.noise{stroke:var(--b);fill:var(--b)}.bar{stroke-width:2}
-.noise .bar,.noise.bar{stroke-dasharray:5 3}
-@media(prefers-color-scheme:dark){svg{--i:var(--ink,#e8eaed);--s:var(--soft,#a2abb5);--l:var(--line,#333a42);--a:var(--true,#62b0f5);--b:var(--proxy,#f0994f)}}"""
+.noise .bar,.noise.bar{stroke-dasharray:5 3}"""
+)
 
 
 def rows_of(result: dict[str, Any]) -> list[tuple[str, str, Any]]:

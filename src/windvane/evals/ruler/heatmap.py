@@ -12,14 +12,12 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 
+from windvane.charts.style import HEAT, PAGE, colour, ink
 from windvane.evals.ruler.score import Row, found
 
 BINS = 10
 LEFT, TOP, WIDTH, HEIGHT = 84, 76, 66, 26
-STYLE = """svg{--i:var(--ink,#1b1f24);--s:var(--soft,#59636e);--l:var(--line,#dcdfe3);--c:var(--card,#fff);font:12px system-ui,sans-serif}
-.ground{fill:var(--c)}.s{fill:var(--s)}.i{fill:var(--i)}.none{fill:none;stroke:var(--l)}.reach{stroke:var(--i);stroke-width:2}
-@media(prefers-color-scheme:dark){svg{--i:var(--ink,#e8eaed);--s:var(--soft,#a2abb5);--l:var(--line,#333a42);--c:var(--card,#181c21)}}"""
-STOPS = ((0.0, (204, 102, 0)), (0.5, (222, 222, 222)), (1.0, (31, 107, 170)))
+STYLE = PAGE + HEAT + ".reach{stroke:var(--i);stroke-width:2}"
 
 
 def cells(rows: Sequence[Row], bins: int = BINS) -> dict[tuple[int, int], tuple[int, int]]:
@@ -32,19 +30,6 @@ def cells(rows: Sequence[Row], bins: int = BINS) -> dict[tuple[int, int], tuple[
                 hits, asked = counted.get(key, (0, 0))
                 counted[key] = (hits + hit, asked + 1)
     return counted
-
-
-def colour(share: float) -> tuple[int, int, int]:
-    (x0, a), (x1, b) = (STOPS[0], STOPS[1]) if share <= 0.5 else (STOPS[1], STOPS[2])
-    t = (share - x0) / (x1 - x0)
-    red, green, blue = (round(p + t * (q - p)) for p, q in zip(a, b))
-    return red, green, blue
-
-
-def ink(red: int, green: int, blue: int) -> str:
-    """Black or white, whichever stands out more (WCAG contrast; at least 4.5 to 1 on every colour, since 0.179 is the balance)."""
-    linear = [(c / 255 / 12.92) if c <= 10 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in (red, green, blue)]
-    return "#fff" if 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] < 0.179 else "#000"
 
 
 def tokens_label(length: int) -> str:

@@ -12,13 +12,13 @@ import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from windvane.evals.ruler.heatmap import STYLE, colour, ink
+from windvane.charts.style import HEAT, PAGE, colour, ink
 from windvane.janus.steerability.score import NONE
 
 MOST = 40
 CELL_W, CELL_H, TITLE, GAP = 34, 22, 64, 40
 LETTER = 6.4  # width of a letter, about
-SOLO = ".own{fill:none;stroke:var(--i);stroke-width:2}"
+STYLE = PAGE + HEAT + ".own{fill:none;stroke:var(--i);stroke-width:2}"
 
 
 def heat_maps(matrices: Mapping[str, Sequence[Mapping[str, Any]]], title: str, said: str = "") -> str:
@@ -98,7 +98,7 @@ def _nothing(title: str, said: str) -> str:
 def _svg(title: str, said: str, parts: Sequence[str], width: int, height: int) -> str:
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" '
-        f'aria-labelledby="t d"><style>{STYLE}{SOLO}</style>'
+        f'aria-labelledby="t d"><style>{STYLE}</style>'
     )
     return "\n".join(
         [
