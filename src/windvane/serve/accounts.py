@@ -2,6 +2,9 @@
 
 In: a file of lines `NAME TOKEN` (# begins a comment), or WINDVANE_TOKEN. Out: SHA-256 of each token -> name; sessions, kept in memory
 alone and gone after `HOURS` or a restart. A token is never logged, shown or stored as it is.
+
+Starlette's `SessionMiddleware` keeps a session in a signed cookie, which the server cannot end: a copied cookie would stay valid after
+signing out and after a token has been withdrawn. Sessions are therefore kept here.
 """
 
 from __future__ import annotations

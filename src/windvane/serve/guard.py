@@ -4,6 +4,9 @@ In: an ASGI app. Out: the same app behind the guard. Refusals: 400 (a name that 
 page sent it), 401 or the sign-in page (no token), 429 with Retry-After. What announces too large a size is refused
 here (413), what grows beyond it by the framework's own limit. A page is
 never framed, never cached and may load nothing from anywhere else.
+
+Starlette's `TrustedHostMiddleware` makes the same host check. It is not used because its refusal is plain text that names neither the host
+nor the address to open, where every other refusal here is a JSON problem with the headers of this guard.
 """
 
 from __future__ import annotations
