@@ -36,7 +36,7 @@ ALLOWED_IMPORTS: set[tuple[str, str]] = {
     ("windvane.core.interrupts", "windvane.run.store"),
     ("windvane.core.settings", "windvane.run.store"),
     ("windvane.datasets.documents", "windvane.toy"),
-    ("windvane.datasets.prompts", "windvane.toy"),
+    ("windvane.datasets.rows", "windvane.toy"),
     ("windvane.engines.names", "windvane.judges.gpm"),
     ("windvane.engines.names", "windvane.judges.human"),
     ("windvane.engines.names", "windvane.judges.llm"),

@@ -9,7 +9,7 @@ import pytest
 from tests.datasets.run_folder import answer, question, write_iteration, write_recipe, write_summary
 from windvane.core.errors import UserError
 from windvane.datasets.export import export_trl, main
-from windvane.datasets.layouts import read_own
+from windvane.datasets.rows import read_rows
 from windvane.prompts.chat import prepare
 
 WINS = {(0, 1): 0.9, (0, 2): 0.7, (1, 2): 0.4}  # loo: 0.8, 0.25, 0.45; incl: 2.1/3, 1/3, 1.4/3
@@ -224,9 +224,9 @@ def test_other_trainers_layouts(tmp_path, capsys):
         out = tmp_path / f"{layout}.jsonl"
         assert main([str(tmp_path / "run"), "--format", layout, "--out", str(out)]) == 0
         rows = [json.loads(line) for line in out.read_text().splitlines()]
-        back = {(r.prompt.messages, r.answers, r.wins) for r in read_own(out).rows}
+        back = {(r.prompt.messages, r.responses, r.wins) for r in read_rows(out).rows}
         export_trl(tmp_path / "run", tmp_path / "trl.jsonl")
-        assert back == {(r.prompt.messages, r.answers, r.wins) for r in read_own(tmp_path / "trl.jsonl").rows}
+        assert back == {(r.prompt.messages, r.responses, r.wins) for r in read_rows(tmp_path / "trl.jsonl").rows}
         told = capsys.readouterr().out
         if layout == "axolotl":
             assert rows[0]["messages"] == [{"role": "user", "content": "One?"}]

@@ -7,8 +7,8 @@ import pytest
 
 from windvane.core.errors import UserError
 from windvane.core.records import Message
-from windvane.datasets.layouts import read_own
 from windvane.datasets.prompts import read_prompts
+from windvane.datasets.rows import read_rows
 
 
 def turn(role, content, **more):
@@ -25,7 +25,7 @@ def write(path, *rows):
 
 
 def read(tmp_path, *rows, **options):
-    return read_own(write(tmp_path / "d.jsonl", *rows), **options).rows
+    return read_rows(write(tmp_path / "d.jsonl", *rows), **options).rows
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_answers_are_scored_where_any_row_has_scores(tmp_path):
     rows = [{"prompt": p, "responses": [{"text": "a", **s}, {"text": "b", **t}]} for p, s, t in (
         ("x", {}, {}), ("y", {"score": 1}, {"score": 2}),
     )]  # fmt: skip
-    found = read_own(write(tmp_path / "d.jsonl", *rows), collect=True)
+    found = read_rows(write(tmp_path / "d.jsonl", *rows), collect=True)
     assert found.layout.kind == "groups" and found.rows[0].scores == (1.0, 2.0)
     assert "row 1: field 'responses': an answer has no score" in found.refused[0].reason
 
@@ -69,10 +69,9 @@ def test_an_answer_that_was_not_rated_has_no_score_of_another_scale(tmp_path):
     [
         ({"messages": [ASK, turn("assistant", "So.", reasoning_content="hm")]}, "messages[1].reasoning_content': a thought beside"),
         ({"messages": [ASK, turn("assistant", "So.", thinking="hm")]}, "messages[1].thinking': a thought beside the text is not read"),
-        ({"messages": [ASK, turn("assistant", "No.", weight=0), ASK, ANSWER]}, "messages[1].weight': a turn that is not to be learnt"),
         (
             {"conversations": [{"from": "human", "value": "x"}, {"from": "gpt", "value": "y", "train": False}]},
-            "conversations[1].train': a turn that is not to be learnt",
+            "field 'conversations': every assistant turn says that it is not learned",
         ),
         ({"messages": [ASK, ANSWER], "tools": [{"name": "f"}]}, "field 'tools': tool definitions are not rendered here"),
         ({"messages": [ASK, ANSWER], "chat_template_kwargs": {"enable_thinking": False}}, "field 'chat_template_kwargs': a row's own"),
@@ -81,7 +80,7 @@ def test_an_answer_that_was_not_rated_has_no_score_of_another_scale(tmp_path):
         ({"messages": [ASK, ANSWER], "chosen": "a", "rejected": "b"}, "ends with an assistant's turn that is neither answer"),
         (
             {"prompt": "x", "chosen": "[{'role': 'assistant' 'content': 'a'}]", "rejected": "b"},
-            "field 'chosen': looks like a list of turns, but is neither JSON nor a Python list",
+            "field 'chosen': looks like turns, but is neither JSON nor written as Python",
         ),
     ],
 )  # fmt: skip
@@ -97,13 +96,13 @@ def test_what_says_nothing_is_no_hindrance(tmp_path):
         turn("assistant", "So.", tool_calls=[], weight=1, reasoning_content=""),
     ]
     (row,) = read(tmp_path, {"messages": turns, "tools": "[]", "images": [], "chat_template_kwargs": {}})
-    assert row.answers == ((A("So."),),)
+    assert row.responses == ((A("So."),),)
 
 
 def test_content_in_parts(tmp_path):
     parts = [{"type": "text", "text": "Why"}, {"type": "text", "text": "?"}]
     (row,) = read(tmp_path, {"messages": [turn("user", parts), turn("assistant", [{"type": "text", "text": "So."}])]})
-    assert (row.prompt.messages, row.answers) == ((U("Why?"),), ((A("So."),),))
+    assert (row.prompt.messages, row.responses) == ((U("Why?"),), ((A("So."),),))
 
 
 @pytest.mark.parametrize("text", [str, lambda turns: json.dumps(turns, indent=1)])
@@ -112,15 +111,15 @@ def test_turns_in_a_cell_of_text_as_pandas_writes_them_and_as_json_with_line_end
         [{"chosen": text([ASK, ANSWER]), "rejected": text([ASK, turn("assistant", 'It\'s "no".')])}]
     )
     frame.to_csv(tmp_path / "d.csv", index=False)
-    (row,) = read_own(tmp_path / "d.csv").rows
-    assert (row.prompt.messages, row.answers) == ((U("Why?"),), ((A("So."),), (A('It\'s "no".'),)))
+    (row,) = read_rows(tmp_path / "d.csv").rows
+    assert (row.prompt.messages, row.responses) == ((U("Why?"),), ((A("So."),), (A('It\'s "no".'),)))
 
 
 @pytest.mark.parametrize(
     "text", ['[{"role": "admin"}]', '[{"role": "admin"}] is what {"content": 1} gives', "[{'from': 1}"]
 )
 def test_an_answer_that_only_looks_like_turns_stays_text(text, tmp_path):
-    assert read(tmp_path, {"prompt": "x", "chosen": text, "rejected": "b"})[0].answers[0] == (A(text),)
+    assert read(tmp_path, {"prompt": "x", "chosen": text, "rejected": "b"})[0].responses[0] == (A(text),)
 
 
 def test_dialogues_in_text(tmp_path):
@@ -128,9 +127,9 @@ def test_dialogues_in_text(tmp_path):
     row = {"prompt": prompt, "chosen": " So.", "rejected": " No.\n"}
     (found,) = read(tmp_path, row)
     assert found.prompt.messages == (U("Hi"), A("Hello"), U("Why?"))
-    assert found.answers == ((A("So."),), (A("No."),))
+    assert found.responses == ((A("So."),), (A("No."),))
     (plain,) = read(tmp_path, row, dialogues=False)
-    assert plain.prompt.messages == (U(prompt),) and plain.answers == ((A(" So."),), (A(" No.\n"),))
+    assert plain.prompt.messages == (U(prompt),) and plain.responses == ((A(" So."),), (A(" No.\n"),))
     whole = {"chosen": prompt + " So.", "rejected": prompt + " No."}
     assert read(tmp_path, whole)[0].prompt.messages == found.prompt.messages
     assert read(tmp_path, whole, dialogues=False)[0].prompt.messages == (U(prompt),), "where TRL cuts it"

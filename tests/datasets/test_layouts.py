@@ -8,7 +8,7 @@ import pytest
 
 from windvane.core.errors import UserError
 from windvane.core.records import Message
-from windvane.datasets.layouts import read_own
+from windvane.datasets.rows import read_rows
 
 U, A, S = (lambda t: Message("user", t)), (lambda t: Message("assistant", t)), (lambda t: Message("system", t))
 
@@ -183,34 +183,34 @@ def write(path, *rows):
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_layouts(name, tmp_path):
     row, kind, prompt, answers = LAYOUTS[name]
-    found = read_own(write(tmp_path / "d.jsonl", row))
+    found = read_rows(write(tmp_path / "d.jsonl", row))
     (read,) = found.rows
     assert (found.layout.kind, found.refused) == (kind, [])
     assert list(read.prompt.messages) == prompt
-    assert [list(a) for a in read.answers] == answers
+    assert [list(a) for a in read.responses] == answers
 
 
 def test_what_the_answers_are_worth(tmp_path):
     def read(name):
-        return read_own(write(tmp_path / "d.jsonl", LAYOUTS[name][0])).rows[0]
+        return read_rows(write(tmp_path / "d.jsonl", LAYOUTS[name][0])).rows[0]
 
     assert read("UltraFeedback").scores == (4.5, 1.5), "means of the ratings, not overall_score"
     assert read("UltraFeedback binarized by Hugging Face").scores == (8.5, 3.0)
     assert read("UltraFeedback binarized by Argilla").scores == (5.0, 2.0)
     assert read("SPPO, released").wins == (0.8, 0.3), "against the policy, before that of the pair"
     assert (read("KTO").desirable, read("KTO, chat").desirable) == (False, True)
-    scored = read_own(tmp_path / "d.jsonl", columns={"scores": "overall_score"}) if read("UltraFeedback") else None
+    scored = read_rows(tmp_path / "d.jsonl", columns={"scores": "overall_score"}) if read("UltraFeedback") else None
     assert scored.rows[0].scores == (10.0, 3.0)
 
 
 def test_columns_and_kind_by_name(tmp_path):
     path = write(tmp_path / "d.jsonl", {"frage": "Why?", "gut": "a", "schlecht": "b", "label": 3, "note": "x"})
-    found = read_own(path, columns={"prompt": "frage", "chosen": "gut", "rejected": "schlecht"})
+    found = read_rows(path, columns={"prompt": "frage", "chosen": "gut", "rejected": "schlecht"})
     assert (found.layout.kind, found.layout.unread) == ("pairs", ("label", "note"))
     path = write(tmp_path / "e.jsonl", {"prompt": "Why?", "response": "a", "label": "news"})
-    assert read_own(path, kind="single").rows[0].answers == ((A("a"),),)
+    assert read_rows(path, kind="single").rows[0].responses == ((A("a"),),)
     with pytest.raises(UserError, match=r"e.jsonl: row 1: field 'label': expected true or false .* got 'news'"):
-        read_own(path)
+        read_rows(path)
 
 
 @pytest.mark.parametrize(
@@ -218,7 +218,7 @@ def test_columns_and_kind_by_name(tmp_path):
     [
         ({"prompt": "x", "chosen": "a", "rejected": "a"}, "field 'rejected': the same as chosen; remove the row"),
         ({"prompt": "x", "chosen": "", "rejected": "a"}, "field 'chosen': empty"),
-        ({"prompt": None, "chosen": "b", "rejected": "a"}, "field 'prompt': expected text or a list of turns, got nothing"),
+        ({"prompt": None, "chosen": "b", "rejected": "a"}, "field 'prompt': missing; the row has chosen, rejected; add it"),
         ({"prompt": "x", "chosen": [turn("user", "x")], "rejected": "a"}, "nothing beyond the prompt"),
         ({"chosen": CHAT, "rejected": CHAT}, "the same as chosen"),
         ({"prompt": "x", "responses": ["a", "b"], "scores": [1]}, "expected one number for each of 2 answers, got 1 values"),
@@ -232,7 +232,7 @@ def test_columns_and_kind_by_name(tmp_path):
 def test_a_wrong_row_has_one_line(row, line, tmp_path):
     path = write(tmp_path / "d.jsonl", row)
     with pytest.raises(UserError) as error:
-        read_own(path)
+        read_rows(path)
     assert line in str(error.value) and str(error.value).startswith(str(path))
 
 
@@ -240,8 +240,8 @@ def test_refused_rows_are_collected_with_their_places(tmp_path):
     path = write(tmp_path / "d.jsonl", *[{"prompt": "x", "chosen": a, "rejected": "r"} for a in ("a", "", "r", "b")])
     with path.open("a") as handle:
         handle.write('{"prompt": \n[1]\n')
-    found = read_own(path, collect=True)
-    assert [r.answers[0][0].content for r in found.rows] == ["a", "b"]
+    found = read_rows(path, collect=True)
+    assert [r.responses[0][0].content for r in found.rows] == ["a", "b"]
     assert [r.place for r in found.refused] == [f"{path}: row {n}" for n in (2, 3, 5, 6)]
     assert all(r.reason.startswith(r.place) for r in found.refused)
 
@@ -261,8 +261,8 @@ def test_the_same_rows_in_every_kind_of_file(suffix, tmp_path):
         ".tsv": lambda: frame.to_csv(path, index=False, sep="\t"),
         ".parquet": lambda: frame.to_parquet(path),
     }[suffix]()
-    (row,) = read_own(path).rows
-    assert (row.prompt.text, row.answers, row.wins) == ("Why, so?", ((A("a\nb"),), (A("b"),)), (0.75, 0.25))
+    (row,) = read_rows(path).rows
+    assert (row.prompt.text, row.responses, row.wins) == ("Why, so?", ((A("a\nb"),), (A("b"),)), (0.75, 0.25))
 
 
 def test_the_pages_rows_are_read_as_it_says(tmp_path):
@@ -273,12 +273,12 @@ def test_the_pages_rows_are_read_as_it_says(tmp_path):
     for name, block in found:
         for line in block.splitlines():
             (tmp_path / "d.jsonl").write_text(line + "\n")
-            assert read_own(tmp_path / "d.jsonl").layout.kind == name.lower(), line
+            assert read_rows(tmp_path / "d.jsonl").layout.kind == name.lower(), line
 
 
 def test_chats_that_part_at_a_users_turn_share_what_stands_before_the_answer_to_it(tmp_path):
     """[u, a] in common, then other questions: the prompt is u, since an answer begins with the assistant."""
     sides = [[*CHAT, turn("user", q), turn("assistant", a)] for q, a in (("And?", "a"), ("So?", "b"))]
-    (row,) = read_own(write(tmp_path / "d.jsonl", {"chosen": sides[0], "rejected": sides[1]})).rows
+    (row,) = read_rows(write(tmp_path / "d.jsonl", {"chosen": sides[0], "rejected": sides[1]})).rows
     assert row.prompt.messages == (U("Why?"),)
-    assert row.answers == ((A("Because."), U("And?"), A("a")), (A("Because."), U("So?"), A("b")))
+    assert row.responses == ((A("Because."), U("And?"), A("a")), (A("Because."), U("So?"), A("b")))

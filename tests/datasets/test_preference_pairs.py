@@ -86,28 +86,28 @@ def test_csv_parquet_and_a_saved_data_set(tmp_path):
 
 GOOD = LAYOUTS["strings"]
 BROKEN = {
-    "no column": ({"prompt": "a", "chosen": "b"}, r"p.jsonl: no column 'rejected' \(there are: prompt, chosen\)"),
-    "bare": ('"text"', r"p.jsonl: no column 'chosen' \(rows are bare values\)"),
-    "missing": ({"prompt": "a", "chosen": "b"}, r"p.jsonl: row 2: field 'rejected': missing; .*; add it"),
+    "no column": ({"prompt": "a", "chosen": "b"}, r"p.jsonl: no column for rejected .*; columns: prompt, chosen"),
+    "bare": ('"text"', r"p.jsonl: no column for chosen, rejected"),
+    "missing": ({"prompt": "a", "chosen": "b"}, r"p.jsonl: row 2: field 'rejected': missing; add the response"),
     "json": ('{"prompt": ', r"p.jsonl: row 2: not valid JSON .*; mend or remove the line"),
     "same": (
         GOOD | {"rejected": "Hello."},
-        r"p.jsonl: row 2: field 'rejected': the same text as chosen; remove the row",
+        r"p.jsonl: row 2: field 'rejected': the same as chosen; remove the row",
     ),
     "empty": (GOOD | {"chosen": " "}, r"p.jsonl: row 2: field 'chosen': empty; write the text or remove the row"),
-    "number": (GOOD | {"chosen": 3}, r"p.jsonl: row 2: field 'chosen': expected text or a list of turns, got int"),
+    "number": (GOOD | {"chosen": 3}, r"p.jsonl: row 2: field 'chosen': expected text or turns, got int"),
     "prompt": (GOOD | {"prompt": []}, r"p.jsonl: row 2: field 'prompt': the chat has no turns"),
     "role": (
         GOOD | {"chosen": [{"role": "tool", "content": "x"}]},
-        r"row 2: field 'chosen\[0\]': expected a turn like",
+        r"row 2: field 'chosen\[0\].role': expected system, user or assistant",
     ),
     "user last": (
         GOOD | {"chosen": turns("x")},
-        r"row 2: field 'chosen': the last turn is the user's; it must be the reply",
+        r"row 2: field 'chosen': an answer begins and ends with the assistant's turn",
     ),
     "other prompt": (
         GOOD | {"chosen": turns("Ho?", "x")},
-        r"row 2: field 'chosen': .* not the prompt's; keep the reply alone",
+        r"row 2: field 'chosen': an answer begins and ends with .* without them; this one has user, assistant",
     ),
 }
 
@@ -122,25 +122,24 @@ def test_broken_rows(tmp_path, kind):
 
 
 MORE = {
-    "probability": (GOOD | {"probability": 1.5}, r"row 1: field 'probability': 1.5; must be in \[0, 1\]"),
+    "probability": (GOOD | {"probability": 1.5}, r"row 1: field 'probability': 1.5; a probability is in \[0, 1\]"),
     "margin": (
         GOOD | {"margin": "big"},
         r"row 1: field 'margin': expected a number, got 'big'; mend or remove the row",
     ),
     "both": (GOOD | {"margin": 1, "probability": 1}, r"columns probability and margin: .* remove one"),
-    "two prompts": (GOOD | {"input": "x"}, r"prompt and input could each be the prompt; rename one column"),
     "system twice": (
         GOOD | {"system": "s", "prompt": [{"role": "system", "content": "t"}, *turns("x")]},
         r"row 1: field 'system': the prompt has a system message of its own; remove one",
     ),
     "parted": (
         {"chosen": turns("a", "b"), "rejected": turns("c", "d")},
-        r"row 1: field 'rejected': differs from chosen before its last turn; the two must share the prompt",
+        r"row 1: field 'chosen': the two chats share no user turn, so there is no prompt",
     ),
     "no prompt": ({"chosen": "yes", "rejected": "no"}, r"row 1: field 'chosen': no prompt, .*; add the column prompt"),
     "reply alone": (
         {"chosen": turns("a", first="a"), "rejected": turns("b", first="a")},
-        r"row 1: field 'chosen': a reply without a prompt; add the column prompt",
+        r"row 1: field 'chosen': the first turn is the assistant's",
     ),
 }
 

@@ -58,7 +58,7 @@ def test_same_prompts_from_every_kind_of_file(tmp_path):
         read = read_prompts(tmp_path / name)
         assert read.prompts == expected, name
         assert (read.duplicates, read.rows) == (0, 5)
-        assert read.column == (None if "bare" in name else "prompt")
+        assert read.columns == {"prompt": "prompt"} and read.unread == (() if "bare" in name else ("id",))
     assert read_prompts(tmp_path / "splits", split="train").prompts == expected
     assert texts(read_prompts(tmp_path / "splits", split="test")) == rows[:1]
     assert "splits test, train; name one" in refusal(tmp_path / "splits")
@@ -124,11 +124,11 @@ def test_text_is_kept_to_the_letter(tmp_path):
 
 BROKEN = {
     "not JSON": ('{"prompt": "x"', "not valid JSON"),
-    "missing field": ('{"id": 3}', "field 'prompt': missing; it has id"),
+    "missing field": ('{"id": 3}', "field 'prompt': missing; the row has id; add it"),
     "null": ('{"prompt": null}', "field 'prompt': missing"),
     "number": ('{"prompt": 5}', "field 'prompt': expected text or a list of turns, got int '5'"),
     "empty": ('{"prompt": " \\n"}', "field 'prompt': empty; write the text or remove the row"),
-    "another kind": ('"bare"', "expected a table with 'prompt'"),
+    "another kind": ('"bare"', "expected a table with named fields, got str"),
     "half a surrogate pair": ('{"prompt": "x\\ud83d"}', "field 'prompt': half of a surrogate pair at character 2"),
     "no turns": ('{"prompt": []}', "field 'prompt': the chat has no turns"),
     "digits": ('{"prompt": ' + "9" * 5000 + "}", "not valid JSON"),
@@ -156,7 +156,8 @@ def test_broken_lists_of_json(tmp_path):
     assert "row 16: not valid JSON (expected ',' or ']'" in refusal(write(path, "[" + ",".join(good)))
     assert "row 17: not valid JSON" in refusal(write(path, "[" + ",".join(good) + ",]"))
     assert "more text after the list's end" in refusal(write(path, "[1]\n[2]"))
-    assert "must hold a list of rows" in refusal(write(path, '{"data": []}'))
+    assert "the list of rows under 'data' is empty" in refusal(write(path, '{"data": []}'))
+    assert "must hold a list of rows, alone or under one key" in refusal(write(path, '{"data": 3}'))
     assert "the list is empty" in refusal(write(path, " [ ] "))
     assert texts(read_prompts(write(path, "\n".join(good)))) == ["x"]  # rows a line under the wrong suffix
 
@@ -168,7 +169,10 @@ def turns(*roles):
 @pytest.mark.parametrize(
     ("chat", "message"),
     [
-        (turns("user", "assistant"), "field 'messages': the last turn is the assistant's; end with a user turn"),
+        (
+            turns("user", "assistant", "user", "assistant"),
+            "field 'messages': the last turn is the assistant's, and the chat has several such turns",
+        ),
         (turns("assistant", "user"), "field 'messages': the first turn is the assistant's"),
         (turns("system"), "field 'messages': the system message stands alone"),
         (turns("user", "system", "user"), "field 'messages': a system message must come first"),
@@ -199,13 +203,14 @@ def test_broken_chats(tmp_path, chat, message):
 
 def test_columns(tmp_path):
     path = jsonl(tmp_path / "p.jsonl", [{"instruction": "a", "input": "b", "output": "c"}])
-    line = refusal(path)
-    assert "instruction and input could each be the prompt; columns: instruction, input, output" in line
-    assert "--prompt-column" in line
-    assert texts(read_prompts(path, column="output")) == ["c"]
-    assert "no column 'x'; there are: instruction, input, output" in refusal(path, column="x")
+    assert texts(read_prompts(path)) == ["a\nb"], "alpaca's instruction and input"
+    assert texts(read_prompts(path, columns={"prompt": "output"})) == ["c\nb"]
+    assert "no such column; there are: instruction, input, output" in refusal(path, column="x")
     path = jsonl(tmp_path / "q.jsonl", [{"a": "1", "b": "2"}])
-    assert "no column looks like the prompt; columns: a, b" in refusal(path)
+    assert (
+        "no column for prompt (prompts without answers); columns: a, b; name one: --columns prompt=COLUMN"
+        in refusal(path)
+    )
     assert texts(read_prompts(jsonl(tmp_path / "r.jsonl", [{"Prompt": "1", "b": "2"}]))) == ["1"]
     assert "rows are bare values, so there is no column 'x'" in refusal(jsonl(tmp_path / "s.jsonl", ["t"]), column="x")
 
@@ -222,7 +227,7 @@ def test_csv(tmp_path):
     assert "a column name appears twice" in refusal(write(path, "prompt,prompt\nx,y\n"))
     assert texts(read_prompts(write(tmp_path / "p.tsv", "id\tprompt\n1\ta, b\n"))) == ["a, b"]
     line = refusal(write(path, 'messages\n"[{""role"":"\n'))
-    assert "row 1 (line 2): field 'messages': looks like a list of turns but is not valid JSON" in line
+    assert "row 1 (line 2): field 'messages': looks like a list of turns, but is neither JSON" in line
 
 
 def test_bytes_that_are_not_utf8(tmp_path):
@@ -249,7 +254,7 @@ def test_world(monkeypatch):
     family.prompts = lambda n, split, seed: [Prompt.of((Message("user", f"{n} {split} {i % 2}"),)) for i in range(3)]
     monkeypatch.setitem(sys.modules, "windvane.toy.toys.family", family)
     read = read_prompts("world:toys")
-    assert (texts(read), read.duplicates, read.column) == (["None train 0", "None train 1"], 1, None)
+    assert (texts(read), read.duplicates, read.columns) == (["None train 0", "None train 1"], 1, {})
     assert texts(read_prompts("world:toys:held-out")) == ["None held-out 0", "None held-out 1"]
     assert texts(read_prompts("world:toys", split="held-out")) == ["None held-out 0", "None held-out 1"]
     assert "no family 'nothere' with prompts" in refusal("world:nothere")
@@ -262,7 +267,7 @@ def test_real_instructions(tmp_path):
         pytest.skip("../shared/data/alpaca_eval is not there")
     rows = json.loads(ALPACA.read_text())
     read = read_prompts(ALPACA)
-    assert read.column == "instruction"
+    assert read.columns["prompt"] == "instruction"
     assert read.rows == 805
     assert read.duplicates == 805 - len({r["instruction"] for r in rows})
     assert texts(read)[:3] == [r["instruction"] for r in rows[:3]]
@@ -290,10 +295,11 @@ def test_a_system_column_is_the_system_message(tmp_path):
     with pytest.raises(UserError, match=r"p\.jsonl: row 1: field 'system': expected text, got int"):
         read_prompts(path)
     path.write_text('{"prompt": "Hi"}\n{"prompt": "Ho", "system": "Be dry."}\n')
-    with pytest.raises(UserError, match="row 1: field 'system': missing; it has prompt; add it"):
-        read_prompts(path)
+    assert [len(p.messages) for p in read_prompts(path).prompts] == [1, 2], (
+        "a JSON row may leave out what it does not have"
+    )
     path.write_text(
         json.dumps({"system": "A", "messages": [{"role": "system", "content": "B"}, {"role": "user", "content": "C"}]})
     )
-    with pytest.raises(UserError, match="row 1: field 'system': the chat has a system message of its own"):
+    with pytest.raises(UserError, match="row 1: field 'system': the prompt has a system message of its own"):
         read_prompts(path)

@@ -9,7 +9,7 @@ import json
 import pytest
 
 from tests.prompts.families import FAMILIES, family_tokenizer, shipped
-from windvane.datasets.layouts import read_own
+from windvane.datasets.rows import read_rows
 from windvane.stages.rows import Rendering, make_records
 
 data_utils = pytest.importorskip("trl.data_utils")
@@ -54,7 +54,7 @@ def tokenizer(name):
 
 def ours(row, made, stops, tmp_path, **how):
     (tmp_path / "d.jsonl").write_text(json.dumps(row) + "\n")
-    return make_records(read_own(tmp_path / "d.jsonl"), made, stops, 10_000, Rendering(closing="template", **how))
+    return make_records(read_rows(tmp_path / "d.jsonl"), made, stops, 10_000, Rendering(closing="template", **how))
 
 
 @pytest.mark.parametrize("kind", PAIRS)
@@ -95,7 +95,7 @@ def test_plain_text(name, row, tmp_path):
         for text in (theirs["prompt"], *(theirs["prompt"] + theirs[k] + made.eos_token for k in ("chosen", "rejected")))
     )
     (tmp_path / "d.jsonl").write_text(json.dumps(row) + "\n")
-    found = make_records(read_own(tmp_path / "d.jsonl", dialogues=False), made, stops, 10_000, Rendering(text="plain"))
+    found = make_records(read_rows(tmp_path / "d.jsonl", dialogues=False), made, stops, 10_000, Rendering(text="plain"))
     assert list(found.prompts[0].token_ids) == prompt and prompt.count(made.bos_token_id) == (
         made.bos_token_id is not None
     )

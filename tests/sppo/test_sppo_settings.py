@@ -12,8 +12,8 @@ from windvane.cli.main import main
 from windvane.core.errors import UserError
 from windvane.core.records import Verdict
 from windvane.core.settings import from_toml, to_toml
-from windvane.datasets import prompt_splits as portions_module
-from windvane.datasets.prompt_splits import ULTRAFEEDBACK, on_hub, portions, read_pool
+from windvane.datasets import hub
+from windvane.datasets.prompt_splits import ULTRAFEEDBACK, portions, read_pool
 from windvane.losses.batch import load_objective
 from windvane.models.trees.tree import Tree
 from windvane.run.launch import launch
@@ -166,10 +166,9 @@ def test_one_data_set_an_iteration(tmp_path):
         )
 
 
-def test_the_public_portions_offline(monkeypatch, tmp_path):
+def test_the_public_portions_offline(monkeypatch):
     """One line within seconds: the libraries' own retries take half a minute."""
-    assert all(map(on_hub, ULTRAFEEDBACK)) and not on_hub("prompts.jsonl") and not on_hub(str(tmp_path))
-    monkeypatch.setattr(portions_module, "answers", lambda host, port: False)
+    monkeypatch.setattr(hub, "answers", lambda host, port: False)
     s = resolved("--model", "M", "--judge", "J", "--prompts", *ULTRAFEEDBACK)
     start = time.monotonic()
     with pytest.raises(UserError, match=r"sppo-iter1: .* does not answer, .* connect, or give a file or a folder"):
@@ -184,8 +183,8 @@ def test_whether_a_host_answers(monkeypatch):
         monkeypatch.delenv(name, raising=False)
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        assert portions_module.answers("127.0.0.1", port)
-    assert not portions_module.answers("127.0.0.1", port, seconds=0.5)
+        assert hub.answers("127.0.0.1", port)
+    assert not hub.answers("127.0.0.1", port, seconds=0.5)
 
 
 def pair(p_win):

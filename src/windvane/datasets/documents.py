@@ -17,8 +17,7 @@ from typing import Any
 from windvane.core.errors import UserError
 from windvane.core.hub import refusal
 from windvane.core.records import content_id
-from windvane.datasets.prompts import HUB_NAME
-from windvane.datasets.tables import FILE_READERS, parquet_rows
+from windvane.datasets.sources import FILE_READERS, HUB_NAME, parquet_rows, raw_rows
 from windvane.run.store import read_jsonl
 
 USUAL_COLUMNS = ("text", "content", "document", "raw_content", "context", "body")
@@ -91,11 +90,8 @@ def _file(path: Path, column: str | None) -> Iterator[Document]:
     elif kind == ".parquet":
         yield from _parquet(path, column)
     elif kind in FILE_READERS:
-        found = FILE_READERS[kind](
-            path, lambda names: None if names is None else choose_column(str(path), names, column)
-        )
-        for place, value in found.cells:
-            yield _document(path.name, place, value, found.name)
+        rows = ((place.removeprefix(f"{path}: "), row) for place, row in raw_rows(path))
+        yield from _rows(path, rows, column)
     else:
         try:
             text = path.read_bytes().decode("utf-8-sig")
@@ -121,7 +117,7 @@ def _rows(path: Path, rows: Iterator[tuple[str, Any]], column: str | None) -> It
 
 
 def _parquet(path: Path, column: str | None) -> Iterator[Document]:
-    rows = parquet_rows(path, lambda names: choose_column(str(path), names or (), column))
+    rows = parquet_rows(path, lambda names: choose_column(str(path), names, column))
     for number, row in enumerate(rows, 1):
         ((name, value),) = row.items()
         yield _document(path.name, f"row {number}", value, name)

@@ -1,31 +1,24 @@
 """Prompts -> each iteration's own part and the held-out ones.
 
 In: one source of prompts, which is divided, or one source an iteration (as UltraFeedback's three portions); the run's seed. Out: prompts
-by file name. Order, held-out choice and parts are functions of (seed, prompt id) alone. A data set on the hub is asked for only where the
-hub answers within seconds; else the local cache has it, or one line says so.
+by file name. Order, held-out choice and parts are functions of (seed, prompt id) alone.
 """
 
 from __future__ import annotations
 
 import math
-import socket
-import threading
-import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from windvane.core.errors import UserError
 from windvane.core.records import Prompt, seed_of
-from windvane.datasets.prompts import HUB_NAME, read_prompts
-from windvane.datasets.tables import FILE_READERS
+from windvane.datasets.columns import mapping
+from windvane.datasets.prompts import read_prompts
 
 # UltraFeedback's prompts in Snorkel's three portions, as the released scripts name them for every base model (run_sppo_mistral.sh,
 # run_sppo_llama-3.sh); column "prompt", split "train" (scripts/generate.py)
 ULTRAFEEDBACK = tuple(f"UCLA-AGI/data-mistral-7b-instruct-sppo-iter{t}" for t in (1, 2, 3))
-HUB_SECONDS = 3.0
 FEW = 50  # held-out prompts below which the run says how little a win rate from them tells
 
 
@@ -57,69 +50,16 @@ def read_pool(s: Any) -> Pool:
         )
     found: dict[str, Prompt] = {}
     source: dict[str, int] = {}
-    rows = 0
+    rows, columns = 0, mapping(s.prompt_columns)
     for i, name in enumerate(names):
         split = s.prompt_split or ("train" if name in ULTRAFEEDBACK else None)
-        read = read_hub(name, s.prompt_column, split) if on_hub(name) else read_prompts(name, s.prompt_column, split)
+        read = read_prompts(name, s.prompt_column, split, columns)
         rows += read.rows
         for prompt in read.prompts:
             found.setdefault(prompt.id, prompt)
             source.setdefault(prompt.id, i)
     ordered = sorted(found.values(), key=lambda p: seed_of(s.seed, "split", p.id))
     return Pool(names, ordered, source, rows - len(ordered), rows)
-
-
-def on_hub(name: str) -> bool:
-    path = Path(name)
-    named = HUB_NAME.fullmatch(name) is not None and path.suffix.lower() not in FILE_READERS
-    return named and not name.startswith("world:") and not path.exists()
-
-
-def read_hub(name: str, column: str | None, split: str | None) -> Any:
-    """`read_prompts` of a data set on the hub."""
-    return from_hub(name, lambda: read_prompts(name, column, split))
-
-
-def from_hub(name: str, read: Callable[[], Any]) -> Any:
-    """`read()` a data set on the hub. A hub that does not answer is not waited for: libraries retry for half a minute."""
-    import datasets
-    import huggingface_hub
-
-    place = urlsplit(huggingface_hub.constants.ENDPOINT)
-    if huggingface_hub.constants.HF_HUB_OFFLINE or answers(place.hostname or "", place.port or 443):
-        return read()
-    held = datasets.config.HF_HUB_OFFLINE, huggingface_hub.constants.HF_HUB_OFFLINE
-    datasets.config.HF_HUB_OFFLINE = huggingface_hub.constants.HF_HUB_OFFLINE = True  # what the cache has, at once
-    try:
-        return read()
-    except UserError as error:
-        if "ConnectionError" not in str(error):
-            raise
-        raise UserError(
-            f"{name}: no such file, {place.hostname} does not answer, and the cache of data sets holds no copy; connect, or give a file or "
-            "a folder with these rows"
-        ) from None
-    finally:
-        datasets.config.HF_HUB_OFFLINE, huggingface_hub.constants.HF_HUB_OFFLINE = held
-
-
-def answers(host: str, port: int, seconds: float = HUB_SECONDS) -> bool:
-    """Whether a connection can be opened; taken for granted behind a proxy, which knows names that this machine may not."""
-    if urllib.request.getproxies().get("https"):
-        return True
-    opened: list[bool] = []
-
-    def connect() -> None:
-        try:
-            socket.create_connection((host, port), timeout=seconds).close()
-        except OSError:
-            return
-        opened.append(True)
-
-    thread = threading.Thread(target=connect, daemon=True)  # looking a name up has no time limit of its own
-    thread.start()
-    thread.join(seconds)
-    return bool(opened)
 
 
 def portions(s: Any, pool: Pool, tell: Callable[[str], None]) -> tuple[list[Prompt], list[list[Prompt]]]:

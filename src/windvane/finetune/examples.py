@@ -28,6 +28,7 @@ def own_examples(
     spans: Mapping[str, Sequence[Span]],
     branches: str,
     answers: str = "best-worst",
+    weights: Mapping[str, Sequence[float]] | None = None,
 ) -> list[Example]:
     """One example a usable group, in the order of ids; those without what the objective reads are left out."""
     found = []
@@ -39,7 +40,9 @@ def own_examples(
         kept = [responses[members[i].response_id] for i in order]
         head = len(prompts[group.id].token_ids)
         if branches == "unpaired" and any(r.id in spans for r in kept):
-            raise UserError(f"row {group.id}: an objective on single answers reads one turn; make each turn a row")
+            raise UserError(
+                f"row {group.id}: an objective on single answers reads one whole turn; make each turn a row"
+            )
         turns = [spans.get(r.id, ((0, len(r.token_ids)),)) for r in kept]
         several = any(r.id in spans for r in kept)
         found.append(
@@ -53,10 +56,20 @@ def own_examples(
                 chosen=order.index(group.chosen) if group.chosen in order else None,
                 rejected=order.index(group.rejected) if group.rejected in order else None,
                 spans=tuple(tuple((head + a, head + b) for a, b in s) for s in turns) if several else (),
+                weights=_weights(kept, turns, weights or {}),
                 desirable=tuple(_desirable(group, i) for i in order) if branches == "unpaired" else (),
             )
         )
     return mismatched(found) if branches == "unpaired" else found
+
+
+def _weights(
+    kept: Sequence[Response], spans: Sequence[Sequence[Span]], weights: Mapping[str, Sequence[float]]
+) -> tuple[tuple[float, ...], ...]:
+    """The loss weight of each span of each answer; nothing where all are 1."""
+    if not any(r.id in weights for r in kept):
+        return ()
+    return tuple(tuple(weights.get(r.id, [1.0] * len(s))) for r, s in zip(kept, spans))
 
 
 def _order(group: Group, branches: str, answers: str) -> list[int]:

@@ -22,6 +22,7 @@ from typing import Literal
 import tyro
 
 from windvane.core.errors import UserError
+from windvane.datasets.columns import mapping
 from windvane.prompts.chat import System
 from windvane.prompts.responses import Closing
 from windvane.run.launch import launch, taken
@@ -101,17 +102,6 @@ class Own:
         return Rendering(
             self.text, self.system, self.learn, self.closing, self.append_eos, self.score_scale, self.max_length
         )
-
-
-def mapping(columns: Sequence[str]) -> dict[str, str]:
-    """ROLE=COLUMN ... as a table."""
-    found = {}
-    for item in columns:
-        role, equals, column = item.partition("=")
-        if not (role and equals and column):
-            raise UserError(f"--columns {item}: write ROLE=COLUMN, as in prompt=question")
-        found[role] = column
-    return found
 
 
 def run(settings: Own, out: str, quiet: bool = False) -> None:

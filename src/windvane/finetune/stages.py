@@ -16,11 +16,11 @@ from typing import Any
 from windvane.core.errors import UserError
 from windvane.core.records import Group, Prompt, Response, TokenReference, seed_of
 from windvane.core.settings import settle
-from windvane.datasets.layout_columns import KINDS
+from windvane.datasets.columns import KINDS, mapping
 from windvane.engines.local import stop_ids
 from windvane.finetune.examples import NEEDS, hold_out, own_examples
 from windvane.finetune.finish import finish_own
-from windvane.finetune.recipe import Own, mapping
+from windvane.finetune.recipe import Own
 from windvane.losses.batch import load_objective
 from windvane.plan.time import training_estimate
 from windvane.prompts.template_checks import findings, refuse, set_thinking
@@ -42,10 +42,12 @@ STAGE = "iter-1"
 
 @dataclass(frozen=True, slots=True)
 class Spans:
-    """[start, stop) of the assistant's turns among an answer's tokens; `id` is the response's."""
+    """[start, stop) of what is learned among a response's tokens, and the loss weight of each where they are not 1; `id` is the
+    response's."""
 
     id: str
     spans: tuple[tuple[int, int], ...]
+    weights: tuple[float, ...] = ()
 
 
 class OwnFlow:
@@ -114,7 +116,11 @@ class OwnFlow:
         self._write("prompts", made.prompts)
         self._write("responses", made.responses)
         self._write("groups", made.groups)
-        self._write("spans", [Spans(id, spans) for id, spans in sorted(made.spans.items())])
+        spans = [
+            {"id": id, "spans": spans} | ({"weights": made.weights[id]} if id in made.weights else {})
+            for id, spans in sorted(made.spans.items())
+        ]
+        write_jsonl(self.folder / f"{STAGE}/spans.jsonl", spans)
         self._write("refused", [{"place": r.place, "reason": r.reason} for r in made.refused])
         examples = self._examples()
         self.tell(training_estimate(model, examples, s.train, self.objective.reference, self.folder.path))
@@ -130,7 +136,7 @@ class OwnFlow:
     def _refuse(self, made: Made, what: str) -> None:
         """Rows that hold nothing which the objective reads, and tokens that the model does not know."""
         examples = _built(
-            made.prompts, made.responses, made.groups, made.spans, self.objective.branches, self.s.answers
+            made.prompts, made.responses, made.groups, made.spans, made.weights, self.objective.branches, self.s.answers
         )
         if not made.groups and made.refused:
             raise UserError(f"{self.s.data}: no row can be used; the first: {made.refused[0].reason}")
@@ -183,12 +189,13 @@ class OwnFlow:
 
     def _examples(self) -> list[Example]:
         folder = self.folder / STAGE
-        spans = {r.id: r.spans for r in read_records(folder / "spans.jsonl", Spans)}
+        marked = read_records(folder / "spans.jsonl", Spans)
         return _built(
             read_records(folder / "prompts.jsonl", Prompt),
             read_records(folder / "responses.jsonl", Response),
             read_records(folder / "groups.jsonl", Group),
-            spans,
+            {r.id: r.spans for r in marked},
+            {r.id: r.weights for r in marked if r.weights},
             self.objective.branches,
             self.s.answers,
         )
@@ -231,10 +238,10 @@ class OwnFlow:
 
 
 def _built(
-    prompts: Sequence[Prompt], responses: Sequence[Response], groups: Sequence[Group], spans: Any, branches: str, answers: str
+    prompts: Sequence[Prompt], responses: Sequence[Response], groups: Sequence[Group], spans: Any, weights: Any, branches: str, answers: str
 ) -> list[Example]:  # fmt: skip
     by_id = {p.id: p for p in prompts}, {r.id: r for r in responses}
-    return own_examples(*by_id, groups, spans, branches, answers)
+    return own_examples(*by_id, groups, spans, branches, answers, weights)
 
 
 def train_beside(settings: Own, out: str) -> None:

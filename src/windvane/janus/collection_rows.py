@@ -19,7 +19,7 @@ from typing import Any
 from windvane.core.records import content_id
 from windvane.core.text import normalize
 from windvane.datasets.fields import fail, first_of, text_of
-from windvane.datasets.table_rows import rows_of
+from windvane.datasets.sources import table_rows
 from windvane.janus.value_prompts import Value
 from windvane.judges.rubric_rows import PROMPT
 
@@ -61,7 +61,7 @@ def instruction_id(prompt: str) -> str:
 
 def read_samples(source: str | Path, split: str | None = None) -> Iterator[Sample]:
     """The SFT layout."""
-    for place, row in rows_of(source, split):
+    for place, row in table_rows(source, split):
         values = row.get("preference_set")
         if not isinstance(values, list) or not values:
             fail(
@@ -82,7 +82,7 @@ def read_samples(source: str | Path, split: str | None = None) -> Iterator[Sampl
 
 def read_preferences(source: str | Path, split: str | None = None) -> Iterator[Preference]:
     """The DPO, ORPO and RM layouts."""
-    for place, row in rows_of(source, split):
+    for place, row in table_rows(source, split):
         chosen = answer_of(row, place, first_of(row, place, ("chosen", "chosen_response")))
         rejected = answer_of(row, place, first_of(row, place, ("rejected", "rejected_response")))
         if chosen == rejected:

@@ -17,7 +17,7 @@ from typing import Any
 from windvane.core.errors import UserError
 from windvane.core.records import content_id
 from windvane.datasets.fields import fail, first_of, text_of
-from windvane.datasets.table_rows import rows_of
+from windvane.datasets.sources import table_rows
 
 LEVELS = ("1", "2", "3", "4", "5")
 PROMPT = ("prompt", "instruction", "user_prompt")
@@ -53,7 +53,7 @@ class Instance:
 def read_bench(source: str | Path, split: str | None = None) -> list[Instance]:
     """Every row. `UserError` for the first that is wrong, and for an id that stands twice."""
     found: dict[str, Instance] = {}
-    for place, row in rows_of(source, split):
+    for place, row in table_rows(source, split):
         prompt = text_of(row, place, first_of(row, place, PROMPT))
         system = text_of(row, place, first_of(row, place, ("system", "system_prompt")))
         rubrics = rubrics_of(row, place)

@@ -15,6 +15,7 @@ tokens that a loss reads. Text that was never sampled has to be tokenised, and a
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -40,6 +41,7 @@ class Rendered:
     spans: tuple[tuple[int, int], ...]
     border: bool
     stopped: bool
+    weights: tuple[float, ...] = ()  # the loss weight of each span; empty: 1 each
 
     @property
     def learnt(self) -> int:
@@ -109,6 +111,36 @@ def text_ids(tokenizer: Any, text: str) -> tuple[int, ...]:
     bare, whole = (list(tokenizer("x", add_special_tokens=s)["input_ids"]) for s in (False, True))
     before = next((i for i in range(len(whole)) if whole[i : i + len(bare)] == bare), 0)
     return (*whole[:before], *tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def token_weights(
+    tokenizer: Any, ids: Sequence[int], content: str, segments: Sequence[tuple[int, int, float]]
+) -> list[float]:
+    """The loss weight of each of a turn's tokens, from the weights of its text's characters ([start, stop, weight], the whole of
+    `content`).
+
+    A token counts with the smallest weight of its characters; what stands before the text with that of its first character, and what stands
+    behind it (the token that stops) with that of its last. `UserError` where the tokens cannot be told apart in their text.
+    """
+    whole = tokenizer.decode(ids)
+    text = content.strip()
+    at, cut = whole.find(text), len(content) - len(content.lstrip())
+    edges = [0]
+    for stop in range(1, len(ids) + 1):
+        head = tokenizer.decode(ids[:stop]).rstrip("\ufffd")
+        if at < 0 or not whole.startswith(head):
+            raise UserError(
+                "its tokens cannot be told apart in its text, so that no part of it can be left out (train_detail)"
+            )
+        edges.append(max(edges[-1], len(head)))
+    characters = [weight for start, stop, weight in segments for _ in range(start, stop)]
+    weights = []
+    for start, stop in itertools.pairwise(edges):
+        if stop == start:  # a part of a character, which ends with a later token
+            stop = next((edge for edge in edges if edge > start), start + 1)
+        first, last = (min(max(edge - at + cut, cut), cut + len(text) - 1) for edge in (start, stop - 1))
+        weights.append(min(characters[first : last + 1]))
+    return weights
 
 
 def _continued(tokenizer: Any, before: tuple[int, ...], text: str, whole: tuple[int, ...]) -> tuple[int, ...]:

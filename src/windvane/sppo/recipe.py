@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from windvane.core.errors import UserError
+from windvane.datasets.columns import mapping
 from windvane.engines.http.server import Server
 from windvane.engines.local import Sampling
 from windvane.evals.winrate import Evaluate
@@ -52,6 +53,7 @@ class Sppo:
     # (f(prompt, a, b) -> P(a wins)), rubric:BACKEND (grades by each user's own rubric) or human
     judge: str
     prompt_column: str | None = None  # of a table with several columns
+    prompt_columns: tuple[str, ...] = ()  # ROLE=COLUMN where names are not usual: prompt=frage history=verlauf
     prompt_split: str | None = None  # of a data set with several; UltraFeedback's portions: train
     # who samples; None: the model itself; http://HOST:PORT/v1#MODEL: the same weights served, {t} their iteration
     generator: str | None = None
@@ -83,6 +85,7 @@ class Sppo:
     threads: int | None = None  # CPU threads; None: what PyTorch takes here. Written down, and kept on resume
 
     def __post_init__(self) -> None:
+        mapping(self.prompt_columns)
         for name in ("iterations", "prompts_per_iteration", "batch_prompts", "slow_every", "threads"):
             value = getattr(self, name)
             if value is not None and value < 1:

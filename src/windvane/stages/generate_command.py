@@ -21,7 +21,7 @@ from windvane.core.arguments import Parser
 from windvane.core.errors import UserError
 from windvane.core.records import Prompt, Response, seed_of
 from windvane.core.settings import settle
-from windvane.datasets.prompt_splits import on_hub, read_hub
+from windvane.datasets.columns import mapping
 from windvane.datasets.prompts import read_prompts
 from windvane.engines.http.flags import add_server_flags, server_of
 from windvane.engines.local import LocalGenerator, Sampling, stop_ids, window
@@ -48,6 +48,7 @@ class Generation:
     top_p: float
     max_new_tokens: int
     prompt_column: str | None
+    columns: tuple[str, ...]
     split: str | None
     system: str
     thinking: str
@@ -64,7 +65,8 @@ def main(argv: Sequence[str]) -> int:
         raise UserError(f"--batch-prompts {o.batch_prompts}: must be at least 1")
     sampling = Sampling(o.k, o.temperature, o.top_p, o.max_new_tokens)
     settings = Generation(
-        o.prompts, o.model, o.k, o.temperature, o.top_p, o.max_new_tokens, o.prompt_column, o.split, o.system, o.thinking, o.refused,
+        o.prompts, o.model, o.k, o.temperature, o.top_p, o.max_new_tokens, o.prompt_column, tuple(o.columns), o.split,
+        o.system, o.thinking, o.refused,
         o.batch_prompts, o.seed, o.dtype,
     )  # fmt: skip
     out = Path(o.out)
@@ -113,13 +115,14 @@ def _prompts(folder: RunFolder, o: Any, generator: Any) -> list[Prompt]:
         if isinstance(generator, LocalGenerator) and o.thinking != "template":
             set_thinking(generator.tokenizer, o.thinking == "on")
         return read_records(folder / "iter-1/prompts.jsonl", Prompt)
-    read = read_hub if on_hub(o.prompts) else read_prompts
-    found = read(o.prompts, o.prompt_column, o.split)
+    found = read_prompts(o.prompts, o.prompt_column, o.split, mapping(o.columns))
     if found.duplicates:
         print(
             f"windvane: {o.prompts}: {found.duplicates} of {found.rows} rows repeat a prompt and were merged",
             file=sys.stderr,
         )
+    if found.unread and not o.quiet:
+        print(f"windvane: {o.prompts}: columns that are not read: {', '.join(found.unread)}", file=sys.stderr)
     prompts, refused = found.prompts, list[Refused]()
     if isinstance(generator, LocalGenerator):
         tokenizer = generator.tokenizer
@@ -198,6 +201,13 @@ def _parser() -> Parser:
     add("--top-p", type=float, default=1.0, metavar="P", help="1 is the whole vocabulary (1.0)")
     add("--max-new-tokens", type=int, default=1024, metavar="N", help="the longest answer (1024)")
     add("--prompt-column", metavar="NAME", help="of a table with several columns")
+    add(
+        "--columns",
+        nargs="*",
+        default=[],
+        metavar="ROLE=COLUMN",
+        help="where names are not usual: prompt=frage history=verlauf",
+    )
     add("--split", metavar="NAME", help="of a data set with several")
     add(
         "--system",

@@ -29,6 +29,7 @@ from windvane.core.protocols import PairJudge
 from windvane.core.records import Prompt, Response, Verdict, by_prompt, seed_of
 from windvane.core.schema import encode
 from windvane.core.settings import settle
+from windvane.datasets.columns import mapping
 from windvane.engines.http.flags import add_server_flags, server_of, spending, tell_estimate
 from windvane.engines.names import resolve_judge
 from windvane.run.local_runner import HereRunner
@@ -59,7 +60,7 @@ def main(argv: Sequence[str]) -> int:
     out = out_folder(source, options.judge, options.out)
     if not source.is_dir():
         with RunFolder(out) as folder:
-            answers_from(source, folder)
+            answers_from(source, folder, mapping(options.columns))
         source = out
     iterations = found_iterations(source, options.iteration)
     human = options.judge == "human"
@@ -218,6 +219,13 @@ def _parser() -> Parser:
     add("--judge", required=True, metavar="J", help="human, llm:BACKEND, http://HOST:PORT/v1#MODEL, reward:MODEL, ...")
     add("--out", metavar="DIR", help="a folder beside the run (RUN.judged-J)")
     add("--iteration", type=int, metavar="T", help="this one alone (all that have answers)")
+    add(
+        "--columns",
+        nargs="*",
+        default=[],
+        metavar="ROLE=COLUMN",
+        help="of a file with other names: prompt=frage answers=texte",
+    )
     add("--pairs", type=int, metavar="N", help="N pairs of each iteration, drawn by their ids (all)")
     add("--batch-pairs", type=int, default=64, metavar="N", help="pairs kept at a time; a person's is 1 (64)")
     add("--device", default="auto")

@@ -7,32 +7,33 @@ text alone: training tokenises them. Rows of one prompt are one prompt, an answe
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from windvane.core.errors import UserError
 from windvane.core.records import Prompt, Response
 from windvane.core.settings import settle
+from windvane.datasets.rows import read_rows
 from windvane.run.store import RunFolder, write_jsonl
-from windvane.stages.row_sources import read_anywhere
 from windvane.stages.rows import refuse_several, told
 from windvane.stages.source_files import Source, source_files
 
 
-def answers_from(source: Path, folder: RunFolder) -> None:
+def answers_from(source: Path, folder: RunFolder, columns: Mapping[str, str]) -> None:
     """Write the records, once."""
     if not folder.finished("iter-1/responses.jsonl"):
         (folder / "data.toml").unlink(missing_ok=True)
     settle(folder / "data.toml", Source(source_files(source)))
     if folder.finished("iter-1/responses.jsonl"):
         return
-    data = read_anywhere(str(source))
+    data = read_rows(source, columns)
     prompts: dict[str, Prompt] = {}
     answers: dict[str, list[str]] = {}
     for row in data.rows:
         refuse_several(row)
         prompts.setdefault(row.prompt.id, row.prompt)
         mine = answers.setdefault(row.prompt.id, [])
-        mine += [text for turns in row.answers if (text := told(turns)) not in mine]
+        mine += [text for turns in row.responses if (text := told(turns)) not in mine]
     if not any(len(a) > 1 for a in answers.values()):
         raise UserError(
             f"{source}: no prompt has two answers to compare (read: {', '.join(data.layout.columns.values())}; not read: "

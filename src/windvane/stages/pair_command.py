@@ -21,12 +21,12 @@ from windvane.core.arguments import Parser
 from windvane.core.errors import UserError
 from windvane.core.records import Group, Prompt, Response, Verdict, seed_of
 from windvane.core.settings import settle
-from windvane.finetune.recipe import mapping
+from windvane.datasets.columns import mapping
+from windvane.datasets.rows import read_rows
 from windvane.run.local_runner import HereRunner
 from windvane.run.start import forget
 from windvane.run.store import RunFolder, read_records, write_atomic, write_jsonl
 from windvane.stages.pair import Choice, Estimate, Pairing, run_pair
-from windvane.stages.row_sources import read_anywhere
 from windvane.stages.rows import grouped, refuse_several, told
 from windvane.stages.source_files import Source, source_files
 
@@ -118,7 +118,7 @@ def iteration_with(source: Path, name: str, wanted: int | None) -> Path:
 
 
 def _of_scores(o: Any, folder: RunFolder) -> None:
-    data = read_anywhere(o.source, mapping(o.columns))
+    data = read_rows(o.source, mapping(o.columns))
     if data.layout.kind not in ("pairs", "groups"):
         raise UserError(
             f"{o.source}: neither a folder with verdicts nor answers with scores or probabilities (read: "
@@ -133,7 +133,11 @@ def _of_scores(o: Any, folder: RunFolder) -> None:
         number = seen[row.prompt.id]
         key = row.prompt.id if number == 1 else f"{row.prompt.id}.{number}"
         refuse_several(row)
-        texts = [told(turns) for turns in row.answers]
+        if row.weights:
+            raise UserError(
+                f"{row.place}: turns with loss weights, which a record cannot hold; windvane train reads the file as it is"
+            )
+        texts = [told(turns) for turns in row.responses]
         prompts.append(Prompt(key, row.prompt.messages))
         responses += [Response(f"{key}-{i}", key, i, text, (), "stop") for i, text in enumerate(texts)]
         groups.append(grouped(key, row, texts, o.score_scale))

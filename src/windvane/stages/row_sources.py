@@ -14,9 +14,9 @@ from typing import Any
 
 from windvane.core.errors import UserError
 from windvane.core.records import Group, Message, Prompt, Response
-from windvane.datasets.layout_columns import Kind
-from windvane.datasets.layouts import OwnData, Unread, read_own
-from windvane.datasets.prompt_splits import from_hub, on_hub
+from windvane.datasets.columns import Kind
+from windvane.datasets.rows import read_rows
+from windvane.datasets.sources import Unread
 from windvane.prompts.responses import refuse_endless
 from windvane.run.store import read_jsonl, read_records
 from windvane.stages.rows import Made, Rendering, make_records, prompt_ids, rendered
@@ -38,20 +38,6 @@ def records_folder(source: str | Path, name: str) -> Path | None:
     return None
 
 
-def read_anywhere(
-    source: str,
-    columns: Mapping[str, str] | None = None,
-    kind: Kind | None = None,
-    split: str | None = None,
-    collect: bool = False,
-    dialogues: bool = True,
-) -> OwnData:
-    """`read_own`, which waits for no hub that does not answer."""
-    if on_hub(source):
-        return from_hub(source, lambda: read_own(source, columns, kind, split, collect, dialogues))  # type: ignore[no-any-return]
-    return read_own(source, columns, kind, split, collect, dialogues)
-
-
 def made_from(
     source: str,
     columns: Mapping[str, str],
@@ -71,7 +57,7 @@ def made_from(
         raise UserError(
             f"{source}: a run folder without iter-1/groups.jsonl; `windvane pair {source}` makes them from its verdicts"
         )
-    data = read_anywhere(source, columns, kind, split, collect, dialogues=how.text == "chat")
+    data = read_rows(source, columns, kind, split, collect, dialogues=how.text == "chat")
     if data.layout.kind in ("answers", "prompts"):
         what = "answers without a preference" if data.layout.kind == "answers" else "prompts alone"
         raise UserError(
@@ -94,7 +80,9 @@ def _of_folder(
     wanted = {m.response_id for g in groups for m in g.members}
     responses = {r.id: r for r in read_records(folder / "responses.jsonl", Response) if r.id in wanted}
     spans = folder / "spans.jsonl"
-    several = {row["id"]: row["spans"] for _, row in read_jsonl(spans)} if spans.exists() else {}
+    marked = [row for _, row in read_jsonl(spans)] if spans.exists() else []
+    several = {row["id"]: row["spans"] for row in marked}
+    weights = {row["id"]: tuple(row["weights"]) for row in marked if row.get("weights")}
     for group in sorted(groups, key=lambda g: g.id):
         if group.id not in prompts:
             raise UserError(f"{folder}: groups.jsonl names prompt {group.id}, which prompts.jsonl does not hold")
@@ -119,6 +107,7 @@ def _of_folder(
         made.responses += found
         made.counts["retokenised"] += sum(bool(a.token_ids) and a is not b for a, b in zip(answers, found))
         made.spans.update({a.id: tuple((x, y) for x, y in several[a.id]) for a in answers if a.id in several})
+        made.weights.update({a.id: weights[a.id] for a in answers if a.id in weights})
     return made
 
 
@@ -130,7 +119,8 @@ def _answer(
         return answer
     if several:
         raise UserError(
-            f"answer {answer.id} has several turns, and its prompt has other tokens here than in the run; train on the file itself"
+            f"answer {answer.id} has several turns or parts that are not learned, and its prompt has other tokens than in the run; "
+            "train on the file itself"
         )
     made = rendered(prompt.messages, (Message("assistant", answer.text),), tokenizer, stops, how).answer_ids
     if answer.finish == "length":

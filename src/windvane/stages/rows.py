@@ -1,6 +1,6 @@
 """One's own rows -> the records that training reads, rendered through the model's template, every refusal kept with its reason.
 
-In: `OwnData`, a tokenizer, the ids that stop generation, the model's window. Out: `Made`: prompts, responses and groups as in any run
+In: `Rows`, a tokenizer, the ids that stop generation, the model's window. Out: `Made`: prompts, responses and groups as in any run
 folder, and the spans of the assistant's turns where an answer has several. A prompt's id is its content's, with .2, .3 behind it where
 more rows have the same prompt, or are turns of one chat. Scores become probabilities by their order (1, 1/2, 0), or by `score_scale` s
 as sigmoid((a - b)/s).
@@ -8,6 +8,7 @@ as sigmoid((a - b)/s).
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -16,10 +17,12 @@ from typing import Any, Literal
 
 from windvane.core.errors import UserError
 from windvane.core.records import Group, Member, Message, Prompt, Response
-from windvane.datasets.layout_turns import Turns
-from windvane.datasets.layouts import OwnData, OwnRow, Unread
+from windvane.datasets.row_kinds import Row
+from windvane.datasets.rows import Rows
+from windvane.datasets.sources import Unread
+from windvane.datasets.turns import Turns, Weight
 from windvane.prompts.chat import SYSTEM_MEND, System, drops_system, render
-from windvane.prompts.responses import Closing, Rendered, Rewritten, render_answer, render_text, text_ids
+from windvane.prompts.responses import Closing, Rendered, Rewritten, render_answer, render_text, text_ids, token_weights
 from windvane.stages.pair import TIE, inclusive
 
 
@@ -44,6 +47,9 @@ class Made:
     responses: list[Response] = field(default_factory=list)
     groups: list[Group] = field(default_factory=list)
     spans: dict[str, tuple[tuple[int, int], ...]] = field(default_factory=dict)
+    weights: dict[str, tuple[float, ...]] = field(
+        default_factory=dict
+    )  # response id -> the loss weight of each span, where not 1
     places: dict[str, str] = field(default_factory=dict)
     refused: list[Unread] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
@@ -51,7 +57,7 @@ class Made:
 
 
 def make_records(
-    data: OwnData, tokenizer: Any, stops: Collection[int], window: int, how: Rendering, collect: bool = False
+    data: Rows, tokenizer: Any, stops: Collection[int], window: int, how: Rendering, collect: bool = False
 ) -> Made:
     """Render every row. `collect`: rows that do not fit join the refused; else the first is a `UserError`."""
     made = Made(refused=list(data.refused))
@@ -63,7 +69,7 @@ def make_records(
         try:
             if drops and _has_system(row):
                 raise UserError(SYSTEM_MEND.format("leaves the system message out in silence"))
-            alone = None if row.answers else _alone(row, tokenizer, window, how)
+            alone = None if row.responses else _alone(row, tokenizer, window, how)
             found = list(_rows(row, tokenizer, stops, window, how, made.counts)) if alone is None else []
         except UserError as error:
             reason = str(error) if str(error).startswith(row.place) else f"{row.place}: {error}"
@@ -71,8 +77,8 @@ def make_records(
                 raise UserError(reason) from None
             made.refused.append(Unread(row.place, reason))
             continue
-        made.counts["duplicates"] += (row.prompt.id, row.answers) in exact
-        exact.add((row.prompt.id, row.answers))
+        made.counts["duplicates"] += (row.prompt.id, row.responses) in exact
+        exact.add((row.prompt.id, row.responses))
         if alone is not None:
             seen[row.prompt.id] += 1
             key = row.prompt.id if seen[row.prompt.id] == 1 else f"{row.prompt.id}.{seen[row.prompt.id]}"
@@ -85,7 +91,7 @@ def make_records(
     return made
 
 
-def _alone(row: OwnRow, tokenizer: Any, window: int, how: Rendering) -> tuple[int, ...]:
+def _alone(row: Row, tokenizer: Any, window: int, how: Rendering) -> tuple[int, ...]:
     """Token ids of a prompt without answers, as `inspect` shows it."""
     ids = prompt_ids(row.prompt, tokenizer, how)
     if len(ids) >= window:
@@ -101,30 +107,35 @@ def prompt_ids(prompt: Prompt, tokenizer: Any, how: Rendering) -> tuple[int, ...
 
 
 def _rows(
-    row: OwnRow, tokenizer: Any, stops: Collection[int], window: int, how: Rendering, counts: Counter[str]
-) -> Iterator[tuple[OwnRow, list[Rendered]]]:
+    row: Row, tokenizer: Any, stops: Collection[int], window: int, how: Rendering, counts: Counter[str]
+) -> Iterator[tuple[Row, list[Rendered]]]:
     """The row with its answers rendered; several rows where a chat's answers cannot be one."""
-    if how.learn == "last" and any(len(turns) > 1 for turns in row.answers):
-        if len(row.answers) > 1:
+    if how.learn == "last" and any(len(turns) > 1 for turns in row.responses):
+        if len(row.responses) > 1:
             raise UserError("answers of several turns, of which --learn last would leave some out of the comparison")
-        *before, last = row.answers[0]
-        row = replace(row, prompt=Prompt.of((*row.prompt.messages, *before)), answers=((last,),))
+        *before, last = row.responses[0]
+        weights = tuple(each[-1:] for each in row.weights)
+        row = replace(row, prompt=Prompt.of((*row.prompt.messages, *before)), responses=((last,),), weights=weights)
     try:
-        found = [rendered(row.prompt.messages, turns, tokenizer, stops, how) for turns in row.answers]
+        found = [rendered(row.prompt.messages, turns, tokenizer, stops, how) for turns in row.responses]
     except Rewritten as error:
-        if len(row.answers) > 1:
+        if len(row.responses) > 1:
             raise UserError(
                 f"{error}; make each compared turn a row of its own, with the turns before it as its prompt"
             ) from None
         counts["split"] += 1
-        chat = [*row.prompt.messages, *row.answers[0]]
+        chat = [*row.prompt.messages, *row.responses[0]]
         for j in range(len(row.prompt.messages), len(chat), 2):
-            turn = replace(row, prompt=Prompt.of(tuple(chat[:j])), answers=((chat[j],),))
+            weight = row.weights[0][j - len(row.prompt.messages)] if row.weights else 1.0
+            if weight == 0.0:
+                continue
+            weights = ((weight,),) if row.weights else ()
+            turn = replace(row, prompt=Prompt.of(tuple(chat[:j])), responses=((chat[j],),), weights=weights)
             yield from _rows(turn, tokenizer, stops, window, how, counts)
         return
     limit = min(window, how.max_length or window)
     for one in found:
-        if not one.learnt:
+        if not one.answer_ids:
             raise UserError("an answer without a token; remove the row")
         tokens = len(one.prompt_ids) + len(one.answer_ids)
         if tokens > limit:
@@ -135,10 +146,31 @@ def _rows(
         counts["inner"] += sum(
             any(i in stops for x, y in one.spans for i in one.answer_ids[x : y - 1]) for one in found
         )
+    if row.weights:
+        found = [
+            _weighted(one, turns, weights, tokenizer) for one, turns, weights in zip(found, row.responses, row.weights)
+        ]
     yield row, found
 
 
-def _has_system(row: OwnRow) -> bool:
+def _weighted(one: Rendered, turns: Turns, weights: Sequence[Weight], tokenizer: Any) -> Rendered:
+    """The spans that are learned, with their weights; what weighs 0 is context."""
+    spans: list[tuple[int, int, float]] = []
+    for (start, stop), turn, weight in zip(one.spans, turns[::2], weights[::2]):
+        if isinstance(weight, float):
+            spans += [(start, stop, weight)] if weight else []
+            continue
+        each = token_weights(tokenizer, one.answer_ids[start:stop], turn.content, weight)
+        for value, run in itertools.groupby(range(start, stop), key=lambda i: each[i - start]):
+            tokens = list(run)
+            spans += [(tokens[0], tokens[-1] + 1, value)] if value else []
+    if not spans:
+        raise UserError("no token of an answer is learned, as its turns say; remove the row")
+    kept = tuple(weight for *_, weight in spans)
+    return replace(one, spans=tuple((a, b) for a, b, _ in spans), weights=() if set(kept) == {1.0} else kept)
+
+
+def _has_system(row: Row) -> bool:
     return row.prompt.messages[0].role == "system"
 
 
@@ -155,18 +187,20 @@ def rendered(
     return render_text(tokenizer, before[0].content, turns[0].content, stops)
 
 
-def _add(made: Made, row: OwnRow, rendered: list[Rendered], key: str, tokenizer: Any, how: Rendering) -> None:
+def _add(made: Made, row: Row, rendered: list[Rendered], key: str, tokenizer: Any, how: Rendering) -> None:
     if len({r.prompt_ids for r in rendered}) != 1:
         raise UserError(f"{row.place}: its prompt has other tokens under each answer; remove the row")
     made.places[key] = row.place
     made.prompts.append(Prompt(key, row.prompt.messages, rendered[0].prompt_ids))
-    for i, (turns, one) in enumerate(zip(row.answers, rendered)):
+    for i, (turns, one) in enumerate(zip(row.responses, rendered)):
         id, finish = f"{key}-{i}", "stop" if one.stopped else "length"
         made.responses.append(Response(id, key, i, told(turns), one.answer_ids, finish))
         made.counts["endless"] += not one.stopped
         made.counts["unknown"] += tokenizer.unk_token_id is not None and tokenizer.unk_token_id in one.answer_ids
-        if len(one.spans) > 1:
+        if one.spans != ((0, len(one.answer_ids)),) or one.weights:
             made.spans[id] = one.spans
+        if one.weights:
+            made.weights[id] = one.weights
     made.groups.append(grouped(key, row, [r.answer_ids for r in rendered], how.score_scale))
 
 
@@ -176,18 +210,18 @@ def told(turns: Turns) -> str:
     return "\n\n".join([first.content, *(f"{m.role.capitalize()}: {m.content}" for m in rest)])
 
 
-def refuse_several(row: OwnRow) -> None:
+def refuse_several(row: Row) -> None:
     """`UserError` for an answer of several turns: a record holds the text of one, and training would learn the user's words as its own."""
-    if any(len(turns) > 1 for turns in row.answers):
+    if any(len(turns) > 1 for turns in row.responses):
         raise UserError(
             f"{row.place}: an answer of several turns, which a record of one text cannot hold; make each compared turn a row of its "
             "own, with the turns before it as its prompt (windvane train reads the file as it is)"
         )
 
 
-def grouped(key: str, row: OwnRow, answers: Sequence[Sequence[int] | str], scale: float | None) -> Group:
+def grouped(key: str, row: Row, answers: Sequence[Sequence[int] | str], scale: float | None) -> Group:
     """The row's preferences as a Group. Status "single": one answer, with nothing to compare it with."""
-    count = len(row.answers)
+    count = len(row.responses)
     ids = [f"{key}-{i}" for i in range(count)]
     if row.desirable is not None or count < 2:
         p = 1.0 if row.desirable is None else float(row.desirable)

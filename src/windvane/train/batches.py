@@ -25,10 +25,11 @@ class Example:
     For pairs: chosen, then rejected. `reference` is filled from the cached stage; `chosen`/`rejected` are the branches whose log-probs
     are followed in the metrics. The rest may stay empty: `comparisons` groups the answers into losses (several questions on one
     document; empty: one of all answers), with `chosen`/`rejected` counted inside each; `spans` says where each answer's tokens lie in its
-    row (several turns of a conversation; empty: its last `lengths[k]` tokens); `nll` weights the tokens of each comparison's chosen row for
-    its NLL (empty: 1 on all but the first, which nothing predicts); `turns` names the responses whose reference log-probs
-    add up to each answer's, where the reference read other, short contexts; `slow` is a second reference's; `desirable` and `mismatch`
-    (other prompts' answers after this prompt) are KTO's; `token_reference` is the reference's log-prob of each token of each answer.
+    row (several turns of a conversation; empty: its last `lengths[k]` tokens), and `weights` how much each of them counts (empty: 1); `nll`
+    weights the tokens of each comparison's chosen row for its NLL (empty: 1 on all but the first, which nothing predicts); `turns` names
+    the responses whose reference log-probs add up to each answer's, where the reference read other, short contexts; `slow` is a second
+    reference's; `desirable` and `mismatch` (other prompts' answers after this prompt) are KTO's; `token_reference` is the reference's
+    log-prob of each token of each answer.
     """
 
     id: str
@@ -47,6 +48,7 @@ class Example:
     desirable: tuple[bool, ...] = ()
     mismatch: Example | None = None
     token_reference: tuple[tuple[float, ...], ...] = ()
+    weights: tuple[tuple[float, ...], ...] = ()
 
     @property
     def tokens(self) -> int:
@@ -63,9 +65,10 @@ class Example:
         return sum(len(self.tree.nodes[n].token_ids) for n in self.tree.path(self.tree.leaves[k]))
 
     def answer_spans(self, k: int) -> tuple[tuple[int, int, float], ...]:
-        """(start, stop, weight 1) of answer k in its row."""
+        """(start, stop, weight) of answer k in its row."""
         if self.spans:
-            return tuple((start, stop, 1.0) for start, stop in self.spans[k])
+            weights = self.weights[k] if self.weights else (1.0,) * len(self.spans[k])
+            return tuple((start, stop, weight) for (start, stop), weight in zip(self.spans[k], weights))
         end = self.row_length(k)
         return ((end - self.lengths[k], end, 1.0),)
 

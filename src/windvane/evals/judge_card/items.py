@@ -15,8 +15,8 @@ from typing import Any
 
 from windvane.core.errors import UserError
 from windvane.core.records import Prompt, Response
-from windvane.datasets.chats import messages_of
-from windvane.datasets.tables import parquet_rows
+from windvane.datasets.sources import parquet_rows
+from windvane.datasets.turns import messages_of
 from windvane.run.store import read_jsonl
 
 

@@ -17,7 +17,7 @@ from windvane.core.records import Message, Prompt
 from windvane.core.schema import decode
 from windvane.datasets.fields import fail
 from windvane.datasets.prompts import read_prompts
-from windvane.datasets.table_rows import rows_of
+from windvane.datasets.sources import table_rows
 from windvane.evals.toxicity.score import ScoredResponse
 from windvane.run.store import read_jsonl
 
@@ -39,10 +39,10 @@ def read_toxicity_prompts(source: str) -> list[ToxicityPrompt]:
     """Each prompt once. Published rows are told by their `prompt`, a table with `text`."""
     path = Path(source)
     if path.is_file() and path.suffix.lower() in (".jsonl", ".ndjson", ".json", ".parquet"):
-        first = next(iter(rows_of(source)), None)
+        first = next(iter(table_rows(source)), None)
         if first is not None and isinstance(first[1].get("prompt"), Mapping):
             found: dict[str, ToxicityPrompt] = {}
-            for place, row in rows_of(source):
+            for place, row in table_rows(source):
                 one = _prompt(row.get("prompt"), place)
                 found.setdefault(one.id, one)
             return list(found.values())
@@ -52,7 +52,7 @@ def read_toxicity_prompts(source: str) -> list[ToxicityPrompt]:
 def read_outputs(path: Path) -> list[ToxicityPrompt]:
     """Prompts with the answers given to each."""
     found: dict[str, ToxicityPrompt] = {}
-    for place, row in rows_of(path):
+    for place, row in table_rows(path):
         one = _prompt(row.get("prompt", row.get("instruction")), place)
         several = next((n for n in LISTS if row.get(n) is not None), None)
         single = next((n for n in TEXTS if isinstance(row.get(n), str)), None)

@@ -19,7 +19,7 @@ from windvane.core.errors import UserError
 from windvane.core.protocols import RubricQuestion
 from windvane.core.records import Message, Prompt, seed_of
 from windvane.core.schema import encode
-from windvane.datasets.table_rows import rows_of
+from windvane.datasets.sources import table_rows
 from windvane.evals.diversity import mean_distinct, mean_rouge_between
 from windvane.evals.live.driver import Collected, Evaluation, Responses
 from windvane.evals.live.judge import rubric_question
@@ -177,7 +177,7 @@ def diversity(bench: Sequence[Instance], texts: Mapping[str, str], seed: int) ->
 def read_given(path: Path) -> dict[str, str]:
     """Id (as text) -> response, from the released layout or rows with an id and a response."""
     responses: dict[str, str] = {}
-    for place, row in rows_of(path):
+    for place, row in table_rows(path):
         field = next((name for name in TEXTS if isinstance(row.get(name), str)), None)
         if row.get("id") is None or field is None:
             raise UserError(f"{place}: expected id and response (text); it has {', '.join(row) or 'no fields'}")

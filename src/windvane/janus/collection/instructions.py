@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from windvane.core.errors import UserError
-from windvane.datasets.chats import messages_of
 from windvane.datasets.leakage import Leakage
-from windvane.datasets.prompts import choose_column, read_prompts
-from windvane.datasets.tables import SYSTEM_COLUMNS, Column, Pick, read_dataset, read_file
+from windvane.datasets.prompts import read_prompts
+from windvane.datasets.rows import read_rows
 from windvane.janus.collection_rows import instruction_id
 from windvane.run.store import RunFolder, read_records, write_jsonl
 
@@ -61,17 +60,17 @@ def take_instructions(
 def _screened(
     source: str, column: str | None, split: str | None, bench: Leakage
 ) -> tuple[dict[str, Instruction], list[dict[str, str]]]:
-    main, columns = _columns(source, column, split)
+    if source.startswith("world:"):  # its own default
+        split = None if source.count(":") > 1 else split or "instructions"
+    given = {} if column is None else {"prompt": column}
     kept: dict[str, Instruction] = {}
     out: list[dict[str, str]] = []
-    for i, (place, value) in enumerate(main.cells):
-        messages = messages_of(value, f"{source}: {place}", main.name or "")
+    for row in read_rows(source, given, split=split, only_prompts=True):
+        place, messages = row.place.removeprefix(f"{source}: "), row.prompt.messages
         text = messages[-1].content
         key = instruction_id(text)
-        beside = any(str(columns[c].cells[i][1] or "").strip() for c in columns if c.lower() in SYSTEM_COLUMNS)
-        if len(messages) > 1 or beside:
-            own = beside or messages[0].role == "system"
-            reason: str | None = "has a system message of its own" if own else "has more than one turn"
+        if len(messages) > 1:
+            reason: str | None = "has a system message of its own" if row.system else "has more than one turn"
         elif key in kept:
             reason = "repeats another instruction"
         else:
@@ -79,35 +78,6 @@ def _screened(
         if reason is not None:
             out.append({"place": place, "reason": reason, "text": text})
             continue
-        given = [str(columns[c].cells[i][1]) if c in columns else Path(source).name for c in SOURCES]
-        kept[key] = Instruction(key, text, *given)
+        sources = [str(row.fields[c]) if c in row.fields else Path(source).name for c in SOURCES]
+        kept[key] = Instruction(key, text, *sources)
     return kept, out
-
-
-def _columns(source: str, column: str | None, split: str | None) -> tuple[Column, dict[str, Column]]:
-    """The instructions' column, and those of their sources that are there. `world:FAMILY[:SPLIT]` is the embedded world's own."""
-    if source.startswith("world:"):
-        named = None if source.count(":") > 1 else split or "instructions"
-        chats = [
-            [{"role": m.role, "content": m.content} for m in p.messages]
-            for p in read_prompts(source, column, named).prompts
-        ]
-        return Column(None, [(f"row {i}", chat) for i, chat in enumerate(chats, 1)]), {}
-    names: list[str] = []
-
-    def main(there: Sequence[str] | None) -> str | None:
-        names.extend(there or ())
-        return choose_column(source, there, column)
-
-    read = _read(source, split, main)
-    wanted = [c for c in names if c in SOURCES or (c.lower() in SYSTEM_COLUMNS and c != read.name)]
-    return read, {c: _read(source, split, lambda _, c=c: c) for c in wanted}  # type: ignore[misc]
-
-
-def _read(source: str, split: str | None, pick: Pick) -> Column:
-    path = Path(source)
-    if path.is_file():
-        return read_file(path, pick)
-    if not path.exists() and path.suffix:
-        raise UserError(f"{source}: no such file; check the path")
-    return read_dataset(source, split, pick)

@@ -16,7 +16,7 @@ from typing import Any
 from windvane.core.errors import UserError
 from windvane.core.records import content_id
 from windvane.datasets.fields import fail, first_of, text_of
-from windvane.datasets.table_rows import rows_of
+from windvane.datasets.sources import table_rows
 from windvane.judges.rubric_rows import PROMPT, rubrics_of
 
 WORLDS = {"values": "windvane.toy.values.steering:rows"}
@@ -106,7 +106,7 @@ def _names(row: Mapping[str, Any], place: str, field: str, default: Sequence[str
 def _rows(source: str) -> Iterable[tuple[str, Mapping[str, Any]]]:
     kind, _, rest = source.partition(":")
     if kind != "world":
-        return rows_of(source)
+        return table_rows(source)
     family, *numbers = rest.split(":")
     if family not in WORLDS:
         raise UserError(

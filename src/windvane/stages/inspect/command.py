@@ -18,13 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from windvane.core.arguments import Parser
-from windvane.datasets.layout_columns import KINDS
-from windvane.datasets.layouts import OwnData
-from windvane.finetune.recipe import mapping
+from windvane.datasets.columns import KINDS, mapping
+from windvane.datasets.rows import Rows, read_rows
 from windvane.stages.inspect.counts import counts, reasons
 from windvane.stages.inspect.display import Paint, example, table
 from windvane.stages.inspect.run_rows import inspect_row
-from windvane.stages.row_sources import read_anywhere
 from windvane.stages.rows import Made, Rendering, make_records
 
 SHOWN = 10  # refused rows named on the terminal; --json has all
@@ -39,7 +37,7 @@ def main(argv: Sequence[str]) -> int:
     if (path.is_dir() and (path / "tokenizer_config.json").exists()) or (o.what.startswith("world:") and not o.model):
         return _template(o.what, o)
     kind = None if o.layout == "auto" else o.layout
-    data = read_anywhere(o.what, mapping(o.columns), kind, o.split, collect=True, dialogues=o.text == "chat")
+    data = read_rows(o.what, mapping(o.columns), kind, o.split, collect=True, dialogues=o.text == "chat")
     made, notes, rendered = None, list[Any](), None
     if o.model:
         made, notes, rendered = _rendered(data, o)
@@ -52,7 +50,7 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def _rendered(data: OwnData, o: Any) -> tuple[Made | None, list[Any], dict[str, Any] | None]:
+def _rendered(data: Rows, o: Any) -> tuple[Made | None, list[Any], dict[str, Any] | None]:
     """(the rows in the model's tokens, the template's findings, the example's parts)."""
     from windvane.prompts.template_checks import findings, set_thinking
     from windvane.stages.tokenizer import own_tokenizer
@@ -69,7 +67,7 @@ def _rendered(data: OwnData, o: Any) -> tuple[Made | None, list[Any], dict[str, 
     return made, notes, shown
 
 
-def _page(data: OwnData, told: dict[str, Any], made: Made | None, o: Any, notes: list[Any]) -> str:
+def _page(data: Rows, told: dict[str, Any], made: Made | None, o: Any, notes: list[Any]) -> str:
     paint = Paint.here(sys.stdout)
     lines = [f"{paint.strong(data.source)}: {told['layout']}, {KINDS[told['layout']]}", ""]
     lines += [f"  {role:<14} {column}" for role, column in data.layout.columns.items()]

@@ -1,6 +1,6 @@
 """What is counted of a file of one's own: rows, lengths, repeats, test prompts, refusals.
 
-In: `OwnData`, and `Made` where a model was named. Out: one table of plain values, what --json prints.
+In: `Rows`, and `Made` where a model was named. Out: one table of plain values, what --json prints.
 """
 
 from __future__ import annotations
@@ -12,21 +12,23 @@ from typing import Any
 
 from windvane.core.errors import UserError
 from windvane.datasets.fingerprints import known_sets, overlaps
-from windvane.datasets.layouts import OwnData, OwnRow, Unread
 from windvane.datasets.leakage import Leakage
 from windvane.datasets.near_duplicates import near_duplicates, need_packages
 from windvane.datasets.prompts import read_prompts
+from windvane.datasets.row_kinds import Row
+from windvane.datasets.rows import Rows
+from windvane.datasets.sources import Unread
 from windvane.stages.rows import Made, told
 
 NEAR_LIMIT = 20_000
 
 
-def counts(data: OwnData, made: Made | None, near: str = "auto", against: str | None = None) -> dict[str, Any]:
+def counts(data: Rows, made: Made | None, near: str = "auto", against: str | None = None) -> dict[str, Any]:
     """Everything that is told; lengths are in tokens where there is a model, else in words."""
     refused: Sequence[Unread] = made.refused if made is not None else data.refused
     rows = data.rows
     prompts = Counter(row.prompt.id for row in rows)
-    whole = Counter((row.prompt.id, row.answers) for row in rows)
+    whole = Counter((row.prompt.id, row.responses) for row in rows)
     texts = {row.prompt.id: row.prompt.text for row in rows}
     found: dict[str, Any] = {
         "source": data.source,
@@ -39,7 +41,7 @@ def counts(data: OwnData, made: Made | None, near: str = "auto", against: str | 
         "repeated_prompts": sum(n - 1 for n in prompts.values()),
         "repeated_rows": sum(n - 1 for n in whole.values()),
         "with_system": sum(row.prompt.messages[0].role == "system" for row in rows),
-        "several_turns": sum(len(row.prompt.messages) > 2 or any(len(a) > 1 for a in row.answers) for row in rows),
+        "several_turns": sum(len(row.prompt.messages) > 2 or any(len(a) > 1 for a in row.responses) for row in rows),
         "unit": "words" if made is None else "tokens",
         "lengths": _lengths(rows, made),
         "near_duplicates": _near(list(texts.values()), near),
@@ -50,11 +52,11 @@ def counts(data: OwnData, made: Made | None, near: str = "auto", against: str | 
     if labels:
         found["desirable"], found["undesirable"] = sum(labels), len(labels) - sum(labels)
     if data.layout.kind in ("pairs", "groups"):
-        found["answers_a_prompt"] = dict(sorted(Counter(str(len(row.answers)) for row in rows).items()))
+        found["answers_a_prompt"] = dict(sorted(Counter(str(len(row.responses)) for row in rows).items()))
         found["with_scores"] = sum(row.scores is not None for row in rows)
         found["with_probabilities"] = sum(row.wins is not None for row in rows)
         longer = [
-            len(told(row.answers[0])) - len(told(row.answers[1]))
+            len(told(row.responses[0])) - len(told(row.responses[1]))
             for row in rows
             if row.chosen == 0 and row.rejected == 1
         ]
@@ -78,10 +80,10 @@ def quantiles(values: Iterable[int]) -> dict[str, float] | None:
     return {"min": ordered[0], "median": at[0], "p95": at[1], "max": ordered[-1], "sum": sum(ordered)}
 
 
-def _lengths(rows: Sequence[OwnRow], made: Made | None) -> dict[str, dict[str, float] | None]:
+def _lengths(rows: Sequence[Row], made: Made | None) -> dict[str, dict[str, float] | None]:
     if made is None:
         prompts = [len(row.prompt.text.split()) for row in rows]
-        answers = [[len(told(a).split()) for a in row.answers] for row in rows]
+        answers = [[len(told(a).split()) for a in row.responses] for row in rows]
     else:
         prompts = [len(p.token_ids) for p in made.prompts]
         by_prompt: dict[str, list[int]] = {p.id: [] for p in made.prompts}
@@ -110,7 +112,7 @@ def _near(texts: Sequence[str], near: str) -> int | None:
     return len(near_duplicates(texts).of)
 
 
-def _tests(rows: Sequence[OwnRow]) -> list[dict[str, Any]]:
+def _tests(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """Rows whose prompt is, or holds, a prompt of a test set."""
     sets = known_sets()
     seen: dict[str, list[int | None]] = {}
@@ -130,7 +132,7 @@ def _tests(rows: Sequence[OwnRow]) -> list[dict[str, Any]]:
     ]
 
 
-def _against(rows: Sequence[OwnRow], source: str) -> dict[str, Any]:
+def _against(rows: Sequence[Row], source: str) -> dict[str, Any]:
     """The same of a test set at hand, by its words (`data.leakage`)."""
     tests = read_prompts(source).prompts
     texts = [m.content for p in tests for m in p.messages if m.role == "user"]

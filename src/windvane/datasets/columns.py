@@ -66,7 +66,7 @@ class Layout:
 def layout_of(source: str, names: Sequence[str], given: Mapping[str, str], kind: Kind | None = None) -> Layout:
     """The layout of a file with the columns `names`. `given`: role -> column, as the user says; `kind`: what the user says the rows are.
 
-    `kind` "groups" and "answers" of a file with one column of answers are told apart by its rows (`layouts.read_own`).
+    `kind` "groups" and "answers" of a file with one column of answers are told apart by its rows (`rows.read_rows`).
     """
     for role, column in given.items():
         if role not in ALIASES:
@@ -85,6 +85,8 @@ def layout_of(source: str, names: Sequence[str], given: Mapping[str, str], kind:
         found["context"] = lower["input"]
     if kind is None:
         kind = _kind(found)
+    if kind != "pairs" and "text" in lower and "prompt" not in found and "chat" not in found:
+        found["prompt"] = lower["text"]  # of a file of pairs it is likelier the rendered row than the prompt
     _complete(source, kind, found, names)
     read = {role: column for role, column in found.items() if role in READ[kind]}
     if kind in ("groups", "pairs", "labelled", "single", "prompts") and "chat" in read and "prompt" in read:
@@ -119,3 +121,14 @@ def _complete(source: str, kind: Kind, found: Mapping[str, str], names: Sequence
             f"{source}: no column for {', '.join(absent)} ({KINDS[kind]}); columns: {', '.join(names) or 'none'}; "
             f"name one: --columns {absent[0]}=COLUMN"
         )
+
+
+def mapping(columns: Sequence[str]) -> dict[str, str]:
+    """ROLE=COLUMN ... as a table."""
+    roles = {}
+    for item in columns:
+        role, equals, column = item.partition("=")
+        if not (role and equals and column):
+            raise UserError(f"--columns {item}: write ROLE=COLUMN, as in prompt=question")
+        roles[role] = column
+    return roles
