@@ -205,7 +205,9 @@ def test_columns(tmp_path):
     path = jsonl(tmp_path / "p.jsonl", [{"instruction": "a", "input": "b", "output": "c"}])
     assert texts(read_prompts(path)) == ["a\nb"], "alpaca's instruction and input"
     assert texts(read_prompts(path, columns={"prompt": "output"})) == ["c\nb"]
-    assert "no such column; there are: instruction, input, output" in refusal(path, column="x")
+    assert "no column 'x', which is to be the prompt; there are: instruction, input, output" in refusal(
+        path, column="x"
+    )
     path = jsonl(tmp_path / "q.jsonl", [{"a": "1", "b": "2"}])
     assert (
         "no column for prompt (prompts without answers); columns: a, b; name one: --columns prompt=COLUMN"

@@ -65,7 +65,8 @@ FAULTS = {  # a command (its words that name something in the room are made path
     TRAIN + "surrogate.jsonl": "half of a surrogate pair",
     TRAIN + "nowhere.jsonl": "no such file",
     TRAIN + "good.jsonl --split train": "a file has no splits",
-    TRAIN + "good.jsonl --columns prompt=nought": "no such column; there are: prompt, chosen, rejected",
+    TRAIN
+    + "good.jsonl --columns prompt=nought": "no column 'nought', which is to be the prompt; there are: prompt, chosen, rejected",
     TRAIN + "good.jsonl --layout groups": "no column for answers",
     TRAIN + "good.jsonl --layout labelled": "no column for label",
     TRAIN + "good.jsonl --score-scale 0": "score_scale: 0.0; must be above 0",
@@ -91,7 +92,7 @@ FAULTS = {  # a command (its words that name something in the room are made path
     "generate prompts.jsonl --model base --out OUT --k 0": "both must be at least 1",
     "generate prompts.jsonl --model base --out OUT --temperature -1": "take 0 (greedy) or 0.001 to 1000",
     "generate prompts.jsonl --model scripted:nowhere --out OUT": "nowhere",
-    "generate odd.jsonl --model base --out OUT": "no column looks like the prompt",
+    "generate odd.jsonl --model base --out OUT": "no column for prompt",
     "generate prompts.jsonl --model base": "--out",
     "judge odd.jsonl --judge human --out OUT": "no column for prompt",
     "judge good.jsonl --judge nobody --out OUT": "judge nobody: not known",

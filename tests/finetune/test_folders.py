@@ -61,7 +61,7 @@ def test_answers_of_several_turns_are_not_flattened_into_one(tmp_path):
     with pytest.raises(UserError, match=line):
         pair([str(data), "--out", str(tmp_path / "pairs")])
     with RunFolder(tmp_path / "judged") as judged, pytest.raises(UserError, match=line):
-        answers_from(data, judged)
+        answers_from(data, judged, {})
 
 
 def test_a_run_on_several_turns_is_trained_on_again_with_its_spans_and_not_exported(tmp_path):
@@ -82,7 +82,9 @@ def test_a_run_on_several_turns_is_trained_on_again_with_its_spans_and_not_expor
     assert [r.token_ids for r in again.responses] == [r.token_ids for r in first.responses]
     with pytest.raises(UserError, match="some answers have several turns"):
         export_trl(run, tmp_path / "out.jsonl")
-    with pytest.raises(UserError, match="has several turns, and its prompt has other tokens here"):
+    with pytest.raises(
+        UserError, match="has several turns or parts that are not learned, and its prompt has other tokens than"
+    ):
         made(run, Rendering(system="template", text="plain"))
 
 

@@ -7,6 +7,7 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
+from tests import tiny
 from windvane.core.errors import UserError
 from windvane.core.records import Message, Prompt
 from windvane.prompts.chat import Refused, answered, check_template, prepare, render, screen
@@ -176,3 +177,10 @@ def test_prompts_that_do_not_fit_are_named_and_never_cut():
     assert line.startswith(f"p.csv: prompt {over.id} ('{'c' * 18}'): 21 tokens, longer than the window of 20")
     assert "2 of 3 prompts do not fit" in line
     assert "lower max_new_tokens" in refusal(prepare, [fits], tok, 20, 20)
+
+
+def test_named_templates_without_a_default_are_named():
+    tokenizer = tiny.byte_tokenizer()
+    tokenizer.chat_template = {"rag": tiny.TEMPLATE, "tool_use": tiny.TEMPLATE}
+    with pytest.raises(UserError, match="chat templates are named rag, tool_use, and none of them is 'default'"):
+        render(tokenizer, [Message("user", "x")])

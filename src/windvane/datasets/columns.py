@@ -72,7 +72,7 @@ def layout_of(source: str, names: Sequence[str], given: Mapping[str, str], kind:
         if role not in ALIASES:
             raise UserError(f"--columns {role}={column}: no such role; roles are {', '.join(ALIASES)}")
         if column not in names:
-            raise UserError(f"{source}: --columns {role}={column}: no such column; there are: {', '.join(names)}")
+            raise UserError(f"{source}: no column '{column}', which is to be the {role}; there are: {', '.join(names)}")
     free = [n for n in names if n not in given.values()]
     lower = {n.lower(): n for n in free}
     found = dict(given)

@@ -111,6 +111,10 @@ class OwnFlow:
         made, what = made_from(
             s.data, mapping(s.columns), kind, s.split, collect, tokenizer, stops, self.policy.window(), s.rendering
         )
+        if made.weights and self.objective.level == "token":
+            raise UserError(
+                f"{s.data}: turns with loss weights other than 0 and 1, which a token-level loss does not read; remove them"
+            )
         self._refuse(made, what)
         self._tell(made)
         self._write("prompts", made.prompts)

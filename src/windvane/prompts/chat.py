@@ -193,6 +193,12 @@ def _apply(tokenizer: Any, messages: Sequence[Message], tokenize: bool = False, 
     try:
         template = tokenizer.get_chat_template()
     except (ValueError, NotImplementedError):  # the second: a mistral-common tokenizer, which has none by design
+        named = getattr(tokenizer, "chat_template", None)
+        if isinstance(named, dict) and named:
+            raise UserError(
+                f"tokenizer: its chat templates are named {', '.join(map(str, named))}, and none of them is 'default'; set "
+                "tokenizer.chat_template to the one to take, and save it"
+            ) from None
         raise UserError(
             "tokenizer: it has no chat template; take the instruct model, or set tokenizer.chat_template and save it"
         ) from None

@@ -19,7 +19,7 @@ from windvane.stages.rows import refuse_several, told
 from windvane.stages.source_files import Source, source_files
 
 
-def answers_from(source: Path, folder: RunFolder, columns: Mapping[str, str]) -> None:
+def answers_from(source: Path, folder: RunFolder, columns: Mapping[str, str] | None = None) -> None:
     """Write the records, once."""
     if not folder.finished("iter-1/responses.jsonl"):
         (folder / "data.toml").unlink(missing_ok=True)

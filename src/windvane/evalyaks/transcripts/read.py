@@ -22,7 +22,7 @@ from typing import Any
 
 from windvane.core.errors import UserError
 from windvane.core.schema import torn
-from windvane.datasets.tables import parquet_rows
+from windvane.datasets.sources import parquet_rows
 from windvane.evalyaks.transcripts.instruction_rows import read_instruction
 from windvane.evalyaks.transcripts.record import Quarantined, ReadTranscripts, Transcript
 from windvane.evalyaks.transcripts.rows import read_row
