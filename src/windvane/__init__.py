@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from windvane.api import RunResult, generate, judge, load_generator, load_judge, load_model, pair, run, score
     from windvane.core.errors import UserError
     from windvane.core.records import Group, Prompt, Response, Verdict
-    from windvane.datasets.prompts import read_prompts as read_rows
+    from windvane.datasets.rows import read_rows
     from windvane.evalyaks.recipe import EvalYaks
     from windvane.finetune.recipe import Own as Train
     from windvane.janus.collection.settings import Janus
@@ -43,7 +43,7 @@ _WHERE = {
     "load_model": "windvane.api:load_model",
     "load_judge": "windvane.api:load_judge",
     "load_generator": "windvane.api:load_generator",
-    "read_rows": "windvane.datasets.prompts:read_prompts",
+    "read_rows": "windvane.datasets.rows:read_rows",
     "Tree": "windvane.models.trees.tree:Tree",
     "Scorer": "windvane.models.trees.logprobs:Scorer",
     "share_prefixes": "windvane.models.trees.share_prefixes:share_prefixes",
