@@ -7,9 +7,8 @@ import pytest
 from tests.finetune.rows import WORDS, chats, pairs, write
 from tests.tiny import TEMPLATE, byte_tokenizer, folder
 from windvane.core.errors import UserError
-from windvane.datasets.fingerprint_writer import prompts_of, written
 from windvane.datasets.fingerprints import _read as read_set
-from windvane.datasets.fingerprints import known_sets, lines, overlaps
+from windvane.datasets.fingerprints import known_sets, lines, overlaps, prompts_of, written
 from windvane.stages.inspect.command import main
 
 

@@ -2,7 +2,7 @@
 
 In: a finished run folder (or one finished iteration of it). Out: one file, a row a pair, JSONL or Parquet by the suffix: `prompt`,
 `chosen`, `rejected` as lists of turns (TRL's conversational preference format), or the same pairs in another trainer's layout
-(`export_layouts`), and beside them the win probabilities, whether an answer was cut at max_new_tokens, the iteration and the prompt's id.
+(`LAYOUTS`), and beside them the win probabilities, whether an answer was cut at max_new_tokens, the iteration and the prompt's id.
 
 Departure from training here: text is what other trainers read, and they tokenise it again. An answer cut at max_new_tokens then gets
 an EOS that was never sampled, and text may come back as other tokens than were sampled; both are counted, never left out.
@@ -10,9 +10,10 @@ an EOS that was never sampled, and text may come back as other tokens than were 
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,6 @@ from windvane.core.arguments import Parser
 from windvane.core.errors import UserError
 from windvane.core.records import Group, Message, Prompt, Response
 from windvane.core.schema import dumps
-from windvane.datasets.export_layouts import LAYOUTS
 from windvane.prompts.chat import answered, merged
 from windvane.run.store import file_sha256, named, read_records, write_new
 
@@ -40,7 +40,7 @@ class Exported:
 def export_trl(
     run: Path, out: Path, iteration: int | None = None, tokenizer: Any = None, layout: str = "trl"
 ) -> Exported:
-    """Write the pairs of `iteration` (None: of all, the run finished) to `out` (.jsonl or .parquet) in a `layout` of `export_layouts`.
+    """Write the pairs of `iteration` (None: of all, the run finished) to `out` (.jsonl or .parquet) in a `layout` of `LAYOUTS`.
 
     `tokenizer` (the run's): compare what a text-based trainer will tokenise with the ids that were sampled. Raises `UserError` for a
     run or iteration that is not finished, an unknown suffix, an `out` inside the run, a run without a single pair.
@@ -163,6 +163,68 @@ def _write(out: Path, rows: list[dict[str, Any]]) -> None:
         aside.replace(out)
     finally:
         aside.unlink(missing_ok=True)
+
+
+# ---- the layouts of other trainers -----------------------------------------------------------------------------------------------------
+
+Row = dict[str, Any]
+SPEAKERS = {"user": "human", "assistant": "gpt"}
+
+
+def trl(row: Mapping[str, Any]) -> Row:
+    """As it is: conversational prompt, chosen, rejected."""
+    return dict(row)
+
+
+def axolotl(row: Mapping[str, Any]) -> Row:
+    """`messages` before the answers, `chosen` and `rejected` a turn each."""
+    rest = {k: v for k, v in row.items() if k not in ("prompt", "chosen", "rejected")}
+    return {"messages": row["prompt"], "chosen": row["chosen"][0], "rejected": row["rejected"][0], **rest}
+
+
+def llama_factory(row: Mapping[str, Any]) -> Row:
+    """`conversations` with "from" and "value", the system message in a column of its own."""
+    turns = list(row["prompt"])
+    system = turns.pop(0)["content"] if turns[0]["role"] == "system" else ""
+    rest = {k: v for k, v in row.items() if k not in ("prompt", "chosen", "rejected")}
+    return {
+        "conversations": [_sharegpt(t) for t in turns],
+        "system": system,
+        "chosen": _sharegpt(row["chosen"][0]),
+        "rejected": _sharegpt(row["rejected"][0]),
+        **rest,
+    }
+
+
+def _sharegpt(turn: Mapping[str, str]) -> dict[str, str]:
+    return {"from": SPEAKERS[turn["role"]], "value": turn["content"]}
+
+
+def trl_config(file: str) -> str:
+    return f"load_dataset({'parquet' if file.endswith('.parquet') else 'json'!r}, data_files={file!r}, split='train')"
+
+
+def axolotl_config(file: str) -> str:
+    """The lines of a `rl: dpo` config."""
+    kind = "parquet" if file.endswith(".parquet") else "json"
+    return (
+        f"rl: dpo\ndatasets:\n  - path: {file}\n    ds_type: {kind}\n    split: train\n    type: chat_template.default\n"
+        "    field_messages: messages\n    field_chosen: chosen\n    field_rejected: rejected"
+    )
+
+
+def llama_factory_config(file: str) -> str:
+    """The entry of dataset_info.json."""
+    columns = {"messages": "conversations", "system": "system", "chosen": "chosen", "rejected": "rejected"}
+    entry = {"windvane_pairs": {"file_name": file, "ranking": True, "formatting": "sharegpt", "columns": columns}}
+    return json.dumps(entry, indent=2)
+
+
+LAYOUTS: dict[str, tuple[Callable[[Mapping[str, Any]], Row], Callable[[str], str], str]] = {
+    "trl": (trl, trl_config, "in Python"),
+    "axolotl": (axolotl, axolotl_config, "in the config"),
+    "llama-factory": (llama_factory, llama_factory_config, "in data/dataset_info.json"),
+}
 
 
 def main(argv: Sequence[str]) -> int:

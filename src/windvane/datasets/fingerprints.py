@@ -1,24 +1,36 @@
 """Does a text hold a prompt of a published test set? By fingerprints: no text of a test set is shipped.
 
 In: texts. Out: for each the test prompt that it is, or that it holds, or None. A set is a file of test_sets/, written by
-`fingerprint_writer`: a line a prompt, its row and truncated SHA-256s: of the whole prompt, and of runs of words in it (the first, the
+`main` below: a line a prompt, its row and truncated SHA-256s: of the whole prompt, and of runs of words in it (the first, the
 middle and the last run of 13 words, or of all words where there are 6 to 12). A run that stands in several prompts of a set is their
 common form ("Your answer must contain a title, wrapped in ..."), tells no prompt, and is left out. Words are compared in lower case
 without punctuation, as `leakage` does, which is for test sets at hand: it finds any run of 13 words, this one a whole prompt wherever
 it stands, and of a cut one what still holds a fingerprinted run.
+
+    python -m windvane.datasets.fingerprints question.jsonl --name MT-Bench --field turns --note "..." --out mt_bench.txt
+
+writes a set's file from its published one: JSON lines, or a list in a JSON file, and the field that holds the prompt (a text, or the
+turns of one: each is a prompt of its own). The file holds a line of name, note, count and the SHA-256 of the file that was read, then
+fingerprints.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import zlib
+from argparse import ArgumentParser
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
+from typing import Any
 
+from windvane.core.errors import UserError
 from windvane.core.text import normalize
+from windvane.run.store import file_sha256, read_jsonl, write_atomic
 
 RUN, SHORTEST = 13, 6  # words
 BLANK = ord(" ")
@@ -112,3 +124,46 @@ def overlaps(text: str, sets: Sequence[TestSet]) -> list[int | None]:
                 if check in tests.filter and found[place] is None:
                     found[place] = tests.runs.get(hashlib.sha256(view[start:end]).hexdigest()[:DIGITS])
     return found
+
+
+# ---- writing a set's file --------------------------------------------------------------------------------------------------------------
+
+COLUMNS = "# row, words of a run, SHA-256 of the whole (64 bits), then SHA-256:CRC-32 of up to three runs (see datasets/fingerprints.py)"
+
+
+def prompts_of(path: Path, field: str) -> list[str]:
+    """The set's prompts in the file's order. `UserError` names the row that has none."""
+    if path.suffix == ".json":
+        rows: list[tuple[int, Any]] = list(enumerate(json.loads(path.read_text(encoding="utf-8")), 1))
+    else:
+        rows = list(read_jsonl(path))
+    found: list[str] = []
+    for number, row in rows:
+        value = row.get(field) if isinstance(row, dict) else None
+        texts = [value] if isinstance(value, str) else value
+        if not isinstance(texts, list) or not texts or not all(isinstance(t, str) and t.strip() for t in texts):
+            raise UserError(f"{path}: row {number}: field '{field}' is no text and no list of texts; name it: --field")
+        found += texts
+    return found
+
+
+def written(path: Path, field: str, name: str, note: str) -> str:
+    """The text of the set's file."""
+    prompts = prompts_of(path, field)
+    head = f"# {name}: fingerprints of {len(prompts)} prompts, {note}; source SHA-256 {file_sha256(path)}; no text"
+    return "\n".join([head, COLUMNS, *lines(prompts)]) + "\n"
+
+
+def main() -> None:
+    parser = ArgumentParser(prog="python -m windvane.datasets.fingerprints", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--name", required=True, help="what `windvane inspect` calls the set")
+    parser.add_argument("--field", default="prompt")
+    parser.add_argument("--note", required=True, help="whose, under which licence, from which release")
+    parser.add_argument("--out", type=Path, required=True)
+    given = parser.parse_args()
+    write_atomic(given.out, written(given.file, given.field, given.name, given.note))
+
+
+if __name__ == "__main__":
+    main()

@@ -23,6 +23,7 @@ import torch
 
 from windvane.core.errors import UserError
 from windvane.core.settings import settle
+from windvane.datasets.columns import mapping
 from windvane.datasets.preference_pairs import PreferencePair, read_pairs
 from windvane.models.load import load_tokenizer
 from windvane.models.preference_heads import HeadShape
@@ -46,6 +47,7 @@ class TrainReward:
     data: str | None = None
     mixture: tuple[str, ...] = ()  # FILE=WEIGHT of each source, WEIGHT a probability up to a common factor
     samples: int | None = None  # pairs of an epoch; None: until every source was gone through once
+    columns: tuple[str, ...] = ()  # ROLE=COLUMN where names are not usual: prompt=frage chosen=gut
     split: str | None = None  # of the data sets
     test: str | None = None  # pairs to measure on when all is done, as `data`; none of their prompts may be trained on
     dim: int = 8  # of the GPM's embedding, 2k
@@ -65,7 +67,7 @@ class TrainReward:
                 raise UserError(f"{name}: {value}; must be at least 1")
         if self.seed < 0:
             raise UserError(f"seed: {self.seed}; must be 0 or more")
-        _ = self.sources, self.shape  # checked as soon as they are given
+        _ = self.sources, self.shape, mapping(self.columns)  # checked as soon as they are given
 
     @property
     def sources(self) -> list[tuple[str, float]]:
@@ -96,7 +98,7 @@ def run(settings: TrainReward, out: str, quiet: bool = False) -> None:
         test = [settings.test] if settings.test else []
         settle(folder / "data.toml", _Inputs({n: file_sha256(Path(n)) for n in [*names, *test] if Path(n).is_file()}))
         if not folder.finished("summary.json") or not folder.finished("model"):
-            sources = [read_pairs(name, settings.split) for name in names]
+            sources = [read_pairs(name, settings.split, mapping(settings.columns)) for name in names]
             _train(settings, folder, sources, _test_pairs(settings, sources), quiet)
         shutil.rmtree(folder / "train" / "checkpoints", ignore_errors=True)
         folder.write_manifest()
@@ -112,7 +114,7 @@ def main(argv: Sequence[str]) -> int:
 def _test_pairs(s: TrainReward, sources: list[list[PreferencePair]]) -> list[PreferencePair]:
     if s.test is None:
         return []
-    found = read_pairs(s.test, s.split)
+    found = read_pairs(s.test, s.split, mapping(s.columns))
     trained = {p.prompt.id for pairs in sources for p in pairs}
     both = [i for i, p in enumerate(found, 1) if p.prompt.id in trained]
     if both:
