@@ -132,6 +132,12 @@ def test_a_folder_of_records_is_read_as_rows(tmp_path):
     assert (row.responses, row.chosen, row.rejected, row.wins) == (((A("a"),), (A("b"),)), 1, 0, (0.25, 0.75))
 
 
+def test_an_input_that_is_no_text_is_not_left_out(tmp_path):
+    path = file(tmp_path / "d.jsonl", [{"instruction": "Translate.", "input": ["the cat"]}])
+    with pytest.raises(UserError, match="row 1: field 'input': expected text, got list"):
+        read_prompts(path)
+
+
 # ---- turns in cells of text -----------------------------------------------------------------------------------------------------------
 
 

@@ -18,7 +18,7 @@ from windvane.datasets.rows import read_rows
 @dataclass(frozen=True, slots=True)
 class ReadPrompts:
     """`prompts` are distinct; `rows` = len(prompts) + `duplicates`. `columns`: role -> column of what was read, `unread`: the columns that
-    nothing reads; both empty for bare rows, records and the embedded world."""
+    nothing reads; both empty for records and the embedded world."""
 
     prompts: list[Prompt]
     duplicates: int

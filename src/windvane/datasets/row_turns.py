@@ -71,6 +71,8 @@ def weighted_prompt_turns(row: Mapping[str, Any], columns: Mapping[str, str], wh
     else:
         messages, weights = weighted_turns_of(row[field], where, field)
     context = row.get(columns["context"]) if "context" in columns else None
+    if not blank(context) and not isinstance(context, str):
+        fail(where, columns["context"], f"expected text, got {type(context).__name__}; mend or remove the row")
     if isinstance(context, str) and context.strip():  # LLaMA-Factory joins alpaca's instruction and input by a line end
         messages = (*messages[:-1], Message("user", f"{messages[-1].content}\n{context}"))
     if "history" in columns:
