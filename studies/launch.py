@@ -26,6 +26,7 @@ from windvane.core.arguments import Parser
 from windvane.core.errors import UserError
 from windvane.core.schema import dumps
 from windvane.run.store import RunFolder, file_sha256
+from windvane.toy.register import register
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ def launch(name: str, argv: Sequence[str], study: Study) -> int:
     parser.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1), help="single-threaded processes")
     parser.add_argument("--reduced", action="store_true", help="a small size that decides nothing, to see that it runs")
     given = parser.parse_args(list(argv))
+    register()
     if given.workers < 1:
         raise UserError(f"--workers: {given.workers}; must be at least 1")
     d = study.reduced(declared(name)) if given.reduced else declared(name)

@@ -25,6 +25,7 @@ from typing import Any
 
 from windvane.core.errors import UserError
 from windvane.run.store import write_atomic
+from windvane.toy.register import register
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +119,7 @@ def _settle_in(module: str, parent: int) -> None:
     import transformers.models.mistral.modeling_mistral  # noqa: F401
 
     importlib.import_module(module)
+    register()
     torch.set_num_threads(1)
     gc.collect()
     gc.freeze()

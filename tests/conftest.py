@@ -1,10 +1,18 @@
-"""Headless Chromium for whichever test opens a page."""
+"""The toy world's names for every test, and headless Chromium for whichever test opens a page."""
 
 import shutil
 
 import pytest
 
+from windvane.toy.register import register
+
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def toy_world():
+    """As the command line does at its start."""
+    register()
 
 
 @pytest.fixture(

@@ -90,6 +90,9 @@ def __getattr__(name: str) -> Any:
         return version("windvane")
     if name not in _WHERE:
         raise AttributeError(f"module 'windvane' has no attribute '{name}'")
+    from windvane.toy.register import register
+
+    register()  # so that `toy:` names are known; it imports nothing heavy
     module, _, attribute = _WHERE[name].partition(":")
     value = getattr(importlib.import_module(module), attribute)
     globals()[name] = value

@@ -82,7 +82,7 @@ def load_generator(
 
 def load_judge(name: str, dtype: str = "float32", device: str = "auto") -> PairJudge:
     """The judge that `name` stands for, as `--judge NAME` opens it: `pairrm:MODEL`, `llm:BACKEND`, `py:module:function`, ..."""
-    from windvane.engines.names import resolve_judge
+    from windvane.judges.names import resolve_judge
 
     return resolve_judge(name, device, dtype)
 

@@ -84,8 +84,8 @@ def test_places_that_are_none(tmp_path):
         (tmp_path / "no.txt", "no such file"),
         (tmp_path / "empty", "the folder is empty"),
         (tmp_path / "b.bin", "byte 2: not UTF-8"),
-        ("world:nothing", "no such documents"),
-        ("world:facts:x", "no such documents"),
+        ("toy:nothing", "no toy family 'nothing' that offers documents"),
+        ("toy:facts:x", "'x' is no seed"),
     ):
         with pytest.raises(UserError, match=text):
             texts(source)

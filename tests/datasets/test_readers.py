@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from windvane.core import families
 from windvane.core.errors import UserError
 from windvane.core.records import Message, Prompt
 from windvane.datasets.prompts import read_prompts
@@ -251,16 +252,17 @@ def test_files_that_are_not_there_or_empty(tmp_path):
     assert "no such file" in refusal("a/b/c")
 
 
-def test_world(monkeypatch):
+def test_toy_world(monkeypatch):
     family = types.ModuleType("windvane.toy.toys.family")
     family.prompts = lambda n, split, seed: [Prompt.of((Message("user", f"{n} {split} {i % 2}"),)) for i in range(3)]
     monkeypatch.setitem(sys.modules, "windvane.toy.toys.family", family)
+    monkeypatch.setitem(families._FAMILIES, "toys", families.Family("toys", prompts="windvane.toy.toys.family:prompts"))
     read = read_prompts("world:toys")
     assert (texts(read), read.duplicates, read.columns) == (["None train 0", "None train 1"], 1, {})
     assert texts(read_prompts("world:toys:held-out")) == ["None held-out 0", "None held-out 1"]
     assert texts(read_prompts("world:toys", split="held-out")) == ["None held-out 0", "None held-out 1"]
-    assert "no family 'nothere' with prompts" in refusal("world:nothere")
-    assert "no family 'a.b'" in refusal("world:a.b")
+    assert texts(read_prompts("toy:toys:held-out")) == ["None held-out 0", "None held-out 1"]
+    assert "no toy family 'nothere' that offers prompts" in refusal("toy:nothere")
     assert "has no columns" in refusal("world:toys", column="x")
 
 

@@ -32,7 +32,7 @@ def test_a_folder_whose_name_has_a_colon_is_a_folder(tmp_path):
 
 
 def test_an_unknown_name_says_what_there_is():
-    with pytest.raises(UserError, match="generator nothing:known: not known; a generator is world:FAMILY"):
+    with pytest.raises(UserError, match="generator nothing:known: not known; a generator is toy:FAMILY"):
         Opened("nothing:known", "cpu", "float32").generator(Sampling(1, 1.0, 1.0, 8))
 
 

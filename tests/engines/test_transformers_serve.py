@@ -17,7 +17,7 @@ from windvane.engines.http.generator import open_generator
 from windvane.engines.http.server import Server
 from windvane.engines.local import Sampling
 from windvane.engines.local import open_generator as open_local
-from windvane.engines.names import resolve_judge
+from windvane.judges.names import resolve_judge
 from windvane.models.load import load_tokenizer
 from windvane.prompts.chat import render
 from windvane.stages.judge import compare

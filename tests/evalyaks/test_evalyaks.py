@@ -245,7 +245,7 @@ def test_lists_of_levels_are_split_by_text_and_refused_where_they_contradict_the
     path.write_text("word,level\ndog,A1\ndog,B1\n")
     with pytest.raises(UserError, match="'dog' has two levels, A1 and B1"):
         level_items(str(path), None, "full", 0.1, 0)
-    with pytest.raises(UserError, match="no such lists"):
+    with pytest.raises(UserError, match="no toy family 'styles' that offers words"):
         level_items("world:styles", None, "full", 0.1, 0)
     both = level_items("world:grades", "world:grades", "compact", 0.1, 0)
     counts = {

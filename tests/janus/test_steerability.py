@@ -305,7 +305,7 @@ def test_mistakes(tmp_path):
     path.write_text(rows[0] + "\n" + json.dumps(other) + "\n")
     with pytest.raises(UserError, match="row 2: field 'values': 'warm' has another rubric in"):
         read_cases(str(path))
-    with pytest.raises(UserError, match="there are: world:values"):
+    with pytest.raises(UserError, match="there are: toy:values"):
         read_cases("world:styles")
     with pytest.raises(UserError, match="both of them numbers"):
         read_cases("world:values:x")

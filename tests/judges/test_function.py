@@ -6,7 +6,9 @@ import torch
 from windvane.core.errors import UserError
 from windvane.core.protocols import Question
 from windvane.core.records import Message, Prompt, Response
-from windvane.engines.function import CheckedJudge, FunctionJudge, load_object, open_generator, open_judge
+from windvane.core.user_objects import load_object
+from windvane.engines.function import open_generator
+from windvane.judges.function import CheckedJudge, FunctionJudge, open_judge
 
 P = Prompt.of((Message("user", "Q?"),))
 A, B = (Response(f"r{i}", P.id, i, t, (), "stop") for i, t in enumerate(("aa", "b")))

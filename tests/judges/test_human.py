@@ -6,8 +6,8 @@ import pytest
 
 from windvane.core.errors import UserError
 from windvane.core.records import Message, Prompt, Response
-from windvane.engines.names import resolve_judge
 from windvane.judges.human import HumanJudge
+from windvane.judges.names import resolve_judge
 from windvane.stages.judge import compare
 
 ASKED = Prompt.of((Message("user", "Name a fruit."),))

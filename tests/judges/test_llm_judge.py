@@ -12,7 +12,8 @@ from windvane.core.errors import UserError
 from windvane.core.protocols import Question, RubricQuestion
 from windvane.core.records import Message, Prompt, Response
 from windvane.engines.http.server import Server
-from windvane.engines.names import resolve_generator, resolve_judge, resolve_rubric_judge
+from windvane.engines.names import resolve_generator
+from windvane.judges.names import resolve_judge, resolve_rubric_judge
 from windvane.judges.questions import Ask, LocalAsker
 from windvane.models.load import load_model, load_tokenizer
 from windvane.prompts.chat import render

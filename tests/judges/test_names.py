@@ -6,15 +6,16 @@ import transformers as hf
 
 from tests import tiny
 from windvane.core.errors import UserError
-from windvane.engines import names
+from windvane.engines import names as generators
 from windvane.engines.local import LocalGenerator, Sampling
-from windvane.engines.names import resolve_generator, resolve_judge
+from windvane.engines.names import resolve_generator
+from windvane.judges import names as judges
+from windvane.judges.names import resolve_judge, resolve_rubric_judge
 from windvane.judges.reward import RewardJudge
-from windvane.models import load
 
 
 def test_every_name_in_the_tables_is_there():
-    for table in (names.JUDGES, names.GENERATORS, names.WORLD_JUDGES, load.WORLD_MODELS):
+    for table in (judges.JUDGES, judges.GRADERS, generators.GENERATORS):
         for where in table.values():
             module, _, name = where.partition(":")
             assert callable(getattr(importlib.import_module(module), name)), where
@@ -42,23 +43,24 @@ def test_own_function():
     assert resolve_judge("py:math:fsum").judge([]) == []
 
 
-def test_world_judges():
-    assert callable(resolve_judge("world:styles:programme").judge)
-    assert resolve_judge("world:styles") == resolve_judge("world:styles:proxy")
+def test_toy_judges():
+    assert callable(resolve_judge("toy:styles:programme").judge)
+    assert resolve_judge("toy:styles") == resolve_judge("toy:styles:proxy") == resolve_judge("world:styles:proxy")
+    assert resolve_rubric_judge("rubric:toy:values") == resolve_rubric_judge("world:values:programme")
 
 
 @pytest.mark.parametrize("spec", ["", "reward", "reward:", "gpt5:x", "styles", "py:", "pairrm"])
 def test_unknown_judges_list_what_there_is(spec):
-    with pytest.raises(UserError, match=r"world:FAMILY.*reward:MODEL.*py:module:object"):
+    with pytest.raises(UserError, match=r"toy:FAMILY.*reward:MODEL.*py:module:object"):
         resolve_judge(spec)
 
 
-@pytest.mark.parametrize("spec", ["", "some/model", "local:", "reward:x", "world:"])
+@pytest.mark.parametrize("spec", ["", "some/model", "local:", "reward:x", "toy:", "world:"])
 def test_unknown_generators_list_what_there_is(spec):
-    with pytest.raises(UserError, match=r"world:FAMILY.*local:MODEL.*py:module:object"):
+    with pytest.raises(UserError, match=r"toy:FAMILY.*local:MODEL.*py:module:object"):
         resolve_generator(spec, Sampling())
 
 
 def test_unknown_family():
-    with pytest.raises(UserError, match=r"there are: styles"):
-        resolve_judge("world:nowhere")
+    with pytest.raises(UserError, match=r"no toy family 'nowhere' that offers judge; there are: toy:styles, toy:facts"):
+        resolve_judge("toy:nowhere")

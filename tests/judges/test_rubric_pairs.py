@@ -10,7 +10,7 @@ from windvane.core.errors import UserError
 from windvane.core.protocols import Grade
 from windvane.core.records import Message, Prompt, Response
 from windvane.engines.http.server import Server
-from windvane.engines.names import resolve_judge
+from windvane.judges.names import resolve_judge
 from windvane.judges.rubric_pairs import RubricPairJudge, Rubrics
 from windvane.sppo.judges import canonical
 from windvane.stages.judge import compare

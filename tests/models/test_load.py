@@ -213,9 +213,9 @@ def test_adapter_without_base_name(tmp_path):
         load_model(str(tmp_path))
 
 
-def test_world_families():
-    with pytest.raises(UserError, match=r"world:nowhere: no such family; there are: styles"):
-        load_model("world:nowhere")
+def test_toy_families():
+    with pytest.raises(UserError, match=r"toy:nowhere: there is no toy family 'nowhere' that offers model"):
+        load_model("toy:nowhere")
 
 
 def test_devices():

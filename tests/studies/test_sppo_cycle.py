@@ -7,7 +7,7 @@ import torch
 from studies.games.game import check_game, duality_gap
 from studies.sppo.cycle import all_prompts, course, policy, styles_spec
 from studies.sppo.cycle_judge import GAME, KINDS, beats, kind
-from windvane.engines.names import resolve_judge
+from windvane.judges.names import resolve_judge
 from windvane.models.load import load_model, load_tokenizer
 from windvane.prompts.chat import prepare
 from windvane.toy.build import sample_replies

@@ -108,8 +108,8 @@ def test_it_is_a_source_of_transcripts_and_refuses_what_it_does_not_have():
     assert len(read_transcripts(["world:grades:test:3"]).records) == 400
     for name, said in (
         ("world:grades:tset", "no generator family"),
-        ("world:grades:test:x", "no such transcripts"),
-        ("world:nothing", "no such transcripts"),
+        ("world:grades:test:x", "'x' is no seed"),
+        ("world:nothing", "no toy family 'nothing' that offers transcripts"),
     ):
         with pytest.raises(UserError, match=said):
             read_transcripts([name])

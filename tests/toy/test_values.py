@@ -11,8 +11,9 @@ from transformers import AutoTokenizer
 from windvane.core.errors import UserError
 from windvane.core.protocols import RubricQuestion
 from windvane.core.records import Message, Prompt, Response
-from windvane.engines.names import resolve_generator, resolve_judge, resolve_rubric_judge
+from windvane.engines.names import resolve_generator
 from windvane.janus.value_prompts import answer_prompt, read_system, read_values, system_messages, value_messages
+from windvane.judges.names import resolve_judge, resolve_rubric_judge
 from windvane.models.load import load_model, load_tokenizer
 from windvane.toy.values import family as values
 from windvane.toy.values import lessons as value_lessons

@@ -12,6 +12,7 @@ from functools import partial
 from windvane.cli.verbs import OVERVIEW, VERBS
 from windvane.core.errors import UserError
 from windvane.core.interrupts import Interrupts, hang_up, how_to_go_on, to_nowhere
+from windvane.toy.register import register
 
 
 def usage() -> str:
@@ -65,6 +66,7 @@ def guarded(work: Callable[[], int], command: Sequence[str]) -> int:
     The code is 0 when it is done, or when nobody reads its output any more; 2 for what the user can correct (one line on standard error
     says what); 130 when interrupted and 143 when terminated, with a line that repeats `command`, which continues the work.
     """
+    register()
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     warnings.showwarning = _one_line
     interrupts = Interrupts(partial(how_to_go_on, command))

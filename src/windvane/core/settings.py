@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from windvane.core.errors import UserError
+from windvane.core.families import spelled
 from windvane.core.schema import decode, encode
 
 T = TypeVar("T")
@@ -39,7 +40,13 @@ def differences(old: Any, new: Any, path: str = "") -> list[str]:
     if isinstance(old, dict) and isinstance(new, dict):
         keys = [*old, *(k for k in new if k not in old)]
         return [line for k in keys for line in differences(old.get(k), new.get(k), f"{path}.{k}" if path else k)]
-    return [] if old == new else [f"{path}: {old!r} -> {new!r}"]
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        same = not any(differences(a, b) for a, b in zip(old, new))
+    elif isinstance(old, str) and isinstance(new, str):
+        same = spelled(old) == spelled(new)  # `toy:` and `world:` name the same thing
+    else:
+        same = old == new
+    return [] if same else [f"{path}: {old!r} -> {new!r}"]
 
 
 def settle(path: Path, settings: Any) -> None:

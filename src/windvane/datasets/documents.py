@@ -1,20 +1,20 @@
 """Long documents from anywhere -> `Document`s, one at a time: a corpus need not fit in memory.
 
 In: text files (whatever their suffix: a file is a document), folders of such, JSONL, Parquet, JSON, CSV (a row is a document), a folder
-saved by `datasets`, a data set on the Hugging Face hub, or `world:FAMILY[:SEED]`, the embedded world's own. Out: documents in the
+saved by `datasets`, a data set on the Hugging Face hub, or `toy:FAMILY[:SEED]`, the toy world's own. Out: documents in the
 order of the sources, text to the letter: nothing is stripped, normalised or cut. The first thing that is wrong stops the reading with one
 line naming file, row, field and mend. Ids come from content, so a document that stands twice has one id.
 """
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from windvane.core.errors import UserError
+from windvane.core.families import is_family, offer
 from windvane.core.hub import refusal
 from windvane.core.records import content_id
 from windvane.datasets.sources import FILE_READERS, HUB_NAME, parquet_rows, raw_rows
@@ -45,14 +45,14 @@ def read_documents(
     count: int | None = None,
 ) -> Iterator[Document]:
     """Every document of `sources`. `column`: the field that holds the text (found by itself where one of the usual names is there);
-    `split`: of a data set with several; `lengths` (tokens) and `count` (documents of each) are asked of the world, which makes its
-    own."""
+    `split`: of a data set with several; `lengths` (tokens) and `count` (documents of each) are asked of the toy world, which makes
+    its own."""
     if not sources:
-        raise UserError("documents: none named; give files, folders, a data set or world:FAMILY")
+        raise UserError("documents: none named; give files, folders, a data set or toy:FAMILY")
     for name in sources:
         path = Path(name).expanduser()
-        if name.startswith("world:"):
-            yield from _world(name, lengths, count)
+        if is_family(name):
+            yield from _of_family(name, lengths, count)
         elif path.is_file():
             yield from _file(path, column)
         elif path.is_dir() and not any((path / s).exists() for s in SAVED):
@@ -156,17 +156,10 @@ def _document(file: str, place: str, value: Any, column: str | None) -> Document
         ) from None
 
 
-def _world(name: str, lengths: Sequence[int], count: int | None) -> Iterator[Document]:
-    """`world:FAMILY[:SEED]`: `count` documents of each of `lengths` by `windvane.toy.FAMILY.family:documents`."""
-    family, _, seed = name.removeprefix("world:").partition(":")
-    module, make = f"windvane.toy.{family}.family", None
-    if family.isidentifier():
-        try:
-            make = getattr(importlib.import_module(module), "documents", None)
-        except ModuleNotFoundError as error:
-            if not module.startswith(error.name or " "):
-                raise
-    if make is None or not (seed or "0").isdigit():
-        raise UserError(f"{name}: the embedded world has no such documents; give world:FAMILY or world:FAMILY:SEED")
-    for number, text in enumerate(make(int(seed or 0), lengths, count), 1):
+def _of_family(name: str, lengths: Sequence[int], count: int | None) -> Iterator[Document]:
+    """`toy:FAMILY[:SEED]`: `count` documents of each of `lengths`."""
+    documents, seed = offer(name, "documents")
+    if not (seed or "0").isdigit():
+        raise UserError(f"{name}: '{seed}' is no seed; give toy:FAMILY or toy:FAMILY:SEED")
+    for number, text in enumerate(documents(int(seed or 0), lengths, count), 1):
         yield Document.of(f"{name}: {number}", text)

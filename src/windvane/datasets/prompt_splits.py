@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from windvane.core.errors import UserError
+from windvane.core.families import is_family
 from windvane.core.records import Prompt, seed_of
 from windvane.datasets.columns import mapping
 from windvane.datasets.prompts import read_prompts
@@ -98,7 +99,7 @@ def _held_out(s: Any, pool: Pool, tell: Callable[[str], None]) -> tuple[list[Pro
     if not e.prompts:
         aside = min(e.count, max(1, len(pool.prompts) // 5))
         return pool.prompts[:aside], pool.prompts[aside:]
-    split = "held-out" if e.prompts.startswith("world:") else None
+    split = "held-out" if is_family(e.prompts) else None
     held = read_prompts(e.prompts, column=e.prompt_column, split=split).prompts
     held = sorted(held, key=lambda p: seed_of(s.seed, "split", p.id))[: e.count]
     ids = {p.id for p in held}

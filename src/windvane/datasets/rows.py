@@ -1,7 +1,7 @@
 """Prompts and preference data from anywhere -> `Row`s: the one reader of every verb.
 
 In: a file (JSONL, JSON, CSV, TSV, Parquet), a folder saved by `datasets`, a hub data set, a folder of this project's own records, or
-`world:FAMILY[:SPLIT]`; rows in any of the layouts of docs/data_formats.md. Out: `Rows`. A text is a user's turn and its response; what two
+`toy:FAMILY[:SPLIT]`; rows in any of the layouts of docs/data_formats.md. Out: `Rows`. A text is a user's turn and its response; what two
 chats have in common is their prompt, and what follows, turn by turn, the response. Nothing is stripped, cut or dropped in silence: a row
 that cannot be read stops the reading, or, for a caller who asks to `collect`, stands among the refused with its reason. The columns are
 those of all rows together, since a JSON row may leave out what it does not have; a column that a template would render and that is not read
@@ -10,13 +10,13 @@ here (tools, say) refuses the rows that fill it.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, overload
 
 from windvane.core.errors import UserError
+from windvane.core.families import is_family, offer
 from windvane.core.records import Group, Message, Prompt, Response, by_prompt
 from windvane.datasets.columns import Kind, Layout, layout_of
 from windvane.datasets.row_kinds import READERS, Row, only_prompt
@@ -64,10 +64,10 @@ def read_rows(
     first of them is a `UserError`. `dialogues`: text that is a dialogue ("\\n\\nHuman: ...") is read as its turns; otherwise it stays text.
     `only_prompts`: the responses are not looked at, so that a chat may also wait for one."""
     name = str(source)
-    if name.startswith("world:") or records_folder(name) is not None:
+    if is_family(name) or records_folder(name) is not None:
         if columns:
             raise UserError(f"{name}: it has no columns; leave {', '.join(f'{r}={c}' for r, c in columns.items())} out")
-        return _of_family(name, split) if name.startswith("world:") else _of_records(name, split, only_prompts)
+        return _of_family(name, split) if is_family(name) else _of_records(name, split, only_prompts)
     values = list(raw_rows(name, split, collect))
     if not values:
         raise UserError(f"{name}: no rows; write at least one")
@@ -223,18 +223,10 @@ def _of_records(source: str, split: str | None, only_prompts: bool) -> Rows:
 
 
 def _of_family(name: str, split: str | None) -> Rows:
-    """`world:FAMILY[:SPLIT]`: every prompt of `windvane.toy.FAMILY.family:prompts(n, split, seed)`, where n = None means all."""
-    family, _, named = name.removeprefix("world:").partition(":")
-    module, prompts = f"windvane.toy.{family}.family", None
-    if family.isidentifier():
-        try:
-            prompts = getattr(importlib.import_module(module), "prompts", None)
-        except ModuleNotFoundError as error:
-            if not module.startswith(error.name or " "):
-                raise
-    if prompts is None:
-        raise UserError(f"{name}: the embedded world has no family '{family}' with prompts")
+    """`toy:FAMILY[:SPLIT]`: every prompt of the split, "train" where none is named."""
+    prompts, own_split = offer(name, "prompts")
     rows = [
-        Row(f"{name}: row {i}", prompt, ()) for i, prompt in enumerate(prompts(None, named or split or "train", 0), 1)
+        Row(f"{name}: row {i}", prompt, ())
+        for i, prompt in enumerate(prompts(None, own_split or split or "train", 0), 1)
     ]
     return Rows(name, Layout("prompts", {}, ()), rows, [])

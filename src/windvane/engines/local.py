@@ -156,5 +156,5 @@ class LocalGenerator:
 
 
 def open_generator(spec: str, sampling: Sampling, device: str, dtype: str) -> LocalGenerator:
-    """`local:MODEL`: a folder, a hub id, an adapter's folder or `world:FAMILY`."""
+    """`local:MODEL`: a folder, a hub id, an adapter's folder or `toy:FAMILY`."""
     return LocalGenerator(load_model(spec, dtype, device), load_tokenizer(spec), sampling)

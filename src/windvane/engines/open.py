@@ -1,6 +1,6 @@
 """Any generator by its name, opened when something is first asked of it: whoever asks in several ways loads weights once.
 
-In: a spec (a folder or hub id, `local:MODEL`, `world:FAMILY`, `http://HOST:PORT/v1#MODEL`, `scripted:FILE`, `py:module:object`). Out: a
+In: a spec (a folder or hub id, `local:MODEL`, `toy:FAMILY`, `http://HOST:PORT/v1#MODEL`, `scripted:FILE`, `py:module:object`). Out: a
 `Generator` for each way of sampling, over the same weights, or over one server's journal and account.
 """
 
@@ -10,12 +10,13 @@ import functools
 from pathlib import Path
 from typing import Any
 
+from windvane.core.families import is_family
 from windvane.core.protocols import Generator
 from windvane.engines.http.endpoint import Endpoint, open_endpoint
 from windvane.engines.http.generator import HttpGenerator
 from windvane.engines.http.server import Server
 from windvane.engines.local import LocalGenerator, Sampling, window
-from windvane.engines.names import SERVERS, WORLD_WRITERS, resolve_generator
+from windvane.engines.names import SERVERS, is_writer, resolve_generator
 from windvane.models.load import load_model, load_tokenizer
 
 NO_LIMIT = 2**31  # tokens, where a model's config names no window
@@ -38,8 +39,8 @@ class Opened:
         kind, colon, rest = spec.partition(":")
         self.behind_server = kind in SERVERS
         self.local: str | None = rest if kind == "local" and colon else spec
-        other = colon and kind not in ("local", "world") and not Path(spec).exists()
-        if other or self.behind_server or spec in WORLD_WRITERS:
+        other = colon and kind != "local" and not is_family(spec) and not Path(spec).exists()
+        if other or self.behind_server or is_writer(spec):
             self.local = None
         self._tokenizer = tokenizer or self.local
         self._generators: dict[Sampling, Generator] = {}

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import torch
 
 from windvane.core.errors import UserError
+from windvane.core.families import is_family
 from windvane.core.records import Message, Prompt, seed_of
 from windvane.engines.http.server import Server
 from windvane.engines.http.stream import stream_chat
@@ -141,13 +142,13 @@ class WholeStreamer:
 def open_streamer(
     spec: str, sampling: Sampling, device: str = "auto", dtype: str = "float32", server: Server | None = None
 ) -> Streamer:
-    """The generator that `spec` names, as a streamer: `world:FAMILY`, `local:MODEL` or just MODEL (a folder or hub id),
+    """The generator that `spec` names, as a streamer: `toy:FAMILY`, `local:MODEL` or just MODEL (a folder or hub id),
     `http://HOST:PORT/v1#MODEL`, `scripted:FILE`, `py:module:object`."""
     kind, _, rest = spec.partition(":")
     if kind in SERVERS:
         return ServerStreamer(spec, sampling, server or Server())
-    if kind in ("world", "local") and rest:
-        return LocalStreamer(spec if kind == "world" else rest, sampling, device, dtype)
+    if is_family(spec) or (kind == "local" and rest):
+        return LocalStreamer(spec if is_family(spec) else rest, sampling, device, dtype)
     if ":" not in spec or Path(spec).is_dir():
         return LocalStreamer(spec, sampling, device, dtype)
     return WholeStreamer(spec, sampling, device, dtype)

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from windvane.charts.intervals import Point, interval_plot
+from windvane.core.families import is_family, offer
 from windvane.evals.result_files import keep_result
 from windvane.evalyaks.card import adapter_card
 from windvane.evalyaks.evaluation.measures import wilson
@@ -24,7 +25,6 @@ from windvane.evalyaks.scoring.score import LIMITS
 from windvane.evalyaks.transcripts.record import LEVELS, Transcript
 from windvane.report.page import write_report
 from windvane.run.store import RunFolder, read_jsonl, write_atomic
-from windvane.toy.grades import family as grades
 
 WHICH = ("base", "trained")
 
@@ -143,7 +143,7 @@ def summary(run: RunFolder, settings: Any, names: Sequence[str], levels: Mapping
     measured = {}
     for folder in sorted((run / "evaluations").glob("cefr-*")):
         measured[folder.name] = json.loads((folder / "result.json").read_text(encoding="utf-8"))["models"]
-    world = [grades.describe()] if settings.model.startswith("world:") else []
+    toy = [offer(settings.model, "describe")[0]()] if is_family(settings.model) else []
     return {
         "recipe": "evalyaks",
         "objective": settings.train.objective,
@@ -156,7 +156,7 @@ def summary(run: RunFolder, settings: Any, names: Sequence[str], levels: Mapping
         "levels": levels["rows"] if levels else [],
         "iterations": [],
         "report": "report.html",
-        "notes": [LIMITS, *world, *(f"Left out, {reason}: {n}." for reason, n in split["left_out"].items())],
+        "notes": [LIMITS, *toy, *(f"Left out, {reason}: {n}." for reason, n in split["left_out"].items())],
     }
 
 

@@ -1,6 +1,6 @@
 """The vocabulary and sentence adapters of EvalYaks: lists with CEFR levels -> what is trained and tested on; and which levels are told.
 
-In: a user's list of words or sentences with levels (evalyaks/levels.py), or `world:grades`. Out: `Item`s of the instruction sets
+In: a user's list of words or sentences with levels (evalyaks/levels.py), or `toy:grades`. Out: `Item`s of the instruction sets
 (evalyaks/instructions.py; arXiv 2408.12226, section 4.2), in both directions to train on, the telling one to test on. What is held out is
 a word or a sentence, so no held-out one stands in a list that is trained on.
 
@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from windvane.core.errors import UserError
+from windvane.core.families import is_family, offer
 from windvane.core.records import content_id, seed_of
 from windvane.evalyaks.instructions import Instruction, sentence_instructions, vocabulary_instructions
 from windvane.evalyaks.label_likelihood import ClosedAnswers, distribution
@@ -46,25 +47,18 @@ def _kept(split: str, made: Sequence[Instruction]) -> list[Item]:
 
 
 def _words(source: str, share: float, seed: int) -> Splits:
-    if not source.startswith("world:"):
+    if not is_family(source):
         return _split(source, share, seed)
-    grades = _world(source)
-    return {k: [Listed(w, level) for level, own in grades.words(k).items() for w in own] for k in (TRAIN, HELD)}
+    words, _ = offer(source, "words")
+    return {k: [Listed(w, level) for level, own in words(k).items() for w in own] for k in (TRAIN, HELD)}
 
 
 def _sentences(source: str, share: float, seed: int) -> Splits:
-    if not source.startswith("world:"):
+    if not is_family(source):
         return _split(source, share, seed)
+    sentences, _ = offer(source, "sentences")
     of = {TRAIN: ("train", 400), HELD: ("test", 160)}
-    return {k: [Listed(*pair) for pair in _world(source).sentences(seed, n, family)] for k, (family, n) in of.items()}
-
-
-def _world(source: str) -> Any:
-    from windvane.toy.grades import family as grades
-
-    if source.split(":")[1] != grades.NAME:
-        raise UserError(f"{source}: the embedded world has no such lists; give world:{grades.NAME}")
-    return grades
+    return {k: [Listed(*pair) for pair in sentences(seed, n, family)] for k, (family, n) in of.items()}
 
 
 def _split(source: str, share: float, seed: int) -> Splits:

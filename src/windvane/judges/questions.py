@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import torch
 
 from windvane.core.errors import UserError
+from windvane.core.families import is_family
 from windvane.core.protocols import Generator
 from windvane.core.records import Message, Prompt
 from windvane.engines.http.budget import Estimate
@@ -23,6 +24,7 @@ from windvane.engines.http.calls import Answer, Call
 from windvane.engines.http.endpoint import Endpoint, open_endpoint
 from windvane.engines.http.server import Server
 from windvane.engines.local import LocalGenerator, Sampling, window
+from windvane.engines.names import SERVERS, resolve_generator
 from windvane.models.load import load_model, load_tokenizer
 from windvane.prompts.chat import render
 
@@ -151,13 +153,11 @@ def open_asker(
     spec: str, device: str, dtype: str, max_tokens: int, server: Server | None = None, calls: Path | None = None
 ) -> Asker:
     """`spec` names a generator. `max_tokens` is what a generator that is asked for text may write."""
-    from windvane.engines.names import SERVERS, resolve_generator
-
     kind, _, rest = spec.partition(":")
     if kind in SERVERS:
         return ServerAsker(open_endpoint(spec, server, calls))
-    if kind == "world" or (kind == "local" and rest):
-        place = spec if kind == "world" else rest
+    if is_family(spec) or (kind == "local" and rest):
+        place = spec if is_family(spec) else rest
         return LocalAsker(load_model(place, dtype, device), load_tokenizer(place))
     sampling = Sampling(k=1, temperature=0.0, max_new_tokens=max_tokens)
     return TextAsker(resolve_generator(spec, sampling, device, dtype))

@@ -22,6 +22,7 @@ from windvane.core.records import Message, Prompt, Response, content_id
 from windvane.engines.http.budget import Account, Estimate
 from windvane.engines.http.endpoint import Endpoint
 from windvane.engines.http.server import Server
+from windvane.judges.names import resolve_rubric_judge
 from windvane.judges.questions import Ask, ServerAsker
 from windvane.judges.rubric import LlmRubricJudge
 from windvane.judges.rubric_grades import GradeBook
@@ -154,8 +155,6 @@ def open_judge(
     slope: float | None = None,
 ) -> RubricPairJudge:
     """`rubric:BACKEND` as a judge of pairs. Grades are kept beside `calls`: calls-train.jsonl -> calls-train.grades.journal."""
-    from windvane.engines.names import resolve_rubric_judge
-
     if slope is not None and not 0 < slope < math.inf:
         raise UserError(f"rubric_slope: {slope}; logits a grade, so above 0")
     judge = resolve_rubric_judge(spec, device, dtype, server, calls)

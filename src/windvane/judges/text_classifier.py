@@ -18,7 +18,7 @@ import torch
 
 from windvane.core.errors import UserError
 from windvane.core.records import content_id
-from windvane.engines.function import load_object
+from windvane.core.user_objects import load_object
 from windvane.engines.http.budget import Account, Estimate
 from windvane.engines.http.server import Server
 from windvane.judges.questions import Ask, Asker, ServerAsker, Told, open_asker

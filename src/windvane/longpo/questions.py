@@ -6,18 +6,18 @@ nothing is mended."""
 
 from __future__ import annotations
 
-import importlib
 import random
 import re
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from windvane.core.errors import UserError
+from windvane.core.families import is_family, offer
 from windvane.core.protocols import Runner
 from windvane.core.records import Message, Prompt, seed_of
 from windvane.core.schema import encode
+from windvane.core.user_objects import load_object
 from windvane.engines.local import LocalGenerator
 from windvane.longpo.documents import Chunk, Cut, Texts, counter, document_units
 from windvane.longpo.self_instruct import parse_questions, question_prompt
@@ -88,27 +88,18 @@ def _stem(word: str) -> str:
 
 
 def grounding_of(spec: str) -> Grounding | None:
-    """`words` (`about`), `off`, `world:FAMILY` (its own check), or `py:module:function`, a function of (question, chunk)."""
+    """`words` (`about`), `off`, `toy:FAMILY` (its own check), or `py:module:function`, a function of (question, chunk)."""
     if spec == "off":
         return None
     if spec == "words":
         return about
     kind, _, rest = spec.partition(":")
-    module, _, name = rest.partition(":")
-    if kind == "world" and rest.isidentifier():
-        return _imported(spec, f"windvane.toy.{rest}.family", "grounded")
-    if kind != "py" or not name:
-        raise UserError(f"ask.grounding: {spec}; take words, off, world:FAMILY or py:module:function")
-    return _imported(spec, module, name)
-
-
-def _imported(spec: str, module: str, name: str) -> Grounding:
-    if "" not in sys.path:
-        sys.path.insert(0, "")
+    if kind != "py" and not is_family(spec):
+        raise UserError(f"ask.grounding: {spec}; take words, off, toy:FAMILY or py:module:function")
     try:
-        return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise UserError(f"ask.grounding: {spec}: cannot be imported ({error})") from None
+        return offer(spec, "grounded")[0] if is_family(spec) else load_object(rest)  # type: ignore[no-any-return]
+    except UserError as error:
+        raise UserError(f"ask.grounding: {error}") from None
 
 
 def chosen_question(

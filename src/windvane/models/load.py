@@ -1,7 +1,7 @@
-"""Models and tokenizers from a folder, a hub id or the embedded world; and back to plain Hugging Face files.
+"""Models and tokenizers from a folder, a hub id or the toy world; and back to plain Hugging Face files.
 
 In: a spec: a folder of Hugging Face files, a folder holding a PEFT adapter (its base named relatively to that folder or by hub id), a
-hub id, or `world:FAMILY`. Out: a model in evaluation mode, a tokenizer. Safetensors only; code that comes with a model is never run, and
+hub id, or `toy:FAMILY`. Out: a model in evaluation mode, a tokenizer. Safetensors only; code that comes with a model is never run, and
 there is no switch for it. Whatever a user can mend is one `UserError` line.
 
 What is saved holds no path of the machine and no date: the same weights give the same bytes.
@@ -9,7 +9,6 @@ What is saved holds no path of the machine and no date: the same weights give th
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import shutil
@@ -26,17 +25,12 @@ from transformers.utils import logging as hf_logging
 from transformers.utils.peft_utils import find_adapter_config_file
 
 from windvane.core.errors import UserError
+from windvane.core.families import is_family, offer
 from windvane.core.hub import reach, refusal
 from windvane.models.lora import load_adapter, merge
 from windvane.models.quantize import quantized
 from windvane.run.store import named
 
-WORLD_MODELS = {
-    "styles": "windvane.toy.styles.family:model_folder",
-    "facts": "windvane.toy.facts.family:model_folder",
-    "grades": "windvane.toy.grades.family:model_folder",
-    "values": "windvane.toy.values.family:model_folder",
-}
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 ADAPTER_CONFIG = "adapter_config.json"
 
@@ -53,13 +47,9 @@ def pick_device(device: str = "auto") -> torch.device:
 
 
 def locate(spec: str) -> str:
-    """A folder that exists, or a hub id; `world:FAMILY` becomes the folder shipped in the package."""
-    if spec.startswith("world:"):
-        family = spec.removeprefix("world:").split(":")[0]
-        if family not in WORLD_MODELS:
-            raise UserError(f"model {spec}: no such family; there are: {', '.join(WORLD_MODELS)}")
-        module, _, name = WORLD_MODELS[family].partition(":")
-        return str(getattr(importlib.import_module(module), name)())
+    """A folder that exists, or a hub id; `toy:FAMILY` becomes the folder of the model in the package."""
+    if is_family(spec):
+        return str(offer(spec, "model")[0]())
     folder = Path(spec).expanduser()
     if spec and folder.is_dir():
         bare = not any((folder / name).exists() for name in ("config.json", ADAPTER_CONFIG))
@@ -188,7 +178,7 @@ def _copy_vocabulary(spec: str, folder: Path) -> None:
 def _start_of(base_spec: str) -> str:
     """The base itself where training went on from an adapter (which was loaded, so it is a folder or in the local cache)."""
     folder = Path(base_spec).expanduser()
-    if not folder.is_dir() and not base_spec.startswith("world:"):
+    if not folder.is_dir() and not is_family(base_spec):
         found = try_to_load_from_cache(base_spec, ADAPTER_CONFIG)
         folder = Path(found).parent if isinstance(found, str) else folder
     config = _adapter_config(base_spec, str(folder)) if folder.is_dir() else None

@@ -22,6 +22,7 @@ from typing import Any
 
 from windvane.core.arguments import Parser
 from windvane.core.errors import UserError
+from windvane.core.families import is_family
 from windvane.serve.accounts import read_tokens
 from windvane.serve.site import Site
 from windvane.serve.vote_log import hold
@@ -114,7 +115,7 @@ def _parser() -> Parser:
     talk = parser.add_argument_group("how models talk")
     talk.add_argument("--temperature", type=float, default=1.0, metavar="T", help="1; 0 is greedy")
     talk.add_argument(
-        "--max-new-tokens", type=int, default=None, metavar="N", help="of an answer (512; 64 for the embedded world)"
+        "--max-new-tokens", type=int, default=None, metavar="N", help="of an answer (512; 64 for the toy world)"
     )
     talk.add_argument("--device", default="auto", help="auto, cpu or cuda")
     talk.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"), help="float32")
@@ -123,7 +124,7 @@ def _parser() -> Parser:
 
 def _site(options: Any) -> Site:
     models = tuple(options.model)
-    world = all(m.startswith("world:") for m in models)
+    toys = all(map(is_family, models))
     return Site(
         data=options.data,
         host=options.host,
@@ -138,7 +139,7 @@ def _site(options: Any) -> Site:
         writer=options.writer,
         taxonomy=options.taxonomy,
         temperature=options.temperature,
-        max_new_tokens=(64 if world else 512) if options.max_new_tokens is None else options.max_new_tokens,
+        max_new_tokens=(64 if toys else 512) if options.max_new_tokens is None else options.max_new_tokens,
         runs=tuple(options.runs),
         queue=tuple(options.queue),
         device=options.device,

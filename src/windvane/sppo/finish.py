@@ -6,11 +6,11 @@ In: a run folder whose iterations stand. Everything written here but the manifes
 from __future__ import annotations
 
 import contextlib
-import importlib
 import json
 from pathlib import Path
 from typing import Any
 
+from windvane.core.families import is_family, offer
 from windvane.core.records import Group
 from windvane.datasets.prompt_splits import sources
 from windvane.evals.winrate import summarise
@@ -41,8 +41,8 @@ def summary(run: RunFolder, settings: Any) -> dict[str, Any]:
             "The win rate is not measured: no held-out judge was given (evaluate.judge), and the judge that trained must not "
             "evaluate. The proxy win rate is that judge's own."
         )
-    if s.model.startswith("world:"):
-        notes.append(world(s.model).describe())
+    if is_family(s.model):
+        notes.append(offer(s.model, "describe")[0]())
     iterations = [
         iteration(run, t, s.seed, s.train.keep, s.evaluate.judge is not None) for t in range(s.iterations + 1)
     ]
@@ -63,11 +63,6 @@ def summary(run: RunFolder, settings: Any) -> dict[str, Any]:
         "report": "report.html",
         "notes": notes,
     }
-
-
-def world(spec: str) -> Any:
-    """The module of an embedded world's family."""
-    return importlib.import_module(f"windvane.toy.{spec.removeprefix('world:').split(':')[0]}.family")
 
 
 def iteration(run: RunFolder, t: int, seed: int, keep: str, judged: bool) -> dict[str, Any]:

@@ -13,13 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from windvane.core.errors import UserError
+from windvane.core.families import is_family, spelled
 from windvane.core.protocols import PairJudge, Question
 from windvane.core.records import Prompt, Response, Verdict
 from windvane.engines.http.budget import Account, Estimate, Usage, priced
 from windvane.engines.http.endpoint import Endpoint
 from windvane.engines.http.generator import HttpGenerator
 from windvane.engines.http.server import Server, address
-from windvane.engines.names import SERVERS, resolve_generator, resolve_judge
+from windvane.engines.names import SERVERS, resolve_generator
+from windvane.judges.names import resolve_judge
 from windvane.judges.rubric_pairs import RubricPairJudge
 from windvane.stages.judge import Pair, questions
 
@@ -28,14 +30,14 @@ Judges = dict[str, PairJudge | None]  # "train", "true" (None where none was giv
 
 def canonical(judge: str) -> str:
     """One name for one judge: defaults filled in, folders resolved, llm: of a server and the server alone, PairRM whatever its budget."""
+    judge = spelled(judge)
     kind, _, rest = judge.partition(":")
     if kind == "pairrm":
         rest = rest.partition("#")[0]
-    if kind == "world":
+    if is_family(judge):
         return judge if ":" in rest else f"{judge}:proxy"
-    if kind == "rubric" and not rest.startswith(
-        ("py:", "world:")
-    ):  # the same model, asked for grades instead of a label
+    if kind == "rubric" and not rest.startswith("py:") and not is_family(rest):
+        # the same model, asked for grades instead of a label
         return canonical(f"llm:{rest}")
     if kind == "llm" and rest.partition(":")[0] in SERVERS:
         return rest

@@ -19,6 +19,7 @@ from typing import Any
 
 from windvane.core.arguments import Parser
 from windvane.core.errors import UserError
+from windvane.core.families import is_family
 from windvane.core.records import Prompt, Response, seed_of
 from windvane.core.settings import settle
 from windvane.datasets.columns import mapping
@@ -106,7 +107,7 @@ def _foretold(generator: Any, prompts: Sequence[Prompt], sampling: Sampling, o: 
 def generator_spec(model: str) -> str:
     """A generator's name as it is; anything else is a model's folder or hub id."""
     kind = model.partition(":")[0]
-    return model if kind in (*GENERATORS, *SERVERS, "world") else f"local:{model}"
+    return model if kind in (*GENERATORS, *SERVERS) or is_family(model) else f"local:{model}"
 
 
 def _prompts(folder: RunFolder, o: Any, generator: Any) -> list[Prompt]:
@@ -193,7 +194,7 @@ def _parser() -> Parser:
         "--model",
         required=True,
         metavar="M",
-        help="a folder or hub id, world:FAMILY, http://HOST:PORT/v1#MODEL, py:module:object, ...",
+        help="a folder or hub id, toy:FAMILY, http://HOST:PORT/v1#MODEL, py:module:object, ...",
     )
     add("--out", required=True, metavar="DIR", help="the folder; the same command goes on with what is there")
     add("--k", type=int, default=1, metavar="N", help="answers a prompt (1)")

@@ -31,7 +31,7 @@ from windvane.core.schema import encode
 from windvane.core.settings import settle
 from windvane.datasets.columns import mapping
 from windvane.engines.http.flags import add_server_flags, server_of, spending, tell_estimate
-from windvane.engines.names import resolve_judge
+from windvane.judges.names import resolve_judge
 from windvane.run.local_runner import HereRunner
 from windvane.run.store import RunFolder, file_sha256, read_records, write_atomic
 from windvane.stages.judge import Pair, compare, questions

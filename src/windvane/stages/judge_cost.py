@@ -10,30 +10,30 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from windvane.core.families import is_family
 from windvane.core.protocols import PairJudge
 from windvane.plan.disk import BYTES_A_ROW, disk_told
 from windvane.plan.time import PROBED, time_told
 from windvane.stages.judge import Pair, compare
 
-TRIED = (
-    "reward",
-    "pairrm",
-    "gpm",
-    "world",
-    "llm:local",
-    "llm:world",
-    "rubric:local",
-    "rubric:world",
-)  # how a name begins
+TRIED = ("reward", "pairrm", "gpm")  # besides local: and toy:, also after llm: and rubric:
 
 
 def judge_estimate(spec: str, judge: PairJudge, pairs: Sequence[Pair], out: Path) -> str:
     """One line for people: time where it can be tried, and disk."""
     disk = disk_told({"verdicts": float(BYTES_A_ROW * len(pairs))}, out, "use another --out or --pairs")
-    if not pairs or not any(spec == start or spec.startswith(f"{start}:") for start in TRIED):
+    if not pairs or not _in_this_process(spec):
         return disk
     each = seconds_a_pair(judge, pairs)
     return f"{time_told({'verdicts': each * len(pairs)}, f'at most, {PROBED}')}. {disk}"
+
+
+def _in_this_process(spec: str) -> bool:
+    """Whether the judge is weights, or a program of the toy world, in this process."""
+    kind, _, backend = spec.partition(":")
+    if kind in ("llm", "rubric"):
+        return is_family(backend) or backend.partition(":")[0] == "local"
+    return is_family(spec) or kind in TRIED
 
 
 def seconds_a_pair(judge: PairJudge, pairs: Sequence[Pair]) -> float:

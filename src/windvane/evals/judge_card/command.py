@@ -30,9 +30,9 @@ from windvane.core.records import Response, Verdict, seed_of
 from windvane.core.schema import encode
 from windvane.core.settings import settle
 from windvane.engines.http.flags import add_server_flags, server_of, spending, tell_estimate
-from windvane.engines.names import resolve_judge
 from windvane.evals.judge_card.items import Item, read_items
 from windvane.evals.judge_card.measures import measure
+from windvane.judges.names import resolve_judge
 from windvane.run.local_runner import HereRunner
 from windvane.run.store import RunFolder, file_sha256, read_jsonl, read_records, write_atomic
 from windvane.stages.judge import Pair, compare, questions

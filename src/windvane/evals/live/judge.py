@@ -13,14 +13,16 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from windvane.core.errors import UserError
+from windvane.core.families import is_family
 from windvane.core.protocols import PairJudge, Question, RubricJudge, RubricQuestion
 from windvane.core.records import Message, Prompt, Response, content_id
-from windvane.engines.function import open_grader
 from windvane.engines.http.budget import Account, Estimate, ExpectedCall
 from windvane.engines.http.server import Server
-from windvane.engines.names import SERVERS, resolve_judge, resolve_rubric_judge
+from windvane.engines.names import SERVERS
 from windvane.judges import rubric
+from windvane.judges.function import open_grader
 from windvane.judges.llm import MAX_TOKENS
+from windvane.judges.names import resolve_judge, resolve_rubric_judge
 from windvane.judges.questions import Ask, Asker, ServerAsker, open_asker
 from windvane.judges.rubric_grades import checked
 from windvane.prompts.pairwise import pairwise_messages
@@ -202,7 +204,7 @@ def open_rubric_judge(spec: str, device: str, server: Server, calls: Path) -> Ru
         if grader is None:
             raise UserError(f"--judge {spec}: has no .grade(questions)")
         return grader
-    named = spec if kind in ("rubric", "world") else f"rubric:{spec}" if kind in SERVERS else None
+    named = spec if kind == "rubric" or is_family(spec) else f"rubric:{spec}" if kind in SERVERS else None
     if named is None:
         raise UserError(
             f"--judge {spec}: gives no grades by a rubric; take rubric:BACKEND, http://HOST:PORT/v1#MODEL or py:module:object"

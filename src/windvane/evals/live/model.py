@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from windvane.core.errors import UserError
+from windvane.core.families import spelled
 from windvane.core.records import Message, Prompt, content_id, units
 from windvane.engines.http.server import Server
 from windvane.engines.local import Sampling
@@ -131,6 +132,7 @@ def open_candidates(options: argparse.Namespace, run: RunFolder) -> list[Candida
 
 def slug(name: str) -> str:
     """The file name for a model's name: readable, and different for different names."""
+    name = spelled(name)
     plain = re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-.")[-60:].strip("-.")
     return plain if plain == name else f"{plain}-{content_id(name)[:6]}"
 

@@ -25,7 +25,7 @@ from typing import Any
 
 from windvane.core.errors import UserError
 from windvane.core.records import Message
-from windvane.engines.function import load_object
+from windvane.core.user_objects import load_object
 from windvane.engines.http.budget import ExpectedCall
 from windvane.engines.http.server import Server
 from windvane.evals.chat_questions import ChatQuestion, Questions, read_questions, read_responses, response_row

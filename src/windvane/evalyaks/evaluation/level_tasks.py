@@ -20,6 +20,7 @@ from typing import Any
 
 from windvane.core.arguments import Parser
 from windvane.core.errors import UserError
+from windvane.core.families import is_family, spelled
 from windvane.core.records import Message, Prompt, content_id, units
 from windvane.engines.http.flags import add_server_flags, server_of
 from windvane.engines.local import Sampling
@@ -57,7 +58,7 @@ def main(argv: Sequence[str]) -> int:
     sentences = read_levels(o.sentences) if o.sentences else []
     if not words and not sentences:
         raise UserError("give --words or --sentences, or both: lists with levels that the model was not trained on")
-    form = o.form or ("compact" if o.model.startswith("world:") else "full")
+    form = o.form or ("compact" if is_family(o.model) else "full")
     tasks = list(telling(words, sentences, form, o.limit)) + list(writing(words, sentences, form, o.samples))
     folder = o.out or default_folder("cefr-levels", o.model)
     kept_result(folder, "cefr-levels")
@@ -95,7 +96,7 @@ def writing(words: Sequence[Listed], sentences: Sequence[Listed], form: str, sam
 def ask(run: RunFolder, o: argparse.Namespace, tasks: Sequence[Task]) -> dict[str, Row]:
     """DIR/answers.jsonl: rows {id, text, reason}. Levels are told greedily, texts are sampled."""
     writer = Writer(o.model, o.device, o.dtype, server_of(o), run / "calls.jsonl")
-    stage = f"answers-{content_id([o.model, o.temperature, [t.id for t in tasks]])[:8]}"
+    stage = f"answers-{content_id([spelled(o.model), o.temperature, [t.id for t in tasks]])[:8]}"
 
     def work(batch: Sequence[Task]) -> Iterable[Row]:
         for task in batch:

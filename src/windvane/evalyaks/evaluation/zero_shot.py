@@ -18,6 +18,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from windvane.core.errors import UserError
+from windvane.core.families import is_family, spelled
 from windvane.core.records import content_id, seed_of, units
 from windvane.core.schema import encode
 from windvane.engines.http.flags import server_of
@@ -83,7 +84,7 @@ def ask_all(
         )
     systems, invalid = [], {}
     for spec, name in zip(o.model, names):
-        forms = o.form or (["compact"] if spec.startswith("world:") else list(FORMS))
+        forms = o.form or (["compact"] if is_family(spec) else list(FORMS))
         for form in forms:
             label = f"{name} ({form})" if len(forms) > 1 else name
             rows = _rows(run, o, records, spec, name, form)
@@ -105,7 +106,7 @@ def ask_all(
 def _rows(
     run: RunFolder, o: argparse.Namespace, records: Sequence[Transcript], spec: str, name: str, form: str
 ) -> dict[str, Any]:
-    asked = content_id([spec, form, o.method, [r.id for r in records]])
+    asked = content_id([spelled(spec), form, o.method, [r.id for r in records]])
     stage = f"answers/{slug(name)}-{form}-{asked[:8]}"
     if not (run / f"{stage}.jsonl").exists():
         server = server_of(o)

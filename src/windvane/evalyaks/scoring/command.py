@@ -26,6 +26,7 @@ from filelock import FileLock, Timeout
 
 from windvane.core.arguments import Parser
 from windvane.core.errors import UserError
+from windvane.core.families import spelled
 from windvane.core.records import content_id
 from windvane.core.schema import decode, encode
 from windvane.engines.http.flags import add_server_flags, server_of
@@ -67,7 +68,9 @@ def main(argv: Sequence[str]) -> int:
         if more and (cost := getattr(scorer, "cost", lambda *_: None)(read.records, more["server"])):
             print(f"windvane: {options.scorer}: {cost}", file=sys.stderr)
         files = [made_of(place) for place in (options.scorer, *(adapters[p] for p in sorted(adapters)))]
-        said = [options.scorer, scorer.about, sorted(adapters.items()), options.method, options.form, options.rationale]
+        about = scorer.about.replace(options.scorer, spelled(options.scorer))
+        parts = [(part, spelled(adapter)) for part, adapter in sorted(adapters.items())]
+        said = [spelled(options.scorer), about, parts, options.method, options.form, options.rationale]
         said += [files, options.dtype]
         rows, fresh, seconds = score_all(read.records, scorer, content_id(said), out, options.rationale, options.batch)
         out.with_suffix(".lock").unlink(missing_ok=True)

@@ -24,6 +24,7 @@ from typing import Literal
 import numpy as np
 
 from windvane.core.errors import UserError
+from windvane.core.families import is_family
 from windvane.core.records import Message
 from windvane.engines.http.budget import ExpectedCall, estimate
 from windvane.engines.http.server import Server
@@ -223,7 +224,7 @@ def open_model(
 ) -> TranscriptScorer:
     """`spec`: a folder or hub id, `local:MODEL`, `world:grades`, `http://HOST:PORT/v1#MODEL`, `scripted:FILE`, `py:module:object`.
     `adapters`: part -> an adapter's folder over `spec`, or another backend's name. `form`: "compact" for the embedded world."""
-    form = form or ("compact" if spec.startswith("world:") else "descriptors")
+    form = form or ("compact" if is_family(spec) else "descriptors")
     if form not in FORMS:
         raise UserError(f"scorer {spec}: form {form} is not known; there are: {', '.join(FORMS)}")
     if method not in METHODS:
@@ -233,8 +234,8 @@ def open_model(
     if wrong:
         raise UserError(f"scorer {spec}: part {wrong[0]} is none of 1, 2, 3, 4")
     kind = spec.partition(":")[0]
-    local = kind in ("local", "world") or not re.match(r"(?:https?|scripted|py|vllm):", spec)
-    plain = spec if kind in ("local", "world") or not local else f"local:{spec}"
+    local = kind == "local" or is_family(spec) or not re.match(r"(?:https?|scripted|py|vllm):", spec)
+    plain = spec if kind == "local" or is_family(spec) or not local else f"local:{spec}"
     askers: dict[int, Asker] = {}
     if local and own:
         named = open_adapted(

@@ -1,7 +1,7 @@
 """Files of transcripts -> `ReadTranscripts`: what could be read, and what could not with its reason and line.
 
 In: CSV and TSV (the public data's single column or columns of their own), JSONL, JSON, Parquet, plain text (.txt, .md), or
-`world:grades[:SPEAKERS[:SEED]]`, the embedded world's own. A row that
+`toy:grades[:SPEAKERS[:SEED]]`, the toy world's own. A row that
 cannot be read is quarantined; only a file that cannot be read at all, or has no row, stops with a `UserError`. Text is UTF-8 (UTF-16
 with its mark); other bytes are read as Windows-1252, which is what spreadsheets write, and each row of such a file says so among its
 repairs.
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import importlib
 import io
 import json
 import re
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from windvane.core.errors import UserError
+from windvane.core.families import is_family, offer
 from windvane.core.schema import torn
 from windvane.datasets.sources import parquet_rows
 from windvane.evalyaks.transcripts.instruction_rows import read_instruction
@@ -46,8 +46,8 @@ def read_transcripts(
     records: list[Transcript] = []
     quarantined: list[Quarantined] = []
     for name in files:
-        if str(name).startswith("world:"):
-            records += _world(str(name))
+        if is_family(str(name)):
+            records += _of_family(str(name))
             continue
         path = Path(name)
         before = len(records) + len(quarantined)
@@ -61,22 +61,13 @@ def read_transcripts(
     return ReadTranscripts(records, quarantined)
 
 
-def _world(name: str) -> list[Transcript]:
-    """`world:FAMILY[:SPEAKERS[:SEED]]`: what `windvane.toy.FAMILY.family:transcripts(seed, family=SPEAKERS)` gives."""
-    family, _, rest = name.removeprefix("world:").partition(":")
+def _of_family(name: str) -> list[Transcript]:
+    """`toy:FAMILY[:SPEAKERS[:SEED]]`."""
+    transcripts, rest = offer(name, "transcripts")
     speakers, _, seed = rest.partition(":")
-    module = f"windvane.toy.{family}.family"
-    try:
-        made = getattr(importlib.import_module(module), "transcripts", None) if family.isidentifier() else None
-    except ModuleNotFoundError as error:
-        if not module.startswith(error.name or " "):
-            raise
-        made = None
-    if made is None or not (seed or "0").isdecimal():
-        raise UserError(
-            f"{name}: the embedded world has no such transcripts; give world:grades:train:SEED or :test:SEED"
-        )
-    return list(made(int(seed or 0), family=speakers or "train"))
+    if not (seed or "0").isdecimal():
+        raise UserError(f"{name}: '{seed}' is no seed; give toy:grades:train:SEED or toy:grades:test:SEED")
+    return list(transcripts(int(seed or 0), family=speakers or "train"))
 
 
 def _named(path: Path) -> int | None:

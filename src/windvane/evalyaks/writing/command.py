@@ -22,6 +22,7 @@ from typing import Any
 
 from windvane.core.arguments import Parser
 from windvane.core.errors import UserError
+from windvane.core.families import is_family
 from windvane.core.records import Message, Prompt, content_id, units
 from windvane.core.schema import decode, encode
 from windvane.engines.http.budget import ExpectedCall, estimate
@@ -58,7 +59,7 @@ def main(argv: Sequence[str]) -> int:
         o.seed,
     )
     samples = _samples(o.samples)
-    form = o.form or ("compact" if o.writer.startswith("world:") else "full")
+    form = o.form or ("compact" if is_family(o.writer) else "full")
     asked = {p.id: writing_messages(p, samples.get(p.part, ()), form) for p in planned}
     tell_cost(o, list(asked.values()))
     if o.estimate:
@@ -283,5 +284,5 @@ def _options(argv: Sequence[str]) -> argparse.Namespace:
     if min(options.attempts, options.batch, options.count) < 1:
         raise UserError("--attempts, --batch, --count: must be at least 1")
     if options.max_new_tokens is None:
-        options.max_new_tokens = 384 if options.writer.startswith("world:") else 2048
+        options.max_new_tokens = 384 if is_family(options.writer) else 2048
     return options

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from windvane.core.errors import UserError
+from windvane.core.families import is_family
 from windvane.datasets.leakage import Leakage
 from windvane.datasets.prompts import read_prompts
 from windvane.datasets.rows import read_rows
@@ -60,7 +61,7 @@ def take_instructions(
 def _screened(
     source: str, column: str | None, split: str | None, bench: Leakage
 ) -> tuple[dict[str, Instruction], list[dict[str, str]]]:
-    if source.startswith("world:"):  # its own default
+    if is_family(source):  # its own default
         split = None if source.count(":") > 1 else split or "instructions"
     given = {} if column is None else {"prompt": column}
     kept: dict[str, Instruction] = {}

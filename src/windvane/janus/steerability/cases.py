@@ -3,24 +3,23 @@
 In: rows of Multifaceted-Bench's layout (system, prompt, rubrics) and, where one has them, `values` (a name for each rubric; the same name
 must have the same rubric everywhere; without it a rubric's criteria are its name), `split` (what is held out of this row: "seen",
 "wordings", "combinations", ...), `targets` (which of its values the split is about; all of them where it is left out) and `id`. Or
-`world:values[:PROMPTS[:SEED]]`, the embedded world's. Out: `Case`s. What is wrong is one line naming file, row and field.
+`toy:values[:PROMPTS[:SEED]]`, the toy world's. Out: `Case`s. What is wrong is one line naming file, row and field.
 """
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from windvane.core.errors import UserError
+from windvane.core.families import is_family, offer
 from windvane.core.records import content_id
 from windvane.datasets.fields import fail, first_of, text_of
 from windvane.datasets.sources import table_rows
 from windvane.judges.rubric_rows import PROMPT, rubrics_of
 
-WORLDS = {"values": "windvane.toy.values.steering:rows"}
-WORLD_PROMPTS = 60
+PROMPTS = 60  # of the toy world, where no number is given
 WHOLE = "all"
 
 
@@ -104,19 +103,11 @@ def _names(row: Mapping[str, Any], place: str, field: str, default: Sequence[str
 
 
 def _rows(source: str) -> Iterable[tuple[str, Mapping[str, Any]]]:
-    kind, _, rest = source.partition(":")
-    if kind != "world":
+    if not is_family(source):
         return table_rows(source)
-    family, *numbers = rest.split(":")
-    if family not in WORLDS:
-        raise UserError(
-            f"--cases {source}: no such cases of the embedded world; there are: world:{', world:'.join(WORLDS)}"
-        )
+    rows, rest = offer(source, "steering")
+    numbers = rest.split(":") if rest else []
     if len(numbers) > 2 or not all(n.isdecimal() for n in numbers):
-        raise UserError(f"--cases {source}: expected world:{family}[:PROMPTS[:SEED]], both of them numbers")
-    count, seed = [*map(int, numbers), *(WORLD_PROMPTS, 0)[len(numbers) :]]
-    module, _, name = WORLDS[family].partition(":")
-    return (
-        (f"{source}: row {i}", row)
-        for i, row in enumerate(getattr(importlib.import_module(module), name)(count, seed), 1)
-    )
+        raise UserError(f"--cases {source}: expected toy:values[:PROMPTS[:SEED]], both of them numbers")
+    count, seed = [*map(int, numbers), *(PROMPTS, 0)[len(numbers) :]]
+    return ((f"{source}: row {i}", row) for i, row in enumerate(rows(count, seed), 1))

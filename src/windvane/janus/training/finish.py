@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from windvane.core.families import is_family
 from windvane.janus.training.best_of import BEST, counts
 from windvane.janus.training.settings import Name, TrainJanus, start_of
 from windvane.report.page import write_report
@@ -78,7 +79,7 @@ def _best_of(run: RunFolder, s: TrainJanus) -> dict[str, Any]:
 def _publish(run: RunFolder, name: Name, figures: dict[str, Any], s: TrainJanus) -> None:
     """RUN/model: the last model that answers, linked where the file system can."""
     lines = [f"- {key.replace('_', ' ')}: {value}" for key, value in figures.items() if value is not None]
-    base = "an embedded toy model" if s.model.startswith("world:") else f"`{Path(s.model).name}`"
+    base = "an embedded toy model" if is_family(s.model) else f"`{Path(s.model).name}`"
     text = (
         f"# {name}\n\nTrained by `windvane train janus` (Aligning to Thousands of Preferences, arXiv 2405.17977) from {base}: it "
         "takes a person's values in the system message. Measured in training; losses in nats, held out on the collection's test "

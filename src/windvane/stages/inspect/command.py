@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from windvane.core.arguments import Parser
+from windvane.core.families import is_family
 from windvane.datasets.columns import KINDS, mapping
 from windvane.datasets.rows import Rows, read_rows
 from windvane.stages.inspect.counts import counts, reasons
@@ -34,7 +35,7 @@ def main(argv: Sequence[str]) -> int:
     path = Path(o.what).expanduser()
     if o.id is not None or (path / "recipe.toml").exists():
         return inspect_row(path, o.id, o.json)
-    if (path.is_dir() and (path / "tokenizer_config.json").exists()) or (o.what.startswith("world:") and not o.model):
+    if (path.is_dir() and (path / "tokenizer_config.json").exists()) or (is_family(o.what) and not o.model):
         return _template(o.what, o)
     kind = None if o.layout == "auto" else o.layout
     data = read_rows(o.what, mapping(o.columns), kind, o.split, collect=True, dialogues=o.text == "chat")

@@ -12,7 +12,6 @@ import json
 import random
 import re
 from collections.abc import Sequence
-from typing import Any
 
 from windvane.core.errors import UserError
 from windvane.core.records import Prompt, Response, seed_of
@@ -102,8 +101,3 @@ def _key(line: str) -> str:
         if shown(v.told) == line:
             return key
     raise UserError(f"world:values: the writer knows no value {line[:60]!r}; take the values that it wrote itself")
-
-
-def open_writer(spec: str, sampling: Any, device: str, dtype: str) -> ValueWriter:
-    """`world:values:writer`."""
-    return ValueWriter()
