@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from windvane.models.trees.share_prefixes import share_prefixes
     from windvane.models.trees.tree import Tree
     from windvane.run.store import RunFolder
-    from windvane.sppo.recipe import Sppo
+    from windvane.sppo.settings import Sppo
 
 _WHERE = {
-    "Sppo": "windvane.sppo.recipe:Sppo",
+    "Sppo": "windvane.sppo.settings:Sppo",
     "LongPO": "windvane.longpo.settings:LongPO",
     "Janus": "windvane.janus.collection.settings:Janus",
     "EvalYaks": "windvane.evalyaks.recipe:EvalYaks",

@@ -17,7 +17,7 @@ from windvane.core.protocols import Generator, PairJudge
 from windvane.core.records import Group, Message, Prompt, Response, Verdict
 
 RECIPES = {  # the module and the settings class of a recipe; its `run(settings, out, quiet)` does the work
-    ("windvane.sppo.recipe", "Sppo"): "windvane.sppo.recipe",
+    ("windvane.sppo.settings", "Sppo"): "windvane.sppo.recipe",
     ("windvane.longpo.settings", "LongPO"): "windvane.longpo.recipe",
     ("windvane.janus.collection.settings", "Janus"): "windvane.janus.collection.recipe",
     ("windvane.evalyaks.recipe", "EvalYaks"): "windvane.evalyaks.recipe",

@@ -24,7 +24,8 @@ from windvane.engines.local import Sampling
 from windvane.evals.winrate import Evaluate
 from windvane.models.load import load_model, load_tokenizer
 from windvane.run.store import write_atomic
-from windvane.sppo.recipe import Sppo, run
+from windvane.sppo.recipe import run
+from windvane.sppo.settings import Sppo
 from windvane.toy.demo import recipe
 from windvane.toy.values import family as values
 from windvane.toy.values import lessons as value_lessons

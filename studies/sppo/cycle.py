@@ -27,7 +27,8 @@ from windvane.engines.local import Sampling
 from windvane.evals.winrate import Evaluate
 from windvane.models.load import load_model, load_tokenizer
 from windvane.run.store import read_records, write_atomic
-from windvane.sppo.recipe import Sppo, run
+from windvane.sppo.recipe import run
+from windvane.sppo.settings import Sppo
 from windvane.toy.demo import recipe
 from windvane.toy.styles import family as styles
 from windvane.toy.styles.replies import read

@@ -18,7 +18,8 @@ from typing import Any
 from studies.launch import world_digest
 from windvane.core.records import Prompt, Response
 from windvane.run.store import read_jsonl, read_records
-from windvane.sppo.recipe import Sppo, run
+from windvane.sppo.recipe import run
+from windvane.sppo.settings import Sppo
 from windvane.toy.demo import recipe
 from windvane.toy.styles import family as styles
 from windvane.toy.styles.replies import read

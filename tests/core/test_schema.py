@@ -8,7 +8,8 @@ import pytest
 from windvane.core.errors import UserError
 from windvane.core.records import Message, Prompt, content_id, seed_of
 from windvane.core.schema import decode, dumps, encode
-from windvane.core.settings import differences, from_toml, settle, to_toml
+from windvane.core.settings import differences, from_toml, to_toml
+from windvane.run.settings_file import record_settings
 
 
 @dataclass(frozen=True)
@@ -65,8 +66,8 @@ def test_records_round_trip():
 
 
 def test_another_setting_is_refused_on_resume(tmp_path):
-    settle(tmp_path / "recipe.toml", Outer("x"))
-    settle(tmp_path / "recipe.toml", Outer("x"))
+    record_settings(tmp_path / "recipe.toml", Outer("x"))
+    record_settings(tmp_path / "recipe.toml", Outer("x"))
     with pytest.raises(UserError, match=r"inner.lr: 0.1 -> 0.2.*use another --out"):
-        settle(tmp_path / "recipe.toml", Outer("x", inner=Inner(lr=0.2)))
+        record_settings(tmp_path / "recipe.toml", Outer("x", inner=Inner(lr=0.2)))
     assert differences({"a": {"b": 1}}, {"a": {}}) == ["a.b: 1 -> None"]

@@ -17,7 +17,7 @@ from windvane.engines.http.generator import HttpGenerator, open_generator
 from windvane.engines.http.response import refused_fields, request_body
 from windvane.engines.http.server import Server, address, key_for
 from windvane.engines.local import Sampling
-from windvane.run.local_runner import HereRunner
+from windvane.run.local_runner import LocalRunner
 from windvane.run.store import RunFolder, read_records
 from windvane.stages.generate import run_generate
 
@@ -90,7 +90,7 @@ def test_calls_of_which_thirty_percent_fail(tmp_path, size):
     asked = prompts(size)
     with Scripted(thirty_percent) as scripted, RunFolder(tmp_path / "run") as run:
         made = open_generator(scripted.spec, Sampling(k=1, max_new_tokens=5), server, run / "calls.jsonl")
-        run_generate(HereRunner(run, quiet=True), "responses", made, asked, [0], 7, batch_prompts=250)
+        run_generate(LocalRunner(run, quiet=True), "responses", made, asked, [0], 7, batch_prompts=250)
         done = read_records(run / "responses.jsonl", Response)
         failed = made.endpoint.calls.failures()
         made.endpoint.close()

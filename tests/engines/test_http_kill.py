@@ -21,12 +21,12 @@ from windvane.engines.http.server import Server
 from windvane.engines.local import Sampling
 from windvane.stages.generate import run_generate
 from windvane.core.records import Message, Prompt
-from windvane.run.local_runner import HereRunner
+from windvane.run.local_runner import LocalRunner
 from windvane.run.store import RunFolder
 prompts = [Prompt.of((Message("user", f"Say {i}."),)) for i in range(400)]
 with RunFolder(sys.argv[2]) as run:
     made = open_generator(sys.argv[1], Sampling(k=1, max_new_tokens=5), Server(concurrency=8), run / "calls.jsonl")
-    run_generate(HereRunner(run, quiet=True), "responses", made, prompts, [0], 7, batch_prompts=100)
+    run_generate(LocalRunner(run, quiet=True), "responses", made, prompts, [0], 7, batch_prompts=100)
 """
 
 

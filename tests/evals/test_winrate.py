@@ -6,7 +6,7 @@ import pytest
 
 from windvane.core.records import Message, Prompt, Response
 from windvane.evals.winrate import Sides, run_evaluate, summarise, win_rates
-from windvane.run.local_runner import HereRunner
+from windvane.run.local_runner import LocalRunner
 from windvane.run.store import RunFolder, read_jsonl
 
 
@@ -62,7 +62,7 @@ def test_every_column_and_its_summary(tmp_path):
     sides = Sides(now=answers(3, 3), start=answers(1, 1), previous=answers(2, 2), drift=answers(0, 0))
     with RunFolder(tmp_path) as run:
         scorers = (FixedKL(), FixedKL())
-        run_evaluate(HereRunner(run, True), "e", PROMPTS, sides, ByNumber({"p2"}), ByNumber(), scorers, 2)
+        run_evaluate(LocalRunner(run, True), "e", PROMPTS, sides, ByNumber({"p2"}), ByNumber(), scorers, 2)
     rows = [row for _, row in read_jsonl(tmp_path / "e.jsonl")]
     first = rows[0]
     assert first["win_start"] == first["proxy_start"] == pytest.approx(sigmoid(2))

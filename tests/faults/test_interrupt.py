@@ -161,7 +161,7 @@ def test_a_verb_without_a_signal_leaves_the_handlers_alone():
 
 
 def test_what_was_not_begun_is_not_called_kept(capsys, monkeypatch):
-    monkeypatch.setattr("windvane.run.store.OPENED", [])
+    monkeypatch.setattr("windvane.core.interrupts.OPENED", [])
 
     def stopped(argv):
         raise KeyboardInterrupt

@@ -23,8 +23,9 @@ from windvane.janus.collection.settings import Janus
 from windvane.janus.training import command as train_janus
 from windvane.janus.training.settings import TrainJanus
 from windvane.longpo import recipe as longpo
-from windvane.run.start import resolved
+from windvane.run.settings_file import resolved
 from windvane.sppo import recipe as sppo
+from windvane.sppo.settings import Sppo
 from windvane.stages import train_reward
 from windvane.toy.grades import family as grades
 from windvane.toy.values import family as values
@@ -53,7 +54,7 @@ def base(tmp_path):
 
 
 def self_play(**changes):
-    return sppo.Sppo(
+    return Sppo(
         model="world:styles",
         prompts="world:styles",
         judge="world:styles:programme",

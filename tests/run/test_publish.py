@@ -3,12 +3,7 @@
 import json
 import os
 
-import pytest
-
-from windvane.core.errors import UserError
 from windvane.run.publish import publish_model
-from windvane.run.start import opening
-from windvane.run.store import RunFolder
 
 
 def trained(tmp_path, base):
@@ -41,14 +36,3 @@ def test_a_base_of_the_hub_keeps_its_name_and_files_are_copied_where_they_cannot
     publish_model(source, final, "a card")
     assert (final / "weights").read_text() == "w" and not (final / "weights").samefile(source / "weights")
     assert json.loads((final / "adapter_config.json").read_text())["base_model_name_or_path"] == "org/base"
-
-
-def test_a_start_that_fails_lets_the_folder_go(tmp_path):
-    with pytest.raises(RuntimeError), opening(RunFolder(tmp_path)):
-        raise RuntimeError
-    held = RunFolder(tmp_path)
-    with opening(held):
-        pass
-    with pytest.raises(UserError, match="another process is working on this run"), RunFolder(tmp_path):
-        pass
-    held.__exit__()

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from windvane.core.errors import UserError
-from windvane.run.local_runner import HereRunner
+from windvane.run.local_runner import LocalRunner
 from windvane.run.store import Journal, RunFolder, file_sha256, publish_folder, published, read_jsonl, write_atomic
 
 
@@ -66,9 +66,9 @@ def test_runner_goes_on_where_it_stopped(tmp_path):
 
     with RunFolder(tmp_path) as run:
         with pytest.raises(KeyboardInterrupt):
-            HereRunner(run, quiet=True).run("s", [("1", "a"), ("2", "stop")], work)
-        HereRunner(run, quiet=True).run("s", [("1", "a"), ("2", "b")], work)
-        HereRunner(run, quiet=True).run("s", [("1", "a"), ("2", "b")], work)
+            LocalRunner(run, quiet=True).run("s", [("1", "a"), ("2", "stop")], work)
+        LocalRunner(run, quiet=True).run("s", [("1", "a"), ("2", "b")], work)
+        LocalRunner(run, quiet=True).run("s", [("1", "a"), ("2", "b")], work)
     assert calls == ["a", "stop", "b"]
     assert len(list(read_jsonl(tmp_path / "s.jsonl"))) == 4
 
@@ -78,7 +78,7 @@ def test_what_a_kill_leaves_beside_a_published_file_goes(tmp_path):
     with RunFolder(tmp_path) as run:
         (tmp_path / "s.jsonl").write_text("")
         (tmp_path / "s.journal").write_text("left over")
-        HereRunner(run, quiet=True).run("s", [("1", "a")], rows)
+        LocalRunner(run, quiet=True).run("s", [("1", "a")], rows)
     assert not (tmp_path / "s.journal").exists()
     (tmp_path / "final.old").mkdir()
     (tmp_path / "aside").mkdir()
@@ -148,7 +148,7 @@ def test_manifest_leaves_out_what_differs(tmp_path):
         write_atomic(run / "iter-1/rows.jsonl", '{"id": 1}\n')
         run.status("x", 1, 2)
         run.timing("x", 1.0, 1.0, 1)
-        run.log("hello")
+        run.event("hello")
         assert run.write_manifest() == {"iter-1/rows.jsonl": file_sha256(tmp_path / "iter-1/rows.jsonl")}
     assert list(json.loads((tmp_path / "manifest.json").read_text())) == ["iter-1/rows.jsonl"]
 
@@ -164,9 +164,9 @@ def test_broken_row_is_named(tmp_path):
 def test_killed_at_any_moment(tmp_path):
     """A process that writes units is killed 20 times; what it left behind is finished and equals an undisturbed run's bytes."""
     code = (
-        "import sys, time\nfrom windvane.run.store import RunFolder\nfrom windvane.run.local_runner import HereRunner\n"
+        "import sys, time\nfrom windvane.run.store import RunFolder\nfrom windvane.run.local_runner import LocalRunner\n"
         "with RunFolder(sys.argv[1]) as run:\n"
-        "    HereRunner(run, quiet=True).run('s', [(f'{i:04d}', i) for i in range(300)],\n"
+        "    LocalRunner(run, quiet=True).run('s', [(f'{i:04d}', i) for i in range(300)],\n"
         "        lambda i: (time.sleep(0.002), [{'id': f'{i:04d}-{j}', 'text': 'x' * 500} for j in range(5)])[1])\n"
     )
     command = [sys.executable, "-c", code]

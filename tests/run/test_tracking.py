@@ -20,8 +20,8 @@ def test_tensorboard_holds_every_step_of_both_starts(tmp_path):
     for losses in ([3.0, 2.0], [1.5]):  # killed after two steps, then resumed
         with tracking("tensorboard", run), RunFolder(run) as held:
             for step, loss in enumerate(losses, 1):
-                held.log("step", stage="iter-1/train", step=step, loss=loss)
-            held.log("something else", loss=99.0)
+                held.event("step", stage="iter-1/train", step=step, loss=loss)
+            held.event("something else", loss=99.0)
     assert not LISTENERS, "nobody listens after the run"
     found = EventAccumulator(str(run / "logs" / "run"))
     found.Reload()
@@ -48,8 +48,8 @@ def test_a_tracker_that_fails_does_not_end_the_run(tmp_path, monkeypatch):
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         with tracking("trackio", tmp_path / "run"), RunFolder(tmp_path / "run") as held:
-            held.log("step", step=1, loss=1.0)
-            held.log("step", step=2, loss=1.0)
+            held.event("step", step=1, loss=1.0)
+            held.event("step", step=2, loss=1.0)
     assert [str(w.message) for w in said if "--track" in str(w.message)] == [
         "--track trackio: it failed at step 1 (gone); log.jsonl goes on"
     ]
@@ -60,7 +60,7 @@ def test_trackio_gets_the_numbers_alone(tmp_path, monkeypatch):
     got = []
     fake(monkeypatch, lambda values, step: got.append((step, values)))
     with tracking("trackio", tmp_path / "run"), RunFolder(tmp_path / "run") as held:
-        held.log("step", stage="iter-2/train", step=1, loss=1.0, lr=1e-3)
+        held.event("step", stage="iter-2/train", step=1, loss=1.0, lr=1e-3)
     assert got == [(1, {"train/loss": 1.0, "train/lr": 1e-3})]
 
 

@@ -15,7 +15,7 @@ from windvane.engines.http.server import Server
 from windvane.engines.local import Sampling, open_generator
 from windvane.prompts.chat import render
 from windvane.run.store import read_records
-from windvane.sppo.judges import canonical, one_budget, open_judges, outlook, told
+from windvane.sppo.judges import canonical, one_budget, open_judges, outlook, outlook_line
 from windvane.sppo.recipe import run
 from windvane.toy.demo import recipe
 
@@ -203,7 +203,7 @@ def test_outlook_by_hand(tmp_path):
     assert {role: e.calls for role, e in found.items()} == {"train": 40, "proxy": 36}
     bare = (found["train"].likely.prompt_tokens - 40 * 80) / 40
     assert 20 < bare < 400 and found["train"].likely.completion_tokens == 40 * 16
-    line = told(found, dataclasses.replace(made.server, budget=3.0))
+    line = outlook_line(found, dataclasses.replace(made.server, budget=3.0))
     assert "train judge 40 calls" in line and "the budget is 3 in money" in line
 
 

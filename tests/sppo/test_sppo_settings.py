@@ -20,7 +20,7 @@ from windvane.run.launch import launch
 from windvane.sppo.judges import open_judges, remarks
 from windvane.sppo.loss_targets import at_equal_eta, retarget, slow_iteration
 from windvane.sppo.presets import PRESETS
-from windvane.sppo.recipe import Sppo
+from windvane.sppo.settings import Sppo
 from windvane.train.batches import Example
 from windvane.train.settings import learning_rate
 

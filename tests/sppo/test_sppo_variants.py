@@ -8,9 +8,11 @@ import pytest
 
 from windvane.core.errors import UserError
 from windvane.core.records import Group, Reference, Response, Verdict, seed_of
+from windvane.run.run import Run
 from windvane.run.store import read_jsonl, read_records
+from windvane.sppo.loss_targets import with_loss_defaults
 from windvane.sppo.recipe import run
-from windvane.sppo.stages import Flow
+from windvane.sppo.stages import SppoStages
 from windvane.toy.demo import recipe
 from windvane.train.batches import set_aside
 
@@ -30,6 +32,11 @@ def metrics(out, t=1):
     return [row for _, row in read_jsonl(out / f"iter-{t}" / "train" / "metrics.jsonl")]
 
 
+def opened(out, made):
+    """A finished run's stages, to look at what they read."""
+    return SppoStages(Run(dataclasses.replace(made, threads=1), out, quiet=True, prepare=with_loss_defaults))
+
+
 def groups(out, t=1):
     return read_records(out / f"iter-{t}" / "groups.jsonl", Group)
 
@@ -47,16 +54,16 @@ def test_inpo_with_a_slow_reference(tmp_path):
     )
     assert slow[1] == reference[1] and slow[3] == reference[3]
     assert set(slow[2]) == set(reference[2]) and slow[2] != reference[2]
-    flow = Flow(dataclasses.replace(made, threads=1), str(tmp_path / "run"), quiet=True)
-    trees = flow._examples(2)[:3]
-    start = flow.policy(0).scorer(training=False)
+    stages = opened(tmp_path / "run", made)
+    trees = stages._examples(2)[:3]
+    start = stages.policy(0).scorer(training=False)
     for e, nodes in zip(trees, start.logps([e.tree for e in trees])):
         for response, node in zip(e.response_ids, [n for n in nodes if n is not None][-2:]):
             assert slow[2][response] == pytest.approx(node.double().sum().item(), abs=1e-3), "the start's log-probs"
     # before the first step pi = pi_t: h = (tau/eta) (margin of pi_t - margin of slow), loss (h - 1/(2 eta))^2
     first = metrics(tmp_path / "run", 2)[0]
     assert first["split"] == "held-out" and first["step"] == 0
-    _, held = set_aside(flow._examples(2), made.train.held_out, seed_of(made.seed, "train", 2))
+    _, held = set_aside(stages._examples(2), made.train.held_out, seed_of(made.seed, "train", 2))
     want = []
     for e in held:
         w, lost = e.response_ids
@@ -167,9 +174,9 @@ def test_stale_files_are_not_reused(tmp_path):
 def test_no_answer_is_cut_in_silence(tmp_path):
     """The released trainer keeps 512 tokens of an answer. Here the sampled ids are the trained ids, to the last."""
     run(settings(), str(tmp_path / "run"), quiet=True)
-    flow = Flow(dataclasses.replace(settings(), threads=1), str(tmp_path / "run"), quiet=True)
+    stages = opened(tmp_path / "run", settings())
     sampled = {r.id: r.token_ids for r in read_records(tmp_path / "run/iter-1/responses.jsonl", Response)}
-    found = flow._examples(1)
+    found = stages._examples(1)
     for e in found:
         for leaf, response in zip(e.tree.leaves, e.response_ids):
             row = [i for n in e.tree.path(leaf) for i in e.tree.nodes[n].token_ids]

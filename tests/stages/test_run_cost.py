@@ -19,7 +19,7 @@ from windvane.models.trees.tree import Tree
 from windvane.plan import disk as disk_cost
 from windvane.plan import time as run_cost
 from windvane.plan.time import format_hours, shape_of
-from windvane.sppo.recipe import Sppo
+from windvane.sppo.settings import Sppo
 from windvane.train.batches import Example
 from windvane.train.settings import Train
 

@@ -17,7 +17,10 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TextIO
+
+OPENED: list[Path] = []  # run folders and journals of this process, from which an interrupted command is resumed
 
 
 class Interrupts:
@@ -61,14 +64,12 @@ class Interrupts:
 
 def how_to_go_on(words: Sequence[str]) -> str:
     """The very command, given as its words, and whether anything was kept: a run folder or a journal that this process opened."""
-    store = sys.modules.get("windvane.run.store")
-    kept = getattr(store, "OPENED", None)
     command = shlex.join(words)
     if os.environ.get("WORLD_SIZE", "1") != "1":
         command = "the torchrun command that started it"
     return (
         f"windvane: interrupted; what is finished is kept, go on with: {command}"
-        if kept
+        if OPENED
         else f"windvane: interrupted before anything was kept; begin again with: {command}"
     )
 

@@ -1,8 +1,4 @@
-"""Settings: frozen dataclasses are the only truth; TOML is how a resolved run is written down and read back.
-
-A recipe's settings are written to `recipe.toml` when a run starts; the same command again must resolve to the same text, or the run is
-refused with the names of the settings that differ.
-"""
+"""Settings: frozen dataclasses are the only truth; TOML is how a resolved run is written down and read back."""
 
 from __future__ import annotations
 
@@ -47,36 +43,6 @@ def differences(old: Any, new: Any, path: str = "") -> list[str]:
     else:
         same = old == new
     return [] if same else [f"{path}: {old!r} -> {new!r}"]
-
-
-def settle(path: Path, settings: Any) -> None:
-    """Write `settings` to `path` on the first start; on a later one refuse what differs from it."""
-    from windvane.run.store import write_atomic
-
-    text = to_toml(settings)
-    if not path.exists():
-        write_atomic(path, text)
-        return
-    try:
-        held = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not valid TOML ({error}); put the run's settings back or use another --out") from None
-    changed = differences(held, tomllib.loads(text))
-    losses = [line.partition(".objective_sha256: ")[0] for line in changed if is_digest(line)]
-    if losses and len(losses) == len(changed):
-        raise UserError(
-            f"{path}: the loss {held.get(losses[0], {}).get('objective')} was changed since this run was started; put its file back as it "
-            "was, or use another --out"
-        )
-    if changed:
-        raise UserError(
-            f"{path}: this run was started with other settings ({'; '.join(changed[:5])}); use another --out"
-        )
-
-
-def is_digest(difference: str) -> bool:
-    """Whether a line of `differences` is of the file of a user's own loss."""
-    return difference.partition(": ")[0].endswith(".objective_sha256")
 
 
 def _without_none(value: Any) -> Any:

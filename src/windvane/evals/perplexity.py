@@ -27,14 +27,14 @@ from windvane.charts.intervals import Point, interval_plot
 from windvane.core.arguments import Parser
 from windvane.core.errors import UserError
 from windvane.core.records import content_id, seed_of
-from windvane.core.settings import settle
 from windvane.datasets.documents import read_documents
 from windvane.engines.local import window
 from windvane.evals.result_files import keep_result, kept_result
 from windvane.models.load import load_model, load_tokenizer
 from windvane.models.trees.logprobs import Scorer
 from windvane.models.trees.tree import Tree
-from windvane.run.local_runner import HereRunner
+from windvane.run.local_runner import LocalRunner
+from windvane.run.settings_file import record_settings
 from windvane.run.store import RunFolder, read_jsonl
 from windvane.stats.paired import clustered_error, minimum_detectable, resampled
 
@@ -192,12 +192,12 @@ def _kept(options: argparse.Namespace, scorer: Scorer, rows: Sequence[tuple[str,
     """The same through a stage of OUT, a document a unit."""
     with RunFolder(options.out) as run:
         given = PerplexityRun(options.model, tuple(options.documents), options.tokens, options.limit, options.dtype)
-        settle(run / "eval.toml", given)
+        record_settings(run / "eval.toml", given)
 
         def work(row: tuple[str, Sequence[int]]) -> list[dict[str, Any]]:
             return [{"id": d.id, "nats": d.nats, "tokens": d.tokens} for d in document_nats(scorer, [row])]
 
-        HereRunner(run, options.quiet).run("documents", [(content_id(row[0]), row) for row in rows], work)
+        LocalRunner(run, options.quiet).run("documents", [(content_id(row[0]), row) for row in rows], work)
         wanted = {id for id, _ in rows}
         found = [DocumentNats(**row) for _, row in read_jsonl(run / "documents.jsonl") if row["id"] in wanted]
     if len(found) != len(rows):

@@ -22,7 +22,7 @@ from windvane.evalyaks.levels import Listed, read_levels
 from windvane.evalyaks.splits import HELD, TRAIN, Item
 from windvane.models.load import load_model, load_tokenizer
 from windvane.prompts.chat import render
-from windvane.run.local_runner import HereRunner
+from windvane.run.local_runner import LocalRunner
 
 TELL = ("level of words", "level of a sentence")
 PASSES = 3  # how often each word is asked about, in other company
@@ -80,7 +80,7 @@ def _split(source: str, share: float, seed: int) -> Splits:
 
 
 def answer_levels(
-    runner: HereRunner, stage: str, items: Sequence[Item], specs: Mapping[str, str], dtype: str, device: str
+    runner: LocalRunner, stage: str, items: Sequence[Item], specs: Mapping[str, str], dtype: str, device: str
 ) -> None:
     """RUN/`stage`.jsonl: the level told for every held-out item, by adapter. `items`: those trained on too, for the levels there are."""
     units: list[tuple[str, list[Instruction]]] = []

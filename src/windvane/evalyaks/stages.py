@@ -16,7 +16,6 @@ from typing import Any
 from windvane.core.errors import UserError
 from windvane.core.records import content_id, seed_of
 from windvane.core.schema import encode
-from windvane.core.settings import settle
 from windvane.engines.local import window
 from windvane.evalyaks.finish import finish, measure
 from windvane.evalyaks.instructions import Instruction, part_instructions
@@ -30,13 +29,14 @@ from windvane.losses.batch import load_objective
 from windvane.models.trees.tree import Tree
 from windvane.plan.time import training_estimate
 from windvane.prompts.chat import check_template, render
-from windvane.run.local_runner import HereRunner
-from windvane.run.start import forget, mend, opening, renew_loss, resolved, take_threads
+from windvane.run.local_runner import LocalRunner
+from windvane.run.settings_file import discard_settings, record_settings, renew_loss, resolved, use_threads
+from windvane.run.start import mend, opening
 from windvane.run.store import RunFolder, read_records, write_atomic, write_jsonl
 from windvane.stages.policy import Policy
 from windvane.train.batches import Example
 from windvane.train.processes import call, here
-from windvane.train.stage import clear_checkpoints, run_train
+from windvane.train.stage import clear_checkpoints, run_train, with_loss_digests
 
 BATCH = 16  # records a unit of scoring
 
@@ -45,21 +45,21 @@ class SpeechFlow:
     """`settings` is an `EvalYaks`."""
 
     def __init__(self, settings: Any, out: str, quiet: bool = False) -> None:
-        self.s, self.quiet = resolved(settings, out), quiet
+        self.s, self.quiet = with_loss_digests(resolved(settings, out)), quiet
         self.objective = load_objective(settings.train.objective, settings.train.objective_args)
         if self.objective.branches != "single" or self.objective.reference:
             raise UserError(f"train.objective: {self.objective.name}; answers are learnt by sft")
         self.folder = RunFolder(out)
-        self.runner = HereRunner(self.folder, quiet)
+        self.runner = LocalRunner(self.folder, quiet)
 
     def __enter__(self) -> SpeechFlow:
         with opening(self.folder):
             if not self.folder.finished("items.jsonl"):  # nothing was made yet: a failed start binds nobody
-                forget(self.folder, self.s)
+                discard_settings(self.folder, self.s)
             renew_loss(self.folder, self.s)
-            settle(self.folder / "recipe.toml", self.s)
+            record_settings(self.folder / "recipe.toml", self.s)
             mend(self.folder)
-            take_threads(self.s)
+            use_threads(self.s)
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -80,7 +80,7 @@ class SpeechFlow:
         )
         tokenizer = Policy(s.model, s.train, s.device, s.seed).tokenizer
         for warning in check_template(tokenizer):
-            self.folder.log("template", warning=warning)
+            self.folder.event("template", warning=warning)
         rows = [{"split": name, "record": encode(r)} for name, records in split.records.items() for r in records]
         write_jsonl(self.folder / "transcripts.jsonl", rows)
         counts = {name: len(records) for name, records in split.records.items()}
@@ -220,5 +220,5 @@ def examples(tokenizer: Any, items: Sequence[Instruction], longest: int | None) 
 
 def train_beside(settings: Any, out: str, name: str) -> None:
     """Another process's part in a training, from the files that the first one wrote; it holds no lock and writes nothing."""
-    take_threads(settings)
+    use_threads(settings)
     SpeechFlow(settings, out, quiet=True).train(name)

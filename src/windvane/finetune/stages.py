@@ -15,7 +15,6 @@ from typing import Any
 
 from windvane.core.errors import UserError
 from windvane.core.records import Group, Prompt, Response, TokenReference, seed_of
-from windvane.core.settings import settle
 from windvane.datasets.columns import KINDS, mapping
 from windvane.engines.local import stop_ids
 from windvane.finetune.examples import NEEDS, hold_out, own_examples
@@ -24,8 +23,9 @@ from windvane.finetune.recipe import Own
 from windvane.losses.batch import load_objective
 from windvane.plan.time import training_estimate
 from windvane.prompts.template_checks import findings, refuse, set_thinking
-from windvane.run.local_runner import HereRunner
-from windvane.run.start import forget, mend, opening, renew_loss, resolved, take_threads
+from windvane.run.local_runner import LocalRunner
+from windvane.run.settings_file import discard_settings, record_settings, renew_loss, resolved, use_threads
+from windvane.run.start import mend, opening
 from windvane.run.store import RunFolder, read_records, write_jsonl
 from windvane.stages.policy import Policy
 from windvane.stages.rendered_prompts import check_vocabulary
@@ -35,7 +35,7 @@ from windvane.stages.source_files import Source, source_files
 from windvane.train.batches import Example, with_reference
 from windvane.train.processes import call, here
 from windvane.train.reference import of_tokens, run_reference
-from windvane.train.stage import clear_checkpoints, run_train
+from windvane.train.stage import clear_checkpoints, run_train, with_loss_digests
 
 STAGE = "iter-1"
 
@@ -62,19 +62,18 @@ class OwnFlow:
                 f"answers: all K go with an objective that reads groups; {settings.objective} reads best and worst"
             )
         train = replace(settings.train, objective=settings.objective, objective_args=self.objective.arguments)
-        self.s, self.quiet = resolved(replace(settings, train=train), out), quiet
+        self.s, self.quiet = with_loss_digests(resolved(replace(settings, train=train), out)), quiet
         self.folder = RunFolder(out)
 
     def __enter__(self) -> OwnFlow:
         with opening(self.folder):
             if not self.folder.finished("iter-1/held_out.jsonl"):  # nothing was made yet: a failed start binds nobody
-                forget(self.folder, self.s)
-            if renew_loss(self.folder, self.s):  # it may read other rows
-                (self.folder / "iter-1/held_out.jsonl").unlink(missing_ok=True)
-            settle(self.folder / "recipe.toml", self.s)
-            settle(self.folder / "data.toml", Source(source_files(self.s.data)))
+                discard_settings(self.folder, self.s)
+            renew_loss(self.folder, self.s, ["iter-1/held_out.jsonl"])  # it may read other rows
+            record_settings(self.folder / "recipe.toml", self.s)
+            record_settings(self.folder / "data.toml", Source(source_files(self.s.data)))
             mend(self.folder)
-            take_threads(self.s)
+            use_threads(self.s)
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -208,7 +207,7 @@ class OwnFlow:
         """Log-probs of every answer under the start, where the objective reads them."""
         if self.objective.reference and not self.folder.finished(f"{STAGE}/reference.jsonl"):
             scorer, train = self.policy.scorer(training=True), self.s.train
-            runner = HereRunner(self.folder, self.quiet)
+            runner = LocalRunner(self.folder, self.quiet)
             bf16 = train.precision == "bfloat16"
             tokens = self.objective.level == "token"
             run_reference(runner, f"{STAGE}/reference", scorer, self._examples(), train.micro_tokens, bf16, tokens)
@@ -250,5 +249,5 @@ def _built(
 
 def train_beside(settings: Own, out: str) -> None:
     """Another process's part in the training, from the files that the first one wrote; it holds no lock and writes nothing."""
-    take_threads(settings)
+    use_threads(settings)
     OwnFlow(settings, out, quiet=True).train()

@@ -13,7 +13,7 @@ from typing import Any, cast
 from windvane.core.errors import UserError
 from windvane.core.records import Response, TokenReference, seed_of
 from windvane.core.schema import encode
-from windvane.core.settings import settle, to_toml
+from windvane.core.settings import to_toml
 from windvane.engines.local import Sampling, stop_ids
 from windvane.longpo.cost import disk_estimate, estimate, measure_rate, shape_of
 from windvane.longpo.decode import TrunkReader
@@ -41,14 +41,15 @@ from windvane.longpo.turns import DocumentExamples, Turns, TurnsOf, example_of, 
 from windvane.models.generate.decode import plain_model
 from windvane.models.load import save_model
 from windvane.prompts.chat import check_template
-from windvane.run.local_runner import HereRunner
+from windvane.run.local_runner import LocalRunner
 from windvane.run.publish import link_file
-from windvane.run.start import forget, mend, opening, renew_loss, resolved, take_threads
+from windvane.run.settings_file import discard_settings, record_settings, renew_loss, resolved, use_threads
+from windvane.run.start import mend, opening
 from windvane.run.store import RunFolder, published, read_records
 from windvane.train.batches import Example, micro_batches, set_aside, with_reference
 from windvane.train.reference import of_tokens, reference_logps
 from windvane.train.settings import only_warms_up
-from windvane.train.stage import clear_checkpoints, run_train
+from windvane.train.stage import clear_checkpoints, run_train, with_loss_digests
 
 FAINT = 10.0  # below it the preference is said to be faint; docs/papers/longpo.md has what 1 to 5 and 17 to 67 did
 BEFORE, AFTER = 2, 3  # indices of the answers on which the short-to-long KL is measured
@@ -58,13 +59,13 @@ class LongFlow:
     """A recipe calls the methods in the order of the paper."""
 
     def __init__(self, settings: LongPO, out: str, quiet: bool = False) -> None:
-        settings = resolved(settings, out)
+        settings = with_loss_digests(resolved(settings, out))
         self.arm, self.objective = ARMS[settings.arm], objective_of(settings)
         if settings.data is None:
             grounding_of(settings.ask.grounding)  # a name that is none is told before the documents are read
         self.s, self.quiet = settings, quiet
         self.folder = RunFolder(out)
-        self.runner = HereRunner(self.folder, quiet)
+        self.runner = LocalRunner(self.folder, quiet)
         self.policies = Policies(settings, self.folder)
         self._prompts: tuple[int, Prompts] | None = None
 
@@ -73,12 +74,12 @@ class LongFlow:
             recipe = self.folder / "recipe.toml"
             made = any(self.folder.finished(name) for name in ("documents.jsonl", "iter-1/model"))
             if not made and recipe.exists() and recipe.read_text(encoding="utf-8") != to_toml(self.s):
-                forget(self.folder, self.s)  # nothing of it is kept
+                discard_settings(self.folder, self.s)  # nothing of it is kept
                 (self.folder / "documents.journal").unlink(missing_ok=True)
             renew_loss(self.folder, self.s)
-            settle(recipe, self.s)
+            record_settings(recipe, self.s)
             mend(self.folder)
-            take_threads(self.s)
+            use_threads(self.s)
             if self.s.data is not None and not self.folder.finished("manifest.json"):
                 take_data(self.folder, self.s, Path(self.s.data))
         return self

@@ -29,10 +29,10 @@ from windvane.core.families import is_family, offer
 from windvane.core.hub import reach, refusal
 from windvane.models.lora import load_adapter, merge
 from windvane.models.quantize import quantized
+from windvane.run.publish import ADAPTER_CONFIG
 from windvane.run.store import named
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-ADAPTER_CONFIG = "adapter_config.json"
 
 
 def pick_device(device: str = "auto") -> torch.device:

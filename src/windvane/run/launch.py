@@ -54,7 +54,7 @@ def parse(cls: Any, argv: Sequence[str], prog: str, description: str) -> Any:
 
 def launch(
     cls: Any,
-    run: Callable[[Any, str, bool], None],
+    run: Callable[[Any, str, bool], object],
     argv: Sequence[str],
     prog: str,
     description: str | None,

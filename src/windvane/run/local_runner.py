@@ -13,8 +13,8 @@ from typing import Any
 from windvane.run.store import PULSE, Journal, RunFolder
 
 
-class HereRunner:
-    """`quiet` hides the bar. Where standard error is no terminal there is none either, but a line every ten minutes."""
+class LocalRunner:
+    """`quiet` hides the bar. Where standard error is not a terminal, a line every ten minutes takes its place."""
 
     def __init__(self, run: RunFolder, quiet: bool = False) -> None:
         self.folder = run

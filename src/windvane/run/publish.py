@@ -10,20 +10,26 @@ import contextlib
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
-from windvane.models.load import ADAPTER_CONFIG
 from windvane.run.store import published
 
+ADAPTER_CONFIG = "adapter_config.json"  # PEFT's
 
-def publish_model(source: Path, final: Path, card: str) -> None:
-    """The model in `source` as `final`, with `card` as its README.md."""
+
+def publish_model(source: Path | Callable[[Path], None], final: Path, card: str) -> None:
+    """The model in the folder `source`, or the one that `source` writes into a folder, as `final`, with `card` as its README.md."""
     with published(final) as aside:
-        for file in sorted(source.iterdir()):
-            if file.name == ADAPTER_CONFIG:
-                (aside / file.name).write_text(moved_adapter(file, final), encoding="utf-8")
-            elif file.name != "README.md":
-                link_file(file, aside / file.name)
+        if callable(source):
+            source(aside)
+        else:
+            for file in sorted(source.iterdir()):
+                if file.name == ADAPTER_CONFIG:
+                    (aside / file.name).write_text(moved_adapter(file, final), encoding="utf-8")
+                elif file.name != "README.md":
+                    link_file(file, aside / file.name)
+        (aside / "README.md").unlink(missing_ok=True)  # it may be linked, so it is not written over
         (aside / "README.md").write_text(card, encoding="utf-8")
 
 

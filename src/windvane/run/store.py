@@ -19,12 +19,15 @@ import sys
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from filelock import FileLock, Timeout
 
 from windvane.core.errors import UserError
+from windvane.core.interrupts import OPENED
 from windvane.core.schema import decode, dumps
 
 T = TypeVar("T")
@@ -32,9 +35,17 @@ T = TypeVar("T")
 LISTENERS: list[
     Callable[[str, dict[str, Any]], None]
 ] = []  # called with each event of log.jsonl, as a tracker is (--track)
-OPENED: list[Path] = []  # run folders and journals of this process: what an interrupted command goes on from
 PULSE = 600.0  # seconds
 NOT_LISTED = frozenset({"manifest.json", "run.lock", "status.json", "timings.jsonl", "log.jsonl"})
+
+
+@cache
+def package_version() -> str:
+    """The installed version of this package."""
+    try:
+        return version("windvane")
+    except PackageNotFoundError:  # run from a checkout that was never installed
+        return "unknown"
 
 
 def fsync_folder(folder: Path) -> None:
@@ -249,7 +260,7 @@ class RunFolder:
 
     def status(self, stage: str, done: int, total: int) -> None:
         """What is going on now, for whoever watches (`windvane status`): not part of the manifest. "since" and "from" are when this
-        process began the stage, and how much of it stood then; "argv" and "folder" say how to go on."""
+        process began the stage, and how much of it stood then; "argv" and "folder" say how to go on; "version" is this package's."""
         now = time.time()
         if self._stage is None or self._stage[0] != stage:
             self._stage = (stage, now, done if total else -1)
@@ -261,6 +272,7 @@ class RunFolder:
             "from": max(0, self._stage[2]),
             "argv": sys.argv[1:],
             "folder": str(Path.cwd()),
+            "version": package_version(),
         }
         aside = self.path / "status.json.tmp"
         with named(aside):
@@ -280,15 +292,15 @@ class RunFolder:
         """Append what a stage cost in this process; a resumed stage has several lines."""
         self._append("timings.jsonl", {"stage": stage, "seconds": seconds, "cpu_seconds": cpu_seconds, "units": units})
 
-    def log(self, text: str, **fields: Any) -> None:
-        """Append one event to log.jsonl, and tell it to whoever listens."""
+    def event(self, text: str, **fields: Any) -> None:
+        """Append one event to log.jsonl, and hand it to the listeners."""
         self._append("log.jsonl", {"time": time.time(), "text": text, **fields})
         for listener in LISTENERS:
             listener(text, fields)
 
     def tell(self, text: str, quiet: bool = False) -> None:
         """A line that the user should see: in log.jsonl, and on standard error unless `quiet`."""
-        self.log(text)
+        self.event(text)
         if not quiet:
             print(f"windvane: {text}", file=sys.stderr)
 

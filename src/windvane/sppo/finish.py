@@ -13,29 +13,37 @@ from typing import Any
 from windvane.core.families import is_family, offer
 from windvane.core.records import Group
 from windvane.datasets.prompt_splits import sources
+from windvane.engines.http.budget import Account
 from windvane.evals.winrate import summarise
 from windvane.report.model_card import model_card
 from windvane.report.page import write_report
-from windvane.run.publish import publish_model
-from windvane.run.store import RunFolder, read_jsonl, read_records, write_atomic
+from windvane.run.run import Run, RunResult
+from windvane.run.store import RunFolder, read_jsonl, read_records
+from windvane.sppo.settings import Sppo
 
 
-def finish(run: RunFolder, settings: Any) -> None:
-    """Write what is missing and print the table."""
-    if not run.finished("manifest.json"):
-        run.status("report", 0, 1)
-        write_atomic(run / "summary.json", json.dumps(summary(run, settings), indent=1, allow_nan=False) + "\n")
-        write_report(run.path)
-        publish_model(run / f"iter-{settings.iterations}" / "model", run / "model", model_card(run.path))
-        run.write_manifest()
-    run.status("done", 1, 1)
-    print(table(run))
-    print(f"\nreport: {run / 'report.html'}\nmodel:  {run / 'model'}")
+def finish(run: Run[Sppo], account: Account | None) -> RunResult:
+    """Write what is missing and print the table. `account`: what the run's servers were asked for."""
+    result = run.finish(
+        lambda: summary(run),
+        page=lambda: write_report(run.path),
+        model=run / f"iter-{run.settings.iterations}" / "model",
+        card=lambda: model_card(run.path),
+    )
+    print(table(result))
+    print(f"\nreport: {run / 'report.html'}\nmodel:  {result.model}")
+    if account is not None:
+        spent, counts = account.spent, account.counts
+        print(
+            f"{counts.answered} answered calls, {counts.reused} taken from the journals; {spent.tokens} tokens, {spent.cost:.4f} in money, "
+            "over all resumes"
+        )
+    return result
 
 
-def summary(run: RunFolder, settings: Any) -> dict[str, Any]:
+def summary(run: Run[Sppo]) -> dict[str, Any]:
     """What summary.json holds: the settings that name the run, and one entry an iteration, the start first."""
-    s, notes = settings, []
+    s, notes = run.settings, []
     if not s.evaluate.judge:
         notes.append(
             "The win rate is not measured: no held-out judge was given (evaluate.judge), and the judge that trained must not "
@@ -44,7 +52,7 @@ def summary(run: RunFolder, settings: Any) -> dict[str, Any]:
     if is_family(s.model):
         notes.append(offer(s.model, "describe")[0]())
     iterations = [
-        iteration(run, t, s.seed, s.train.keep, s.evaluate.judge is not None) for t in range(s.iterations + 1)
+        iteration(run.folder, t, s.seed, s.train.keep, s.evaluate.judge is not None) for t in range(s.iterations + 1)
     ]
     if s.evaluate.judge and any(row["unjudged"] for row in iterations):
         counts = ", ".join(
@@ -52,7 +60,7 @@ def summary(run: RunFolder, settings: Any) -> dict[str, Any]:
         )
         notes.append(f"The held-out judge gave no usable answer on some prompts, which no win rate counts: {counts}.")
     return {
-        "recipe": type(settings).__name__.lower(),
+        "recipe": type(s).__name__.lower(),
         "objective": s.train.objective,
         "model": s.model,
         "judge": s.judge,
@@ -105,12 +113,11 @@ def whole_lines(path: Path) -> list[Any]:
     return found
 
 
-def table(run: RunFolder) -> str:
+def table(result: RunResult) -> str:
     """Win rate against the start with its 95% interval, proxy, length, KL and seconds, an iteration a line."""
-    held = json.loads((run / "summary.json").read_text(encoding="utf-8"))
+    held = result.summary
     seconds: dict[str, float] = {}
-    timings = run / "timings.jsonl"
-    for row in whole_lines(timings):
+    for row in whole_lines(result.folder / "timings.jsonl"):
         stage, _, name = row["stage"].partition("/")
         name = "evaluate" if name in ("answers", "samples", "evaluation") else name
         for key in (stage, f"{stage}/{name}"):

@@ -23,6 +23,7 @@ from windvane.engines.http.server import Server, address
 from windvane.engines.names import SERVERS, resolve_generator
 from windvane.judges.names import resolve_judge
 from windvane.judges.rubric_pairs import RubricPairJudge
+from windvane.sppo.settings import Sppo
 from windvane.stages.judge import Pair, questions
 
 Judges = dict[str, PairJudge | None]  # "train", "true" (None where none was given), "proxy"
@@ -45,7 +46,7 @@ def canonical(judge: str) -> str:
     return f"{kind}:{folder.resolve() if folder.is_dir() else rest}"
 
 
-def open_judges(s: Any, folder: Path) -> Judges:
+def open_judges(s: Sppo, folder: Path) -> Judges:
     """One judge for each name, whatever its roles. The judge that trains must not be the one that evaluates."""
     if s.evaluate.judge and canonical(s.evaluate.judge) == canonical(s.judge):
         raise UserError(f"evaluate.judge: {s.judge} trains already; give another judge, or none")
@@ -55,12 +56,12 @@ def open_judges(s: Any, folder: Path) -> Judges:
         same = next((found[r] for r in found if named[r] == spec), None)
         if same is None and spec:
             calls = folder / f"calls-{role}.jsonl"
-            same = resolve_judge(spec, s.device, s.judge_dtype, server=s.server, calls=calls, **own_rubrics(s, spec))
+            same = resolve_judge(spec, s.device, s.judge_dtype, server=s.server, calls=calls, **rubric_options(s, spec))
         found[role] = same
     return found
 
 
-def own_rubrics(s: Any, spec: str) -> dict[str, Any]:
+def rubric_options(s: Sppo, spec: str) -> dict[str, Any]:
     """What a judge of grades is told besides its name: a file of rubrics, logits a grade."""
     return {"rubrics": s.rubrics, "slope": s.rubric_slope} if spec.startswith("rubric:") else {}
 
@@ -73,7 +74,7 @@ def check_rubrics(judges: Judges, training: Sequence[Prompt], held: Sequence[Pro
             judge.check(training if role == "train" else held)
 
 
-def open_sampler(s: Any, folder: Path) -> HttpGenerator | None:
+def open_sampler(s: Sppo, folder: Path) -> HttpGenerator | None:
     """The server that samples the answers which train, where one is named: without token ids it cannot be trained on."""
     if s.generator is None:
         return None
@@ -131,7 +132,7 @@ def estimated(judge: PairJudge | None, asked: Sequence[Question]) -> Estimate | 
 
 
 def outlook(
-    s: Any, judges: Mapping[str, PairJudge | None], training: Sequence[Prompt], held: Sequence[Prompt]
+    s: Sppo, judges: Mapping[str, PairJudge | None], training: Sequence[Prompt], held: Sequence[Prompt]
 ) -> dict[str, Estimate]:
     """The whole run's calls by server role, before any answer is known: every prompt with two answers of full length. Training asks each of
     K(K-1)/2 pairs in both orders; evaluation compares with the start and, from iteration 2 on, with the iteration before."""
@@ -154,9 +155,9 @@ def outlook(
     return found
 
 
-def told(found: Mapping[str, Estimate], server: Server) -> str:
+def outlook_line(calls: Mapping[str, Estimate], server: Server) -> str:
     """The outlook in one line, with the budget where there is one."""
-    parts = [f"{role} judge {e.told(server)}" for role, e in found.items()]
+    parts = [f"{role} judge {e.told(server)}" for role, e in calls.items()]
     limits = [f"{server.budget:g} in money"] if server.budget is not None else []
     limits += [f"{server.token_budget} tokens"] if server.token_budget is not None else []
     budget = f"; the budget is {' and '.join(limits)}" if limits else "; there is no budget (--server.budget)"

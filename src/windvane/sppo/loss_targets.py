@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Literal
 
 from windvane.core.errors import UserError
 from windvane.core.records import Verdict
 from windvane.losses.batch import Objective, load_objective
+from windvane.sppo.settings import Sppo, Targets
 from windvane.stages.pair import effective_eta, symmetrised
 from windvane.train.batches import Example
-
-Targets = Literal["policy", "pair", "hard"]
+from windvane.train.stage import with_loss_digests
 
 
 def retarget(
@@ -42,7 +41,18 @@ def retarget(
     return made
 
 
-def at_equal_eta(objective: Objective, settings: Any) -> Objective:
+def with_loss_defaults(settings: Sppo) -> Sppo:
+    """The same settings with the loss's own defaults and, for a user's own loss, the digest of its file. Errors: `UserError` for a loss
+    that does not read what the settings ask of it."""
+    objective = load_objective(settings.train.objective, settings.train.objective_args, gives=("slow",))
+    if settings.answers == "all" and objective.branches not in ("group", "unpaired"):
+        raise UserError(f"answers: all K go with an objective that reads groups; {objective.name} reads best and worst")
+    at_equal_eta(objective, settings)
+    train = replace(settings.train, objective_args=objective.arguments)
+    return with_loss_digests(replace(settings, train=train))
+
+
+def at_equal_eta(objective: Objective, settings: Sppo) -> Objective:
     """Where it is asked for, and the self term is left out: the same loss at eta (K-1)/K, whose targets are those with the self term."""
     if not settings.equal_eta or settings.self_term:
         return objective

@@ -21,7 +21,6 @@ from windvane.core.arguments import Parser
 from windvane.core.errors import UserError
 from windvane.core.families import is_family
 from windvane.core.records import Prompt, Response, seed_of
-from windvane.core.settings import settle
 from windvane.datasets.columns import mapping
 from windvane.datasets.prompts import read_prompts
 from windvane.engines.http.flags import add_server_flags, server_of
@@ -31,8 +30,8 @@ from windvane.plan.disk import disk_told
 from windvane.plan.time import answer_bytes, sampling_estimate
 from windvane.prompts.chat import Refused, screen
 from windvane.prompts.template_checks import findings, refuse, set_thinking
-from windvane.run.local_runner import HereRunner
-from windvane.run.start import forget
+from windvane.run.local_runner import LocalRunner
+from windvane.run.settings_file import discard_settings, record_settings
 from windvane.run.store import RunFolder, read_records, write_atomic, write_jsonl
 from windvane.stages.generate import run_generate
 from windvane.stages.source_files import Source, source_files
@@ -73,9 +72,9 @@ def main(argv: Sequence[str]) -> int:
     out = Path(o.out)
     with RunFolder(out) as folder:
         if not folder.finished("iter-1/prompts.jsonl"):  # nothing was made yet: a failed start binds nobody
-            forget(folder, settings)
-        settle(folder / "recipe.toml", settings)
-        settle(folder / "data.toml", Source(source_files(o.prompts)))
+            discard_settings(folder, settings)
+        record_settings(folder / "recipe.toml", settings)
+        record_settings(folder / "data.toml", Source(source_files(o.prompts)))
         if not folder.finished("iter-1/responses.jsonl"):
             spec = generator_spec(o.model)
             calls = out / "calls-generate.jsonl"
@@ -85,7 +84,7 @@ def main(argv: Sequence[str]) -> int:
                 print(f"windvane: {_foretold(generator, prompts, sampling, o)}", file=sys.stderr)
             seed = seed_of(o.seed, "generate", 1)
             run_generate(
-                HereRunner(folder, o.quiet), "iter-1/responses", generator, prompts, range(o.k), seed, o.batch_prompts
+                LocalRunner(folder, o.quiet), "iter-1/responses", generator, prompts, range(o.k), seed, o.batch_prompts
             )
         summary = _summary(folder, o)
         write_atomic(folder / "summary.json", json.dumps(summary, indent=1) + "\n")

@@ -28,11 +28,11 @@ from windvane.core.errors import UserError
 from windvane.core.protocols import PairJudge
 from windvane.core.records import Prompt, Response, Verdict, by_prompt, seed_of
 from windvane.core.schema import encode
-from windvane.core.settings import settle
 from windvane.datasets.columns import mapping
 from windvane.engines.http.flags import add_server_flags, server_of, spending, tell_estimate
 from windvane.judges.names import resolve_judge
-from windvane.run.local_runner import HereRunner
+from windvane.run.local_runner import LocalRunner
+from windvane.run.settings_file import record_settings
 from windvane.run.store import RunFolder, file_sha256, read_records, write_atomic
 from windvane.stages.judge import Pair, compare, questions
 from windvane.stages.judge_cost import judge_estimate
@@ -69,7 +69,7 @@ def main(argv: Sequence[str]) -> int:
     with RunFolder(out) as folder:
         if not any(out.glob("iter-*/verdicts.*")):  # nothing was asked yet: a failed start binds nobody
             (out / "judge.toml").unlink(missing_ok=True)
-        settle(folder / "judge.toml", Judging(options.judge, options.pairs, batch, shas))
+        record_settings(folder / "judge.toml", Judging(options.judge, options.pairs, batch, shas))
         wanted = {t: chosen_pairs(source / f"iter-{t}", options.pairs) for t in iterations}
         left = {t: pairs for t, pairs in wanted.items() if not folder.finished(f"iter-{t}/verdicts.jsonl")}
         judge = (
@@ -82,7 +82,7 @@ def main(argv: Sequence[str]) -> int:
             foretold = judge_estimate(options.judge, judge, [x for pairs in left.values() for x in pairs], out)
             if not options.quiet:
                 print(f"windvane: {foretold}", file=sys.stderr)
-            runner = HereRunner(folder, quiet=options.quiet or human)
+            runner = LocalRunner(folder, quiet=options.quiet or human)
             for t, pairs in left.items():
                 _run(runner, f"iter-{t}/verdicts", judge, pairs, batch)
         summary: dict[str, Any] = {"judge": options.judge, "iterations": [_summary(source, out, t) for t in iterations]}
@@ -144,7 +144,7 @@ def chosen_pairs(iteration: Path, count: int | None) -> list[Pair]:
     return sorted(pairs, key=lambda x: seed_of("judge", x[0].id, x[1].index, x[2].index))[:count]
 
 
-def _run(runner: HereRunner, stage: str, judge: PairJudge, pairs: Sequence[Pair], batch: int) -> None:
+def _run(runner: LocalRunner, stage: str, judge: PairJudge, pairs: Sequence[Pair], batch: int) -> None:
     def work(part: Sequence[Pair]) -> Iterable[dict[str, Any]]:
         return [encode(v) for v in compare(judge, part)]
 

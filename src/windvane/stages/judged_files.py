@@ -12,8 +12,8 @@ from pathlib import Path
 
 from windvane.core.errors import UserError
 from windvane.core.records import Prompt, Response
-from windvane.core.settings import settle
 from windvane.datasets.rows import read_rows
+from windvane.run.settings_file import record_settings
 from windvane.run.store import RunFolder, write_jsonl
 from windvane.stages.rows import refuse_several, told
 from windvane.stages.source_files import Source, source_files
@@ -23,7 +23,7 @@ def answers_from(source: Path, folder: RunFolder, columns: Mapping[str, str] | N
     """Write the records, once."""
     if not folder.finished("iter-1/responses.jsonl"):
         (folder / "data.toml").unlink(missing_ok=True)
-    settle(folder / "data.toml", Source(source_files(source)))
+    record_settings(folder / "data.toml", Source(source_files(source)))
     if folder.finished("iter-1/responses.jsonl"):
         return
     data = read_rows(source, columns)

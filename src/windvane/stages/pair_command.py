@@ -20,11 +20,10 @@ from typing import Any, get_args
 from windvane.core.arguments import Parser
 from windvane.core.errors import UserError
 from windvane.core.records import Group, Prompt, Response, Verdict, seed_of
-from windvane.core.settings import settle
 from windvane.datasets.columns import mapping
 from windvane.datasets.rows import read_rows
-from windvane.run.local_runner import HereRunner
-from windvane.run.start import forget
+from windvane.run.local_runner import LocalRunner
+from windvane.run.settings_file import discard_settings, record_settings
 from windvane.run.store import RunFolder, read_records, write_atomic, write_jsonl
 from windvane.stages.pair import Choice, Estimate, Pairing, run_pair
 from windvane.stages.rows import grouped, refuse_several, told
@@ -58,9 +57,9 @@ def main(argv: Sequence[str]) -> int:
         raise UserError(f"{source}: answers without verdicts; judge them first: windvane judge {source} --judge JUDGE")
     with RunFolder(out) as folder:
         if not folder.finished("iter-1/groups.jsonl"):
-            forget(folder, settings)
-        settle(folder / "recipe.toml", settings)
-        settle(folder / "data.toml", Source(source_files(o.source)))
+            discard_settings(folder, settings)
+        record_settings(folder / "recipe.toml", settings)
+        record_settings(folder / "data.toml", Source(source_files(o.source)))
         if not folder.finished("iter-1/groups.jsonl"):
             _of_verdicts(o, folder) if source.is_dir() and any(source.rglob("verdicts.jsonl")) else _of_scores(
                 o, folder
@@ -104,7 +103,7 @@ def _of_verdicts(o: Any, folder: RunFolder) -> None:
             )
     _copy(folder, prompts, responses)
     pairing = Pairing(o.estimate, o.choose, seed_of(o.seed, "pair"))
-    run_pair(HereRunner(folder, quiet=True), "iter-1/groups", prompts, responses, found, pairing)
+    run_pair(LocalRunner(folder, quiet=True), "iter-1/groups", prompts, responses, found, pairing)
 
 
 def iteration_with(source: Path, name: str, wanted: int | None) -> Path:

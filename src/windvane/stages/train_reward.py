@@ -22,7 +22,6 @@ from typing import Any, Literal
 import torch
 
 from windvane.core.errors import UserError
-from windvane.core.settings import settle
 from windvane.datasets.columns import mapping
 from windvane.datasets.preference_pairs import PreferencePair, read_pairs
 from windvane.models.load import load_tokenizer
@@ -31,7 +30,7 @@ from windvane.models.preference_model import PreferenceModel, save_preference_mo
 from windvane.plan.time import training_estimate
 from windvane.prompts.system_role import system_mode
 from windvane.run.launch import launch
-from windvane.run.start import forget, resolved, take_threads
+from windvane.run.settings_file import discard_settings, record_settings, resolved, use_threads
 from windvane.run.store import PULSE, RunFolder, file_sha256, published, write_atomic, write_jsonl
 from windvane.train.preference_batches import PreferenceExample, hold_out, mixed, preference_example
 from windvane.train.preference_loop import PreferenceTrain, PreferenceTrainer
@@ -92,11 +91,13 @@ def run(settings: TrainReward, out: str, quiet: bool = False) -> None:
     with RunFolder(out) as folder:
         begun = folder.finished("train") or folder.finished("model")
         if not begun:
-            forget(folder, settings)
-        settle(folder / "recipe.toml", settings)
+            discard_settings(folder, settings)
+        record_settings(folder / "recipe.toml", settings)
         names = [name for name, _ in settings.sources]
         test = [settings.test] if settings.test else []
-        settle(folder / "data.toml", _Inputs({n: file_sha256(Path(n)) for n in [*names, *test] if Path(n).is_file()}))
+        record_settings(
+            folder / "data.toml", _Inputs({n: file_sha256(Path(n)) for n in [*names, *test] if Path(n).is_file()})
+        )
         if not folder.finished("summary.json") or not folder.finished("model"):
             sources = [read_pairs(name, settings.split, mapping(settings.columns)) for name in names]
             _train(settings, folder, sources, _test_pairs(settings, sources), quiet)
@@ -127,7 +128,7 @@ def _test_pairs(s: TrainReward, sources: list[list[PreferencePair]]) -> list[Pre
 def _train(
     s: TrainReward, folder: RunFolder, sources: list[list[PreferencePair]], test: list[PreferencePair], quiet: bool
 ) -> None:
-    take_threads(s)
+    use_threads(s)
     start, cpu = time.perf_counter(), time.process_time()
     tokenizer = load_tokenizer(s.model)
     note = None
@@ -187,7 +188,7 @@ def _trainer(s: TrainReward, folder: RunFolder, model: PreferenceModel, quiet: b
         bar.update(step - bar.n)
         bar.set_postfix(loss=f"{row['loss']:.4g}")
         folder.status("train", step, total)
-        folder.log("step", stage="train", step=step, **row)
+        folder.event("step", stage="train", step=step, **row)
 
     folder.pulse = None if quiet else PULSE
     folder.status("train", 0, 0)

@@ -7,21 +7,40 @@ checkpoints are removed when the model stands. Where several processes train (`r
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
-from windvane.losses.batch import Objective
+from windvane.losses.batch import Objective, digest_of
 from windvane.models.load import save_model
 from windvane.models.trees.logprobs import Scorer
 from windvane.run.store import PULSE, RunFolder, published, write_jsonl
 from windvane.train.batches import Example
 from windvane.train.distributed import ALONE, Ranks
 from windvane.train.loop import Trainer
+from windvane.train.processes import here
 from windvane.train.settings import Train
+
+S = TypeVar("S")
+
+
+def with_loss_digests(settings: S) -> S:
+    """A recipe's settings with the digest of each loss that is a file of the user's own, to be recorded with the run. Other ranks
+    keep the digest that the first one found."""
+    fields: Any = settings
+    if not here().lead:
+        return settings
+    stages = {f.name: getattr(settings, f.name) for f in dataclasses.fields(fields)}
+    digests = {
+        name: dataclasses.replace(train, objective_sha256=digest_of(train.objective))
+        for name, train in stages.items()
+        if isinstance(train, Train)
+    }
+    return dataclasses.replace(fields, **digests)  # type: ignore[no-any-return]
 
 
 def run_train(
@@ -54,7 +73,7 @@ def run_train(
         bar.update(step - bar.n)
         bar.set_postfix(loss=f"{row['loss']:.4g}")
         run.status(stage, step, total)
-        run.log("step", stage=stage, step=step, **row)
+        run.event("step", stage=stage, step=step, **row)
 
     run.pulse = None if quiet else PULSE
     run.status(stage, 0, 0)

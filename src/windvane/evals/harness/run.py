@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from windvane.core.errors import UserError
-from windvane.core.settings import settle
 from windvane.evals.harness.suites import Task
 from windvane.models.load import load_model, load_tokenizer
+from windvane.run.settings_file import record_settings
 from windvane.run.store import RunFolder, write_atomic
 
 
@@ -148,7 +148,7 @@ def run(
 ) -> dict[str, dict[str, Any]]:
     """label -> task -> figures, for all `models` (label -> spec) and tasks; finished ones are read. A model may be added later: a run's
     next iteration."""
-    settle(folder / "harness.toml", settings)
+    record_settings(folder / "harness.toml", settings)
     harness: Harness | None = None
     found: dict[str, dict[str, Any]] = {}
     for label, spec in models.items():

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from windvane.core.errors import UserError
-from windvane.core.settings import settle
 from windvane.evals.infinitebench.generate import generate_examples
 from windvane.evals.infinitebench.tasks import TASKS, prompt_text, read_task_file
 from windvane.evals.ruler.models import Answerer, Asked, ask, prompt_ids
 from windvane.evals.ruler.tasks import parse_length
+from windvane.run.settings_file import record_settings
 from windvane.run.store import RunFolder
 
 
@@ -67,7 +67,7 @@ def run_task(run: RunFolder, answerer: Answerer, task: str, sizes: Sizes, data: 
     if limit <= budget:
         raise UserError(f"--length {sizes.length}: {task} answers with up to {budget} tokens; take a greater length")
     stage = f"infinitebench/{task}"
-    settle(run / f"{stage}.toml", Settings(answerer.spec, task, sizes, data.name if data else None))
+    record_settings(run / f"{stage}.toml", Settings(answerer.spec, task, sizes, data.name if data else None))
     path = run / f"{stage}.jsonl"
     if path.exists():
         return path

@@ -28,12 +28,12 @@ from windvane.core.arguments import Parser
 from windvane.core.errors import UserError
 from windvane.core.records import Response, Verdict, seed_of
 from windvane.core.schema import encode
-from windvane.core.settings import settle
 from windvane.engines.http.flags import add_server_flags, server_of, spending, tell_estimate
 from windvane.evals.judge_card.items import Item, read_items
 from windvane.evals.judge_card.measures import measure
 from windvane.judges.names import resolve_judge
-from windvane.run.local_runner import HereRunner
+from windvane.run.local_runner import LocalRunner
+from windvane.run.settings_file import record_settings
 from windvane.run.store import RunFolder, file_sha256, read_jsonl, read_records, write_atomic
 from windvane.stages.judge import Pair, compare, questions
 
@@ -69,7 +69,9 @@ def main(argv: Sequence[str]) -> int:
         folder = stack.enter_context(RunFolder(out))
         if not any(out.glob("verdicts.*")):  # nothing was asked yet: a failed start binds nobody
             (out / "judge.toml").unlink(missing_ok=True)
-        settle(folder / "judge.toml", Card(options.judge, file_sha256(path), options.rows, not options.no_null))
+        record_settings(
+            folder / "judge.toml", Card(options.judge, file_sha256(path), options.rows, not options.no_null)
+        )
         judge = resolve_judge(options.judge, options.device, server=server, calls=folder / "calls.jsonl")
         if not options.out and (options.judge == "human" or getattr(judge, "account", None) is not None):
             raise UserError(
@@ -78,7 +80,7 @@ def main(argv: Sequence[str]) -> int:
         stages = {"verdicts": pairs_of(items), "null": [] if options.no_null else null_pairs(items)}
         left = [pair for name, pairs in stages.items() if not folder.finished(f"{name}.jsonl") for pair in pairs]
         tell_estimate(judge, questions(left), server)
-        runner = HereRunner(folder, quiet=options.quiet or options.judge == "human")
+        runner = LocalRunner(folder, quiet=options.quiet or options.judge == "human")
         batch = 1 if options.judge == "human" else options.batch_pairs
 
         def work(part: Sequence[Pair]) -> Iterable[dict[str, Any]]:

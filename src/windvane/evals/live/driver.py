@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from windvane.core.records import units
-from windvane.core.settings import settle
 from windvane.engines.http.budget import ExpectedCall
 from windvane.engines.http.flags import spending
 from windvane.engines.local import Sampling
@@ -33,7 +32,8 @@ from windvane.evals.live.model import (
     slug,
 )
 from windvane.evals.result_files import keep_result
-from windvane.run.local_runner import HereRunner
+from windvane.run.local_runner import LocalRunner
+from windvane.run.settings_file import record_settings
 from windvane.run.store import RunFolder, read_jsonl, write_jsonl
 
 Responses = Mapping[str, Sequence[Rows]]  # a model's name -> for each turn the rows of its responses
@@ -116,9 +116,9 @@ def run_live(
 ) -> tuple[dict[str, Any], dict[str, float] | None]:
     """(the result, what the judge's server took). `models`: those to ask, instead of the ones that `options.model` names."""
     with RunFolder(options.out) as run:
-        settle(run / "eval.toml", evaluation.settings)
+        record_settings(run / "eval.toml", evaluation.settings)
         for name, settings in evaluation.given_settings.items():
-            settle(run / f"answers/{slug(name)}.toml", settings)
+            record_settings(run / f"answers/{slug(name)}.toml", settings)
         candidates = open_candidates(options, run) if models is None else models
         _announce(evaluation, options, run, judge, candidates)
         responses: dict[str, Sequence[Rows]] = {}
@@ -159,7 +159,9 @@ def _ask(
     """(the rows of every turn, a note on the model's chat template)."""
     if "{model}" in evaluation.stage:
         drawing = (options.temperature, options.top_p, options.max_new_tokens, options.seed, options.dtype)
-        settle(run / f"answers/{slug(candidate.name)}.toml", ModelSettings(candidate.spec, candidate.name, *drawing))
+        record_settings(
+            run / f"answers/{slug(candidate.name)}.toml", ModelSettings(candidate.spec, candidate.name, *drawing)
+        )
     turns: list[Rows] = []
     note = None
     for turn in range(evaluation.turns):
@@ -188,7 +190,7 @@ def _judge(
     batch = 1 if judge.by_hand else options.batch
     verdicts = {}
     for stage, asked in questions.items():
-        HereRunner(run, options.quiet or judge.by_hand).run(stage, units(asked, batch, "key"), judge.verdicts)
+        LocalRunner(run, options.quiet or judge.by_hand).run(stage, units(asked, batch, "key"), judge.verdicts)
         verdicts[stage] = _rows(run, stage)
     return verdicts
 

@@ -24,7 +24,7 @@ from windvane.evals.live.budget import JUDGE_CALLS, model_server
 from windvane.models.load import load_tokenizer
 from windvane.prompts.chat import merged, screen
 from windvane.prompts.system_role import system_mode
-from windvane.run.local_runner import HereRunner
+from windvane.run.local_runner import LocalRunner
 from windvane.run.store import RunFolder
 
 Rows = Mapping[str, Mapping[str, Any]]  # the rows of one stage by their ids
@@ -162,7 +162,7 @@ def run_responses(
     def work(unit: tuple[Sampling, Sequence[Request]]) -> Iterable[dict[str, Any]]:
         return [rows[0] for rows in candidate.respond(unit[1], unit[0], [0], seed)]
 
-    HereRunner(run, quiet).run(stage, batches, work)
+    LocalRunner(run, quiet).run(stage, batches, work)
 
 
 def run_samples(
@@ -182,7 +182,7 @@ def run_samples(
             for index, row in enumerate(rows):
                 yield row | sample_row(request.id, index)
 
-    HereRunner(run, quiet).run(stage, units(requests, batch), work)
+    LocalRunner(run, quiet).run(stage, units(requests, batch), work)
 
 
 def sample_row(request: str, index: int) -> dict[str, Any]:

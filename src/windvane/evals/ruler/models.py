@@ -20,7 +20,7 @@ from windvane.engines.http.server import Server
 from windvane.engines.local import Sampling, window
 from windvane.engines.open import Opened
 from windvane.prompts.chat import render
-from windvane.run.local_runner import HereRunner
+from windvane.run.local_runner import LocalRunner
 from windvane.run.store import RunFolder
 
 
@@ -154,4 +154,4 @@ def ask(
     for budget in sorted({q.max_new_tokens for q in questions}):
         same = [q for q in questions if q.max_new_tokens == budget]
         units += [(f"{budget:06d}-{i // batch:06d}", same[i : i + batch]) for i in range(0, len(same), batch)]
-    HereRunner(run).run(stage, units, work)
+    LocalRunner(run).run(stage, units, work)

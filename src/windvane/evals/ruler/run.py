@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from windvane.core.errors import UserError
-from windvane.core.settings import settle
 from windvane.evals.ruler.models import Answerer, Asked, ask, prompt_ids
 from windvane.evals.ruler.sample import Draft
 from windvane.evals.ruler.tasks import TASKS, Sample, Sources, make_samples
+from windvane.run.settings_file import record_settings
 from windvane.run.store import RunFolder
 
 
@@ -62,7 +62,7 @@ def run_ruler(
     """Ask every task at every length; returns the folder of rows. A task and length that is finished is not asked again, so tasks
     and lengths can be added later; other settings are refused."""
     folder = run / "ruler"
-    settle(folder / "settings.toml", settings)
+    record_settings(folder / "settings.toml", settings)
     tokenizer = answerer.tokenizer
 
     def ids_of(draft: Draft) -> tuple[int, ...]:

@@ -33,7 +33,7 @@ from windvane.evalyaks.levels import ABOUT_OWN, OWN, Levels, Listed, read_levels
 from windvane.evalyaks.prompts.levels import read_level, read_sentence, read_words, sentence_of_level, words_of_level
 from windvane.evalyaks.transcripts.record import LEVELS
 from windvane.evalyaks.writing.topics import TOPICS
-from windvane.run.local_runner import HereRunner
+from windvane.run.local_runner import LocalRunner
 from windvane.run.store import RunFolder, read_jsonl
 
 TELL, WRITE = ("level of words", "level of a sentence"), ("words of a level", "sentence of a level")
@@ -106,7 +106,7 @@ def ask(run: RunFolder, o: argparse.Namespace, tasks: Sequence[Task]) -> dict[st
             yield {"id": task.id, "task": task.task, "level": task.level, "text": said.text, "reason": said.reason}
 
     try:
-        HereRunner(run, o.quiet).run(stage, units(tasks, o.batch), work)
+        LocalRunner(run, o.quiet).run(stage, units(tasks, o.batch), work)
     finally:
         writer.close()
     return {row["id"]: row for _, row in read_jsonl(run / f"{stage}.jsonl")}

@@ -32,7 +32,7 @@ from windvane.evalyaks.transcripts.read import read_transcripts
 from windvane.evalyaks.transcripts.record import PART_CRITERIA, Transcript, unique
 from windvane.evalyaks.transcripts.split import cluster
 from windvane.evalyaks.writing.topics import LISTS
-from windvane.run.local_runner import HereRunner
+from windvane.run.local_runner import LocalRunner
 from windvane.run.store import RunFolder, read_jsonl
 
 FORMS = ("steps", "descriptors")
@@ -118,7 +118,7 @@ def _rows(
             found = scorer.assess(batch)
             return [{"id": r.id, "assessment": encode(a)} for r, a in zip(batch, found, strict=True)]
 
-        HereRunner(run, o.quiet).run(stage, units(records, o.batch), work)
+        LocalRunner(run, o.quiet).run(stage, units(records, o.batch), work)
     return {row["id"]: row for _, row in read_jsonl(run / f"{stage}.jsonl")}
 
 

@@ -39,7 +39,7 @@ from windvane.evalyaks.writing.plan import EVEN, Plan, plans
 from windvane.evalyaks.writing.program import write
 from windvane.evalyaks.writing.topics import CONTEXTS
 from windvane.plan.time import writer_estimate
-from windvane.run.local_runner import HereRunner
+from windvane.run.local_runner import LocalRunner
 from windvane.run.store import RunFolder, read_jsonl, write_atomic, write_jsonl
 
 PROGRAMME = "programme"
@@ -129,7 +129,7 @@ def write_all(
         found = estimate(server_of(o), [ExpectedCall(m, o.max_new_tokens) for m in asked.values()])
         run.tell(f"the writer {o.writer}: {writer_estimate(writer, found, o.batch, run.path)}")
     try:
-        HereRunner(run, o.quiet).run("written", units(planned, o.batch), work)
+        LocalRunner(run, o.quiet).run("written", units(planned, o.batch), work)
     finally:
         if writer is not None:
             writer.close()

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from windvane.core.errors import UserError
-from windvane.core.settings import settle
 from windvane.datasets.near_duplicates import need_packages
 from windvane.engines.http.budget import Estimate, Usage
 from windvane.engines.http.server import Server
@@ -28,8 +27,8 @@ from windvane.janus.collection.stages import find_repeats, run_answers, run_syst
 from windvane.janus.taxonomy import Taxonomy, read_taxonomy
 from windvane.plan.time import writer_estimate
 from windvane.run.launch import launch
-from windvane.run.local_runner import HereRunner
-from windvane.run.start import forget, resolved, take_threads
+from windvane.run.local_runner import LocalRunner
+from windvane.run.settings_file import discard_settings, record_settings, resolved, use_threads
 from windvane.run.store import RunFolder
 
 
@@ -38,11 +37,11 @@ def run(settings: Janus, out: str, quiet: bool = False) -> None:
     s = resolved(settings, out)
     with RunFolder(out) as folder:
         if finished(folder):
-            settle(folder / "recipe.toml", recorded(s))
+            record_settings(folder / "recipe.toml", recorded(s))
             print(table(json.loads((folder / "summary.json").read_text(encoding="utf-8")), folder))
             return
         begin(folder, s)
-        take_threads(s)
+        use_threads(s)
         taxonomy = read_taxonomy(Path(s.taxonomy) if s.taxonomy is not None else None)
         check(s, taxonomy)
         need_packages()  # rather than after the values are written and paid for
@@ -54,7 +53,7 @@ def run(settings: Janus, out: str, quiet: bool = False) -> None:
         if left and not quiet:
             at_once = s.batch * max(1, left.calls // len(instructions))
             folder.tell(f"the writer {s.writer}: {writer_estimate(writer, left, at_once, folder.path)}")
-        runner = HereRunner(folder, quiet)
+        runner = LocalRunner(folder, quiet)
         try:
             run_values(runner, s, writer, taxonomy, instructions)  # 4 dimensions, `sets` values each
             run_systems(runner, s, writer, instructions, bench)  # one system message a set
@@ -70,8 +69,8 @@ def run(settings: Janus, out: str, quiet: bool = False) -> None:
 def begin(folder: RunFolder, s: Janus) -> None:
     """Settle the settings; a start that made nothing binds nobody."""
     if not folder.finished("instructions.jsonl"):
-        forget(folder, s)
-    settle(folder / "recipe.toml", recorded(s))
+        discard_settings(folder, s)
+    record_settings(folder / "recipe.toml", recorded(s))
 
 
 def recorded(s: Janus) -> Janus:

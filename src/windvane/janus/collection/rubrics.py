@@ -19,7 +19,6 @@ from typing import Any, Literal
 
 from windvane.core.errors import UserError
 from windvane.core.records import Prompt, content_id
-from windvane.core.settings import settle
 from windvane.engines.http.budget import ExpectedCall, estimate
 from windvane.engines.http.server import Server
 from windvane.engines.local import Sampling
@@ -29,8 +28,8 @@ from windvane.janus.value_rubrics import read_rubric, rubric_maker_messages
 from windvane.judges.rubric_rows import Rubric
 from windvane.plan.time import writer_estimate
 from windvane.run.launch import launch
-from windvane.run.local_runner import HereRunner
-from windvane.run.start import resolved, take_threads
+from windvane.run.local_runner import LocalRunner
+from windvane.run.settings_file import record_settings, resolved, use_threads
 from windvane.run.store import RunFolder, read_jsonl, write_atomic, write_jsonl
 
 STAGE = "rubrics"
@@ -69,8 +68,8 @@ def run(settings: RubricMaker, out: str, quiet: bool = False) -> None:
             raise UserError(
                 f"{s.samples}: no rows; a bench is made of rows with preference_set, system, prompt, output"
             )
-        settle(folder / "recipe.toml", replace(s, server=Server()))
-        take_threads(s)
+        record_settings(folder / "recipe.toml", replace(s, server=Server()))
+        use_threads(s)
         if not folder.finished(f"{STAGE}.jsonl"):
             calls = [
                 ExpectedCall(rubric_maker_messages(v), s.tokens) for x in samples.values() for v in x.preference_set
@@ -81,12 +80,12 @@ def run(settings: RubricMaker, out: str, quiet: bool = False) -> None:
             if not quiet:
                 room = writer_estimate(writer, estimate(s.server, calls), s.batch, folder.path)
                 folder.tell(f"the writer {s.writer}: {room}")
-            make_rubrics(HereRunner(folder, quiet), s, samples, writer)
+            make_rubrics(LocalRunner(folder, quiet), s, samples, writer)
         summary = write_bench(folder, s, samples)
     print(f"{summary['instances']} of {summary['samples']} instances: {out}/bench.jsonl")
 
 
-def make_rubrics(runner: HereRunner, s: RubricMaker, samples: dict[str, Sample], writer: Writer) -> None:
+def make_rubrics(runner: LocalRunner, s: RubricMaker, samples: dict[str, Sample], writer: Writer) -> None:
     """Rows {id, rubrics (in the order of the values) or None, reason, rejected}."""
     sampling = Sampling(1, s.temperature, s.top_p, s.tokens)
 

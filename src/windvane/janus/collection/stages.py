@@ -30,7 +30,7 @@ from windvane.janus.value_prompts import (
     system_messages,
     value_messages,
 )
-from windvane.run.local_runner import HereRunner
+from windvane.run.local_runner import LocalRunner
 from windvane.run.store import RunFolder, read_jsonl, write_atomic
 
 VALUES, SYSTEMS, REPEATS, ANSWERS = "values", "systems", "repeats.json", "answers"
@@ -38,7 +38,7 @@ Row = dict[str, Any]
 
 
 def run_values(
-    runner: HereRunner, s: Janus, writer: Writer, taxonomy: Taxonomy, instructions: Sequence[Instruction]
+    runner: LocalRunner, s: Janus, writer: Writer, taxonomy: Taxonomy, instructions: Sequence[Instruction]
 ) -> None:
     """Rows {id, sets (a list of lists of values; empty where there are none), reason, rejected}."""
     sampling = Sampling(1, s.temperature, s.top_p, s.value_tokens)
@@ -99,7 +99,7 @@ def gate(values: Sequence[Value], others: Sequence[Sequence[Value]], differ: int
 
 
 def run_systems(
-    runner: HereRunner, s: Janus, writer: Writer, instructions: Sequence[Instruction], bench: Leakage
+    runner: LocalRunner, s: Janus, writer: Writer, instructions: Sequence[Instruction], bench: Leakage
 ) -> None:
     """Rows {id, system or None, rejected}, one a set."""
     sampling = Sampling(1, s.temperature, s.top_p, s.system_tokens)
@@ -158,7 +158,7 @@ def find_repeats(run: RunFolder, threshold: float) -> dict[str, tuple[str, float
 
 
 def run_answers(
-    runner: HereRunner, s: Janus, writer: Writer, instructions: Sequence[Instruction], repeats: dict[str, Any]
+    runner: LocalRunner, s: Janus, writer: Writer, instructions: Sequence[Instruction], repeats: dict[str, Any]
 ) -> None:
     """Rows {id, output or None, rejected}, one a system message that is kept."""
     sampling = Sampling(1, s.temperature, s.top_p, s.answer_tokens)

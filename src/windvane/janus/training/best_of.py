@@ -23,7 +23,7 @@ from windvane.judges.reward import open_judge
 from windvane.models.load import load_model, load_tokenizer
 from windvane.prompts.chat import prepare
 from windvane.prompts.system_role import system_mode
-from windvane.run.local_runner import HereRunner
+from windvane.run.local_runner import LocalRunner
 from windvane.run.store import read_records
 from windvane.stages.generate import run_generate
 
@@ -51,7 +51,7 @@ def expected(rewards: Sequence[float], n: int) -> float:
 
 
 def run_best_of(
-    runner: HereRunner, s: BestOf, samples: Sequence[Sample], model: str, reward: str, device: str, seed: int
+    runner: LocalRunner, s: BestOf, samples: Sequence[Sample], model: str, reward: str, device: str, seed: int
 ) -> None:
     """Fill both files; what stands is not made again."""
     prompts = sorted(

@@ -19,7 +19,6 @@ from pathlib import Path
 
 from windvane.core.errors import UserError
 from windvane.core.records import TokenReference, seed_of
-from windvane.core.settings import settle
 from windvane.engines.local import stop_ids
 from windvane.janus.collection_rows import read_preferences, read_samples
 from windvane.janus.training.best_of import run_best_of
@@ -31,15 +30,15 @@ from windvane.losses.batch import load_objective
 from windvane.plan.time import training_estimate
 from windvane.prompts.system_role import system_mode
 from windvane.run.launch import launch
-from windvane.run.local_runner import HereRunner
-from windvane.run.start import forget, renew_loss, resolved, take_threads
+from windvane.run.local_runner import LocalRunner
+from windvane.run.settings_file import discard_settings, record_settings, renew_loss, resolved, use_threads
 from windvane.run.store import RunFolder, file_sha256, read_records, write_atomic
 from windvane.stages import train_reward
 from windvane.stages.policy import Policy
 from windvane.train.batches import Example, with_reference
 from windvane.train.processes import call, here
 from windvane.train.reference import of_tokens, run_reference
-from windvane.train.stage import clear_checkpoints, run_train
+from windvane.train.stage import clear_checkpoints, run_train, with_loss_digests
 
 SETS = ("sft", "sft-one", "sft-test", "pairs", "rm", "rm-test")
 REWARDS = ("reward", "reward-general")
@@ -54,14 +53,14 @@ class _Inputs:
 
 def run(settings: TrainJanus, out: str, quiet: bool = False) -> None:
     """One model after another; what is finished is not done again."""
-    settings = resolved(settings, out)
+    settings = with_loss_digests(resolved(settings, out))
     with RunFolder(out) as folder:
         if not any(folder.finished(f"{name}/model") for name in settings.wanted):  # a failed start binds nobody
-            forget(folder, settings)
+            discard_settings(folder, settings)
         renew_loss(folder, settings)
-        settle(folder / "recipe.toml", settings)
-        settle(folder / "data.toml", _Inputs({n: file_sha256(_set(settings, n)) for n in SETS}))
-        take_threads(settings)
+        record_settings(folder / "recipe.toml", settings)
+        record_settings(folder / "data.toml", _Inputs({n: file_sha256(_set(settings, n)) for n in SETS}))
+        use_threads(settings)
         work = Training(settings, folder, quiet)
         for name in settings.wanted:
             if name in REWARDS:
@@ -140,7 +139,7 @@ class Training:
         last = next(n for n in reversed(REWARDS) if n in self.s.wanted)
         samples = list(read_samples(_set(self.s, "sft-test")))
         run_best_of(
-            HereRunner(self.folder, self.quiet), self.s.best_of, samples,
+            LocalRunner(self.folder, self.quiet), self.s.best_of, samples,
             self._spec(model), str(self.folder / last / "model"), self.s.device, self.s.seed,
         )  # fmt: skip
 
@@ -182,7 +181,7 @@ class Training:
         if not path.exists() and here().lead:
             bf16 = train.precision == "bfloat16"
             scorer = policy.scorer(training=True)
-            runner = HereRunner(self.folder, self.quiet)
+            runner = LocalRunner(self.folder, self.quiet)
             run_reference(runner, f"{name}/reference", scorer, [*found, *held], train.micro_tokens, bf16, tokens)
         rows = read_records(path, TokenReference)
         cached, each = {r.id: r.logps for r in rows}, of_tokens(rows)
@@ -205,7 +204,7 @@ class Training:
 
 def train_beside(settings: TrainJanus, out: str, name: Name) -> None:
     """Another process's part in a model's training, from the same files; it holds no lock and writes nothing."""
-    take_threads(settings)
+    use_threads(settings)
     Training(settings, RunFolder(out), quiet=True).train(name)
 
 
