@@ -9,7 +9,7 @@ import pytest
 
 from windvane.core.errors import UserError
 from windvane.core.families import Family, is_family, offer, offers, spelled
-from windvane.core.settings import settle
+from windvane.run.settings_file import record_settings
 from windvane.toy.register import FAMILIES
 
 
@@ -70,10 +70,10 @@ class Settings:
 
 def test_a_run_goes_on_under_the_other_spelling_and_keeps_its_own(tmp_path):
     path = tmp_path / "recipe.toml"
-    settle(path, Settings("world:grades", ("world:grades:train:0", "a.csv")))
+    record_settings(path, Settings("world:grades", ("world:grades:train:0", "a.csv")))
     before = path.read_bytes()
-    settle(path, Settings("toy:grades", ("toy:grades:train:0", "a.csv")))
+    record_settings(path, Settings("toy:grades", ("toy:grades:train:0", "a.csv")))
     assert path.read_bytes() == before
     for other in (Settings("toy:grades", ("toy:grades:train:1", "a.csv")), Settings("toy:styles", ("a.csv",))):
         with pytest.raises(UserError, match="was started with other settings"):
-            settle(path, other)
+            record_settings(path, other)

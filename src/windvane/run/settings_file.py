@@ -114,7 +114,7 @@ def renew_loss(run: RunFolder, settings: Any, others: Sequence[str] = ()) -> Non
             file.unlink()
     write_atomic(recipe, text)
     run.tell(
-        "the loss was changed since this run was started and nothing was trained by it yet: the run takes the new one"
+        "the loss was changed since this run was started, and nothing was trained by it yet: the run takes the new one"
     )
 
 
