@@ -9,12 +9,12 @@ import pytest
 
 from tests.report.words import Words
 from windvane.charts.sanitize import DEEPEST, ELEMENTS, LARGEST, clean
+from windvane.cli.report import render
 from windvane.core.errors import UserError
 from windvane.evals.infinitebench.command import main as infinitebench
 from windvane.evals.intransitivity.command import main as intransitivity
 from windvane.evals.ruler.command import main as ruler
 from windvane.report.evaluations import evaluations, number_at, written
-from windvane.report.page import render
 
 HEAD = '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="0 0 10 10">'
 

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
+from windvane.cli.report import render
 from windvane.evalyaks.report import graded_answer, graded_panels, graded_tables
 from windvane.report.gather import gather
-from windvane.report.page import render
 
 
 def system(name, acceptable, dov):

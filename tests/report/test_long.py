@@ -4,11 +4,12 @@ import json
 
 import pytest
 
+from windvane.cli.report import render
 from windvane.longpo.report.browse import long_browse
 from windvane.longpo.report.gather import long_run
 from windvane.longpo.report.panels import long_answer, long_panels, long_tables
 from windvane.report.gather import gather
-from windvane.report.page import render, write_report
+from windvane.report.page import write_report
 
 TEXT = "Anna sings.\n\nBruno paints. <b>bold</b>\n\nCarla sails."
 CUT = TEXT.index("Bruno")
@@ -187,7 +188,7 @@ def test_other_recipes_are_none_of_it(run):
 def test_it_fits_and_is_quiet(long, width, scheme, visit):
     (long / "evaluations" / "own").mkdir(parents=True)
     (long / "evaluations" / "own" / "result.json").write_text(json.dumps({"name": "own", "rate": 0.25}))
-    page = visit(write_report(long).as_uri(), width, scheme)
+    page = visit(write_report(long, render).as_uri(), width, scheme)
     assert page.locator("h1").inner_text() == "What it can do: see the evaluations"
     assert page.evaluate("document.documentElement.scrollWidth - innerWidth") == 0
     if width == 390:

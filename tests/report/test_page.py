@@ -6,11 +6,12 @@ import shutil
 import pytest
 
 from tests.report.words import Words
+from windvane.cli.report import main, render
 from windvane.core.errors import UserError
 from windvane.report import browse as browsing
 from windvane.report.browse import browse, pick
 from windvane.report.gather import CURVE_POINTS, curve, gather, quantiles, shorten
-from windvane.report.page import embedded, main, render, write_report
+from windvane.report.page import embedded, write_report
 from windvane.run.store import read_jsonl
 
 
@@ -20,7 +21,7 @@ def sets_of(html):
 
 @pytest.fixture(scope="module")
 def html(run):
-    return write_report(run).read_text(encoding="utf-8")
+    return write_report(run, render).read_text(encoding="utf-8")
 
 
 def summary_with(run, tmp_path, **last):
@@ -158,7 +159,7 @@ def test_same_bytes_and_no_trace_of_the_place(run, tmp_path, html):
     copy = tmp_path / "elsewhere"
     shutil.copytree(run, copy)
     (copy / "report.html").unlink()
-    assert write_report(copy).read_text(encoding="utf-8") == html
+    assert write_report(copy, render).read_text(encoding="utf-8") == html
     assert str(run) not in html and "/home/someone" not in html and "…/tiny-mistral" in html
     assert "http://" not in html and "https://" not in html and not list(copy.glob("*.tmp"))
 
@@ -209,7 +210,7 @@ def test_a_run_that_has_only_begun(tmp_path):
 
 def test_not_a_run_folder(tmp_path, run, capsys):
     with pytest.raises(UserError, match="not a run folder"):
-        write_report(tmp_path)
+        write_report(tmp_path, render)
     assert main([str(run)]) == 0 and capsys.readouterr().out.strip() == str(run / "report.html")
 
 

@@ -5,6 +5,7 @@ from importlib.resources import files
 
 import pytest
 
+from windvane.cli.report import render
 from windvane.report.page import write_report
 
 BACKGROUND = "getComputedStyle(document.body).backgroundColor"
@@ -37,7 +38,7 @@ def address(make, tmp_path_factory):
     folder.mkdir(parents=True)
     (folder / "result.json").write_text('{"name": "own", "rate": 0.25, "rows": [{"task": "one", "score": 1.5}]}')
     (folder / "plot.svg").write_text(DRAWING)
-    return write_report(run).as_uri()
+    return write_report(run, render).as_uri()
 
 
 @pytest.fixture

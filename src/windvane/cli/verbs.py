@@ -135,7 +135,7 @@ VERBS = {
         "windvane.report.status:main",
         "show what a run has finished, what is running and how long it will take",
     ),
-    "report": ("windvane.report.page:main", "write a run's report again, or compare two runs on one page"),
+    "report": ("windvane.cli.report:main", "write a run's report again, or compare two runs on one page"),
     "export": ("windvane.datasets.export:main", "export a run's preference pairs for other trainers"),
     "merge": ("windvane.models.merge:main", "merge an adapter, or a stack of adapters, into its base model"),
     "serve": (

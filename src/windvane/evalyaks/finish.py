@@ -19,6 +19,7 @@ from windvane.evalyaks.evaluation.measures import wilson
 from windvane.evalyaks.evaluation.result import evaluate, plot
 from windvane.evalyaks.evaluation.rows import scored_of
 from windvane.evalyaks.evaluation.systems import Bands, System
+from windvane.evalyaks.report import render
 from windvane.evalyaks.scoring.baseline import expected
 from windvane.evalyaks.scoring.fit import fit
 from windvane.evalyaks.scoring.score import LIMITS
@@ -115,7 +116,7 @@ def finish(run: RunFolder, settings: Any, names: Sequence[str]) -> None:
         write_atomic(run / "summary.json", json.dumps(made, indent=1, allow_nan=False) + "\n")
         for name in names:
             write_atomic(run / "adapters" / name / "model" / "README.md", adapter_card(made, settings, name))
-        write_report(run.path)
+        write_report(run.path, render)
         run.write_manifest()
     run.status("done", 1, 1)
     print(table(run))

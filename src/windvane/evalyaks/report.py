@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from windvane.charts.panels import Axis
-from windvane.report.gather import Gathered, curve
+from windvane.report.browse import browse
+from windvane.report.evaluations import evaluations
+from windvane.report.gather import Gathered, curve, gather
+from windvane.report.page import Contents, render_contents
 from windvane.report.panels import Panel, panel, stretches, traced
 from windvane.report.tables import Table, number
 from windvane.report.verdict import Answer
@@ -35,8 +38,14 @@ SPLITS = {
 WHERE = {"cefr-test": "conversations of another source", "cefr-held-out": "held-out conversations"}
 
 
-def is_graded(found: Gathered) -> bool:
-    return found.summary.get("recipe") == "evalyaks"
+def render(run: Path) -> str | None:
+    """The page of an EvalYaks run; None where the folder is another recipe's."""
+    gathered = gather(run)
+    if gathered.summary.get("recipe") != "evalyaks":
+        return None
+    panels, tables = graded_panels(gathered, run), graded_tables(gathered)
+    contents = Contents("graded", SECTIONS, graded_answer(gathered, run), panels, tables, browse(run))
+    return render_contents(gathered, evaluations(run), contents)
 
 
 def graded_answer(found: Gathered, run: Path) -> Answer:

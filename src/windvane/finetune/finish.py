@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from windvane.finetune.card import own_card
+from windvane.finetune.panels import render
 from windvane.report.page import write_report
 from windvane.run.publish import publish_model
 from windvane.run.store import RunFolder, read_jsonl, write_atomic
@@ -35,7 +36,7 @@ def finish_own(run: RunFolder, settings: Any) -> None:
         write_atomic(
             run / "summary.json", json.dumps(own_summary(run.path, settings), indent=1, allow_nan=False) + "\n"
         )
-        write_report(run.path)
+        write_report(run.path, render)
         publish_model(run / "iter-1" / "model", run / "model", own_card(run.path))
         run.write_manifest()
     run.status("done", 1, 1)

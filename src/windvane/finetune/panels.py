@@ -7,9 +7,14 @@ are pairs, on held-out rows: whether answers became better is another question, 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from windvane.report.gather import Gathered
+from windvane.report.browse import browse
+from windvane.report.evaluations import evaluations
+from windvane.report.gather import Gathered, gather
+from windvane.report.page import Contents, render_contents
+from windvane.report.panels import panels
 from windvane.report.tables import Table, number
 from windvane.report.verdict import Answer, interval, percent
 
@@ -41,8 +46,15 @@ NAMES = {
 }
 
 
-def is_own(found: Gathered) -> bool:
-    return found.summary.get("recipe") == "train"
+def render(run: Path) -> str | None:
+    """The page of a run of `windvane train`; None where the folder is another recipe's."""
+    gathered = gather(run)
+    if gathered.summary.get("recipe") != "train":
+        return None
+    measured = evaluations(run)
+    answer = own_answer(gathered, [one.name for one in measured])
+    contents = Contents("own", SECTIONS, answer, panels(gathered), own_tables(gathered), browse(run))
+    return render_contents(gathered, measured, contents)
 
 
 def own_answer(found: Gathered, evaluations: Sequence[str]) -> Answer:

@@ -16,6 +16,7 @@ from windvane.core.records import Response
 from windvane.longpo.documents import Held, read_cuts
 from windvane.longpo.kl import ShortToLong
 from windvane.longpo.questions import Question
+from windvane.longpo.report.panels import render
 from windvane.longpo.retention import ShortText, retention_figures
 from windvane.longpo.settings import LongPO
 from windvane.longpo.turns import Turns
@@ -29,7 +30,7 @@ def finish(run: RunFolder, s: LongPO, final_model: Callable[[Path], None]) -> No
         run.status("report", 0, 1)
         found = summary(run, s)
         write_atomic(run / "summary.json", json.dumps(found, indent=1, allow_nan=False) + "\n")
-        write_report(run.path)
+        write_report(run.path, render)
         with published(run / "model") as aside:
             final_model(aside)
             (aside / "README.md").unlink(missing_ok=True)

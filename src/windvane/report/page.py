@@ -8,31 +8,21 @@ JSON that the script shows as text alone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from markupsafe import Markup
 
-from windvane.core.arguments import Parser
-from windvane.core.errors import UserError
 from windvane.core.schema import dumps
-from windvane.evalyaks.report import SECTIONS as GRADED_SECTIONS
-from windvane.evalyaks.report import graded_answer, graded_panels, graded_tables, is_graded
-from windvane.finetune.panels import SECTIONS as OWN_SECTIONS
-from windvane.finetune.panels import is_own, own_answer, own_tables
-from windvane.janus.training.report import models_page
-from windvane.longpo.report.browse import long_browse
-from windvane.longpo.report.gather import long_run
-from windvane.longpo.report.panels import long_answer, long_panels, long_tables
 from windvane.report.browse import browse
-from windvane.report.comparison import write_beside
-from windvane.report.evaluations import evaluations
+from windvane.report.evaluations import Evaluation, evaluations
 from windvane.report.frame import fill
-from windvane.report.gather import gather, iteration_numbers
-from windvane.report.panels import panels
-from windvane.report.tables import tables
-from windvane.report.verdict import answer
+from windvane.report.gather import Gathered, gather
+from windvane.report.panels import Panel, panels
+from windvane.report.tables import Table, tables
+from windvane.report.verdict import Answer, answer
 from windvane.run.store import write_atomic
 
 SECTIONS = (
@@ -45,75 +35,76 @@ SECTIONS = (
     ("browse", "Answers"),
     ("settings", "Settings"),
 )
-LONG_SECTIONS = (
-    ("answer", "Answer"),
-    ("documents", "Data"),
-    ("training", "Training"),
-    ("drift", "KL"),
-    ("evaluations", "Evaluations"),
-    ("browse", "Questions"),
-    ("settings", "Settings"),
-)
 SIGNS = {"good": "▲", "bad": "▼", "unsure": "◆", "note": "•"}
 
 
-def write_report(run: Path) -> Path:
-    """Write RUN/report.html and return its path. `UserError` where `run` is not a run folder or a file in it is broken."""
-    path = run / "report.html"
-    write_atomic(path, render(run))
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a recipe shows on the page of its run.
+
+    `layout` names the template of its own sections (play.html, long.html, own.html or graded.html), `sections` the (anchor, name) pairs of
+    the bar, `sets` what the browser of prompts and responses holds, and `details` a recipe's own data for its template.
+    """
+
+    layout: Literal["play", "long", "own", "graded"]
+    sections: Sequence[tuple[str, str]]
+    answer: Answer
+    panels: Mapping[str, Panel]
+    tables: Mapping[str, Table]
+    sets: list[dict[str, Any]] = field(default_factory=list)
+    recipe: str = "run"
+    details: Any = None
+
+
+def write_report(run: Path, render: Callable[[Path], str | None]) -> Path:
+    """Write RUN/report.html by the recipe's `render` and return its path.
+
+    Raises `UserError` where `run` is not a run folder or a file in it is broken.
+    """
+    path, text = run / "report.html", render(run)
+    assert text is not None, "a recipe renders its own runs"
+    write_atomic(path, text)
     return path
 
 
-def render(run: Path) -> str:
-    """The page's text."""
-    if (models := models_page(run)) is not None:
-        return models
-    found, numbers, measured = gather(run), iteration_numbers(run), evaluations(run)
-    long = long_run(run, numbers)
-    own, graded = is_own(found), is_graded(found)
-    sets = browse(run) if long is None else long_browse(run, numbers)
+def render_self_play(run: Path) -> str:
+    """The page of a self-play run, and of any folder that is not another recipe's."""
+    gathered = gather(run)
+    contents = Contents("play", SECTIONS, answer(gathered), panels(gathered), tables(gathered), browse(run))
+    return render_contents(gathered, evaluations(run), contents)
+
+
+def render_contents(gathered: Gathered, measured: Sequence[Evaluation], contents: Contents) -> str:
+    """The page's text from what a recipe shows on it."""
+    summary = gathered.summary
     return fill(
         "page.html",
-        GRADED_SECTIONS if graded else OWN_SECTIONS if own else SECTIONS if long is None else LONG_SECTIONS,
+        contents.sections,
         "page.js",
-        data=embedded({"sets": sets}),
-        long=long,
-        own=own,
-        graded=graded,
+        data=embedded({"sets": contents.sets}),
+        long=contents.details if contents.layout == "long" else None,
+        own=contents.layout == "own",
+        graded=contents.layout == "graded",
         signs=SIGNS,
-        answer=(
-            graded_answer(found, run)
-            if graded
-            else own_answer(found, [one.name for one in measured])
-            if own
-            else answer(found)
-            if long is None
-            else long_answer(found, long, [one.name for one in measured])
-        ),
-        notes=found.summary.get("notes", []),
-        recipe=found.summary.get("recipe", "run" if long is None else "longpo"),
-        model=found.summary.get("model", "model not named yet"),
-        evaluation_judge=found.summary.get("evaluation_judge"),
+        answer=contents.answer,
+        notes=summary.get("notes", []),
+        recipe=summary.get("recipe", contents.recipe),
+        model=summary.get("model", "model not named yet"),
+        evaluation_judge=summary.get("evaluation_judge"),
         proxy_is=(
             "is the judge that trained"
-            if found.summary.get("proxy_judge") == found.summary.get("judge")
-            else f"stands for the judge that trained ({found.summary.get('judge')})"
+            if summary.get("proxy_judge") == summary.get("judge")
+            else f"stands for the judge that trained ({summary.get('judge')})"
         ),
-        proxy_judge=found.summary.get("proxy_judge") or "not named",
-        judged=bool(found.judged),
-        evaluated=bool(found.iterations),
-        panels=graded_panels(found, run) if graded else panels(found) if long is None else long_panels(found, long),
-        tables=graded_tables(found)
-        if graded
-        else own_tables(found)
-        if own
-        else tables(found)
-        if long is None
-        else long_tables(long),
-        cycles=found.cycles.overall,
+        proxy_judge=summary.get("proxy_judge") or "not named",
+        judged=bool(gathered.judged),
+        evaluated=bool(gathered.iterations),
+        panels=contents.panels,
+        tables=contents.tables,
+        cycles=gathered.cycles.overall,
         evaluations=measured,
-        settings=found.settings,
-        sets=sets,
+        settings=gathered.settings,
+        sets=contents.sets,
     )
 
 
@@ -123,22 +114,3 @@ def embedded(value: Any) -> Markup:
     for sign in "<>&\u2028\u2029":
         text = text.replace(sign, f"\\u{ord(sign):04x}")
     return Markup(text)
-
-
-def main(argv: Sequence[str]) -> int:
-    """`windvane report RUN`, or `windvane report RUN_A RUN_B [--out FILE]`: two runs side by side."""
-    parser = Parser(
-        prog="windvane report",
-        description="Write RUN/report.html again from the run's files; of two runs, a page of both side by side.",
-    )
-    parser.add_argument("run", type=Path, metavar="RUN", help="a run folder")
-    parser.add_argument("other", type=Path, metavar="RUN_B", nargs="?", help="another, to stand beside it")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="of two runs (default: beside.html, here)")
-    given = parser.parse_args(argv)
-    if given.other is None:
-        if given.out is not None:
-            raise UserError("--out: one run's page is RUN/report.html; it goes with two runs")
-        print(write_report(given.run))
-    else:
-        print(write_beside((given.run, given.other), given.out or Path("beside.html")))
-    return 0

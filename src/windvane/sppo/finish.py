@@ -16,7 +16,7 @@ from windvane.datasets.prompt_splits import sources
 from windvane.engines.http.budget import Account
 from windvane.evals.winrate import summarise
 from windvane.report.model_card import model_card
-from windvane.report.page import write_report
+from windvane.report.page import render_self_play, write_report
 from windvane.run.run import Run, RunResult
 from windvane.run.store import RunFolder, read_jsonl, read_records
 from windvane.sppo.settings import Sppo
@@ -26,7 +26,7 @@ def finish(run: Run[Sppo], account: Account | None) -> RunResult:
     """Write what is missing and print the table. `account`: what the run's servers were asked for."""
     result = run.finish(
         lambda: summary(run),
-        page=lambda: write_report(run.path),
+        page=lambda: write_report(run.path, render_self_play),
         model=run / f"iter-{run.settings.iterations}" / "model",
         card=lambda: model_card(run.path),
     )

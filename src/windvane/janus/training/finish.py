@@ -12,6 +12,7 @@ from typing import Any
 
 from windvane.core.families import is_family
 from windvane.janus.training.best_of import BEST, counts
+from windvane.janus.training.report import render
 from windvane.janus.training.settings import Name, TrainJanus, start_of
 from windvane.report.page import write_report
 from windvane.run.publish import publish_model
@@ -32,7 +33,7 @@ def finish(run: RunFolder, s: TrainJanus, notes: list[str]) -> None:
     if s.best_of.model is not None:
         summary["best_of"] = _best_of(run, s)
     write_atomic(run / "summary.json", json.dumps(summary, indent=1, allow_nan=False) + "\n")
-    write_report(run.path)
+    write_report(run.path, render)
     last = [name for name in s.wanted if name not in REWARDS]
     if last:
         _publish(run, last[-1], found[last[-1]], s)

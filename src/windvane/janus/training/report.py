@@ -28,8 +28,8 @@ HEAD = ["Model", "From", "Steps or pairs", "Held out, before", "after", "Accurac
 SECTIONS = (("answer", "Answer"), ("training", "Training"), ("evaluations", "Evaluations"))
 
 
-def models_page(run: Path) -> str | None:
-    """The page, or None."""
+def render(run: Path) -> str | None:
+    """The page of a `windvane train janus` run; None where the folder is another recipe's."""
     path = run / "summary.json"
     try:
         summary = json.loads(path.read_text(encoding="utf-8"))

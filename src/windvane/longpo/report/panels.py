@@ -7,16 +7,51 @@ no skill: the headline says so, and "better" is left to the evaluations on the p
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from windvane.charts.panels import Axis, Point, Series
-from windvane.longpo.report.gather import KL, LongRun, Round
-from windvane.report.gather import Gathered, Quantiles
+from windvane.longpo.report.browse import long_browse
+from windvane.longpo.report.gather import KL, LongRun, Round, long_run
+from windvane.report.evaluations import evaluations
+from windvane.report.gather import Gathered, Quantiles, gather, iteration_numbers
+from windvane.report.page import Contents, render_contents
 from windvane.report.panels import SPREAD, Panel, panel, stretches, traced
 from windvane.report.tables import Table, number
 from windvane.report.verdict import Answer, percent
 
 UNTRAINED = "theta"  # the arm in which nothing is trained
 STATUS = {"kept": "kept", "short": "too short", "long": "too long, refused", "split": "too long, split in parts"}
+
+
+SECTIONS = (
+    ("answer", "Answer"),
+    ("documents", "Data"),
+    ("training", "Training"),
+    ("drift", "KL"),
+    ("evaluations", "Evaluations"),
+    ("browse", "Questions"),
+    ("settings", "Settings"),
+)
+
+
+def render(run: Path) -> str | None:
+    """The page of a LongPO run; None where the folder is another recipe's."""
+    numbers = iteration_numbers(run)
+    long = long_run(run, numbers)
+    if long is None:
+        return None
+    gathered, measured = gather(run), evaluations(run)
+    contents = Contents(
+        "long",
+        SECTIONS,
+        long_answer(gathered, long, [one.name for one in measured]),
+        long_panels(gathered, long),
+        long_tables(long),
+        long_browse(run, numbers),
+        "longpo",
+        long,
+    )
+    return render_contents(gathered, measured, contents)
 
 
 def long_answer(found: Gathered, long: LongRun, evaluations: Sequence[str]) -> Answer:
