@@ -44,8 +44,7 @@ from windvane.toy.values import lessons as value_lessons
 from windvane.toy.values import writer as value_writer
 from windvane.toy.values.messages import UNIFORM, combinations, message
 from windvane.toy.values.replies import read
-from windvane.train.preference_loop import PreferenceTrain
-from windvane.train.settings import Train
+from windvane.train.settings import RewardTrain, Train
 
 Rows = list[Sample]
 
@@ -118,7 +117,7 @@ def settings(size: Size, models: Sequence[Name], rates: dict[str, float], seed: 
             warmup=0.05, epochs=epochs, batch=batch, held_out=0.0, keep="last", evaluate_every=10**6,
         )  # fmt: skip
 
-    reward = PreferenceTrain(
+    reward = RewardTrain(
         lr=rates.get("reward", 0.0), epochs=size.reward_epochs, batch=size.reward_batch, held_out=0.0, keep="last"
     )
     return TrainJanus(

@@ -28,6 +28,7 @@ from windvane.models.trees.logprobs import Scorer
 from windvane.run.store import read_jsonl
 from windvane.toy.grades import family as grades
 from windvane.train.loop import Trainer
+from windvane.train.policy import PolicyTask
 
 PUBLIC = Path(__file__).parents[3] / "shared" / "data" / "evalyaks"
 ADAPTERS = ["part1", "part2", "part3", "part4", "sentences", "vocabulary"]
@@ -141,7 +142,7 @@ def test_the_loss_is_the_answer_s_cross_entropy_alone_by_a_plain_forward(tmp_pat
         total -= sum(logps[t - 1, row[t]].item() for t in range(len(row) - n, len(row)))
         count += n
     train = replace(world_recipe().train, epochs=1, batch=2, lora_rank=0, lora_alpha=1)
-    metrics = Trainer(Scorer(model), load_objective("sft", {}), train, tmp_path, 0).fit(found, [])
+    metrics = Trainer(PolicyTask(Scorer(model), load_objective("sft", {}), train), tmp_path, 0).fit(found, [])
     assert metrics[0]["loss"] == pytest.approx(total / count, abs=1e-4)
     with pytest.raises(UserError, match=r"part2 .* exceed the model's window of 60"):
         examples(tokenizer, items, 60)

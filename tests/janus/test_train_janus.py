@@ -228,6 +228,7 @@ def test_a_tree_of_three_messages_trains_as_its_rows_do(tmp_path):
     from windvane.losses.batch import load_objective
     from windvane.models.trees.logprobs import Scorer
     from windvane.train.loop import Trainer
+    from windvane.train.policy import PolicyTask
 
     systems = ("You are a guide.", "You are a teacher.", "You serve one reader.")
     losses = []
@@ -243,7 +244,9 @@ def test_a_tree_of_three_messages_trains_as_its_rows_do(tmp_path):
             warmup=0.0,
             held_out=0.0,
         )
-        rows = Trainer(Scorer(model), load_objective("sft", {}), train, tmp_path / str(share), 0).fit(found, [])
+        rows = Trainer(PolicyTask(Scorer(model), load_objective("sft", {}), train), tmp_path / str(share), 0).fit(
+            found, []
+        )
         losses.append([row["loss"] for row in rows])
     assert losses[0] == pytest.approx(losses[1], rel=1e-5) and losses[0][1] < losses[0][0]
 

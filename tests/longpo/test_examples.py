@@ -13,6 +13,7 @@ from windvane.models.trees.logprobs import Scorer
 from windvane.train.batches import with_reference
 from windvane.train.loop import Trainer
 from windvane.train.loss_inputs import batch_of, to_score
+from windvane.train.policy import PolicyTask
 from windvane.train.reference import reference_logps
 from windvane.train.settings import Train
 
@@ -46,14 +47,14 @@ def longpo(**arguments):
 
 def step_gradient(net, objective, found, micro_tokens=100_000):
     """(loss, gradient of every parameter) of one optimizer batch, as the trainer's own step makes it."""
-    trainer = Trainer(Scorer(net), objective, Train(clip=0.0, micro_tokens=micro_tokens), None, 0)
+    trainer = Trainer(PolicyTask(Scorer(net), objective, Train(clip=0.0, micro_tokens=micro_tokens)), None, 0)
     kept = {}
 
     class Keep(torch.optim.SGD):
         def step(self):
             kept.update({n: p.grad.clone() for n, p in net.named_parameters()})
 
-    row = trainer._step(found, Keep(net.parameters(), lr=0.0), 0.0, 0)
+    row = trainer.step(found, Keep(net.parameters(), lr=0.0), 0.0, 0)
     return row["loss"], kept
 
 
@@ -87,7 +88,7 @@ def test_a_conversation_is_the_papers_loss_by_the_plain_forward():
             nll = -logps.mean()
     loss = 0.3 * -torch.nn.functional.logsigmoid(0.05 * (expected["chosen"] - expected["rejected"])) + nll
     objective = longpo(beta=0.05, lam=0.3)
-    told = Trainer(Scorer(net), objective, Train(), None, 0).measure([example])
+    told = Trainer(PolicyTask(Scorer(net), objective, Train()), None, 0).measure([example])
     assert told["nll"] == pytest.approx(nll.item(), rel=1e-5) and told["loss"] == pytest.approx(loss.item(), rel=1e-5)
     ours, gradient = step_gradient(net, objective, [example])
     assert ours == pytest.approx(loss.item(), rel=1e-5)
@@ -124,7 +125,9 @@ def test_weights_of_the_nll_are_explicit():
     only, whole = longpo(lam=0.0), plain(net, example.tree.row(example.tree.leaves[0]))
 
     def loss(nll):
-        return Trainer(Scorer(net), only, Train(), None, 0).measure([dataclasses.replace(example, nll=nll)])["loss"]
+        return Trainer(PolicyTask(Scorer(net), only, Train()), None, 0).measure(
+            [dataclasses.replace(example, nll=nll)]
+        )["loss"]
 
     read = [i - 1 for start, stop in example.spans[0] for i in range(start, stop)]
     assert loss((tuple((*span, 1.0) for span in example.spans[0]),)) == pytest.approx(
@@ -138,7 +141,7 @@ def test_the_short_context_as_the_long_one_is_dpo_at_its_start():
     net = model(scale=2.0)
     turns = [dataclasses.replace(t, short_ids=t.prompt_ids) for t in turns_of("doc", history=False)]
     (example,) = with_short_reference(net, [questions("doc", turns)], turns)
-    trainer = Trainer(Scorer(net), longpo(lam=1.0, nll=0.0), Train(), None, 0)
+    trainer = Trainer(PolicyTask(Scorer(net), longpo(lam=1.0, nll=0.0), Train()), None, 0)
     measured = trainer.measure([example])
     assert measured["loss"] == pytest.approx(math.log(2), rel=1e-4)
     assert (8 * measured["accuracy"]).is_integer(), "four comparisons are followed, a tie counts half"

@@ -21,8 +21,9 @@ from windvane.models.offload import offloaded
 from windvane.models.trees import mlp
 from windvane.models.trees.logprobs import Scorer
 from windvane.models.trees.tree import Tree
-from windvane.train import loop
+from windvane.train import policy
 from windvane.train.loop import Trainer
+from windvane.train.policy import PolicyTask
 from windvane.train.settings import Train
 
 
@@ -160,13 +161,13 @@ def test_the_trainer_offloads_where_it_trains(monkeypatch):
         asked.append(enabled)
         return contextlib.nullcontext()
 
-    monkeypatch.setattr(loop, "offloaded", noting)
+    monkeypatch.setattr(policy, "offloaded", noting)
     net = small.model(scale=2.0)
     found = make_examples(2)
     settings = Train(objective="simpo", gradient_checkpointing=True, offload=True)
-    trainer = Trainer(Scorer(net), load_objective("simpo", {}), settings, None, 0)
+    trainer = Trainer(PolicyTask(Scorer(net), load_objective("simpo", {}), settings), None, 0)
     trainer.measure(found)
-    trainer._step(found, torch.optim.SGD(net.parameters(), lr=0.0), 0.0, 0)
+    trainer.step(found, torch.optim.SGD(net.parameters(), lr=0.0), 0.0, 0)
     assert asked == [False, True]
 
 

@@ -16,6 +16,7 @@ from windvane.models.trees.tree import Tree
 from windvane.train.batches import Example, mismatched, with_reference
 from windvane.train.loop import Trainer
 from windvane.train.loss_inputs import batch_of, to_score
+from windvane.train.policy import PolicyTask
 from windvane.train.reference import reference_logps
 from windvane.train.settings import Train
 
@@ -76,7 +77,7 @@ def pair_of(i, prompt, chosen, rejected):
 def compare(found, objective, expected, gradients):
     """Our trainer's loss on `found`, computed as trees, and the gradient it would step by."""
     net = model(seed=1)
-    trainer = Trainer(Scorer(net), objective, Train(clip=0.0, micro_tokens=60), None, 0)
+    trainer = Trainer(PolicyTask(Scorer(net), objective, Train(clip=0.0, micro_tokens=60)), None, 0)
     assert trainer.measure(found)["loss"] == pytest.approx(expected, rel=2e-5)
     kept = {}
 
@@ -84,7 +85,7 @@ def compare(found, objective, expected, gradients):
         def step(self):
             kept.update({n: p.grad.clone() for n, p in net.named_parameters()})
 
-    trainer._step(found, Keep(net.parameters(), lr=0.0), 0.0, 0)
+    trainer.step(found, Keep(net.parameters(), lr=0.0), 0.0, 0)
     norm = torch.stack([g.norm() for g in gradients.values()]).norm()
     for name, theirs in gradients.items():
         assert (kept[name] - theirs).norm() < 1e-4 * max(theirs.norm(), 1e-2 * norm), name
@@ -200,7 +201,7 @@ def test_kto(tmp_path, weights):
     found = with_reference(found, {r.id: r.logps for r in cached})
     objective = load_objective("kto", {"beta": 0.2, "desirable": weights[0], "undesirable": weights[1]})
     compare(found, objective, expected, gradients)
-    without = Trainer(Scorer(model(seed=1)), objective, Train(), None, 0)
+    without = Trainer(PolicyTask(Scorer(model(seed=1)), objective, Train()), None, 0)
     z0 = without.measure(found)["kl_estimate"]
     assert abs(z0) > 0.1, "the reference point is not trivially zero here"
     moved = [

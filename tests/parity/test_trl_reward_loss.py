@@ -11,8 +11,8 @@ from windvane.datasets.preference_pairs import read_pairs
 from windvane.models.load import load_sequence_classifier
 from windvane.models.preference_heads import HeadShape
 from windvane.models.preference_model import save_preference_model, start_preference_model
-from windvane.train.preference_batches import preference_example
-from windvane.train.preference_loop import PreferenceTrain, PreferenceTrainer
+from windvane.train.reward import RewardTask, reward_example
+from windvane.train.settings import RewardTrain
 
 ROWS = [
     {"prompt": "Which one?", "chosen": "This one, since it is longer.", "rejected": "That."},
@@ -32,9 +32,8 @@ def test_loss_and_gradient(tmp_path, margin):
     save_preference_model(model, tokenizer, tmp_path / "rm", base)
     rows = [r if margin is None else r | {"margin": margin} for r in ROWS]
     (tmp_path / "pairs.jsonl").write_text("\n".join(map(dumps, rows)))
-    found = [preference_example(model, tokenizer, p) for p in read_pairs(tmp_path / "pairs.jsonl")]
-    ours = PreferenceTrainer(model, PreferenceTrain(), tmp_path, 0)
-    loss = ours.losses(found, ours.scores(found)).mean()
+    found = [reward_example(model, tokenizer, p) for p in read_pairs(tmp_path / "pairs.jsonl")]
+    loss = RewardTask(model, RewardTrain()).losses(found).values.mean()
     loss.backward()
 
     def chat(row, side):

@@ -29,8 +29,7 @@ from windvane.sppo.settings import Sppo
 from windvane.stages import train_reward
 from windvane.toy.grades import family as grades
 from windvane.toy.values import family as values
-from windvane.train.preference_loop import PreferenceTrain
-from windvane.train.settings import Train
+from windvane.train.settings import RewardTrain, Train
 
 FAST = Train(objective="sppo", optimizer="adamw", lr=1e-3, batch=8, held_out=0.0, keep="last")
 
@@ -97,7 +96,7 @@ def test_training_on_ones_own_data(tmp_path, base, three_threads):
 def test_a_reward_model(tmp_path, base, three_threads):
     rows = [{"prompt": p.prompt.text, "chosen": p.chosen, "rejected": p.rejected} for p in planted("order", 24, 0)]
     (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
-    train = PreferenceTrain(lr=1e-3, batch=8, held_out=0.2)
+    train = RewardTrain(lr=1e-3, batch=8, held_out=0.2)
     given = train_reward.TrainReward(
         kind="bt", model=str(base), data=str(tmp_path / "pairs.jsonl"), train=train, device="cpu"
     )
@@ -149,7 +148,7 @@ def test_a_collection_its_models_and_a_bench(tmp_path, three_threads):
     sft = replace(FAST, objective="sft", batch=4)
     models = TrainJanus(
         data=str(tmp_path / "collection"), models=("janus-star", "reward"), model="world:values", janus=sft,
-        janus_1_epoch=sft, janus_star=sft, reward=PreferenceTrain(lr=1e-3, batch=4, held_out=0.0), device="cpu",
+        janus_1_epoch=sft, janus_star=sft, reward=RewardTrain(lr=1e-3, batch=4, held_out=0.0), device="cpu",
     )  # fmt: skip
     train_janus.run(models, str(tmp_path / "models"), quiet=True)
     assert threads_of(tmp_path / "models") == threads_of(tmp_path / "models/reward") == three_threads

@@ -23,6 +23,7 @@ from windvane.train import checkpoint
 from windvane.train.batches import mismatched
 from windvane.train.distributed import Ranks
 from windvane.train.loop import Trainer
+from windvane.train.policy import PolicyTask
 from windvane.train.processes import call, here, lead
 
 TOKEN_DPO, RAISES = (str(Path(__file__).parent / name) for name in ("token_dpo.py", "raises_once.py"))
@@ -82,14 +83,12 @@ class Recorder:
 def gradients(case, ranks, plain=False):
     """(loss and what is followed, gradients) of one step, and the names of what wraps the model."""
     net, found, _, objective, settings = made(case, plain)
-    trainer = Trainer(Scorer(net), objective, settings, None, 7, ranks=ranks)
-    if settings.gradient_checkpointing:
-        net.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    trainer.score = ranks.spread(trainer.scorer, [found[0].tree])
+    trainer = Trainer(PolicyTask(Scorer(net), objective, settings), None, 7, ranks=ranks)
+    trainer.task.prepare(ranks, found[:1])
     wrapped = sum(isinstance(m, FSDPModule) for m in net.modules())
     shards = all(isinstance(p, DTensor) for p in net.parameters())
     recorder = Recorder(net)
-    row = trainer._step(found[: settings.batch], recorder, 0.0, 0)
+    row = trainer.step(found[: settings.batch], recorder, 0.0, 0)
     return row, recorder.gradients, (wrapped, shards)
 
 
@@ -103,7 +102,7 @@ def trained(case, ranks, folder, stop=None, kill=None, plain=False):
         if kill is not None and step == 3 and ranks.rank == kill:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    trainer = Trainer(Scorer(net), objective, settings, folder, 7, report, ranks)
+    trainer = Trainer(PolicyTask(Scorer(net), objective, settings), folder, 7, report, ranks)
     metrics = trainer.fit(found, held if settings.evaluate_every else ())
     assert not any(isinstance(m, FSDPModule) or isinstance(p, DTensor) for m in net.modules() for p in m.parameters())
     return metrics, {k: v.detach().clone() for k, v in net.state_dict().items()}

@@ -10,8 +10,8 @@ import torch
 from tests.processes import torchrun
 from tests.train.several_job import gradients, made, trained
 from tests.train.test_loop import apart, make_examples
-from windvane.train.distributed import ALONE, Ranks, merged, shares
-from windvane.train.metrics import Tally
+from windvane.train.distributed import ALONE, Ranks, shares
+from windvane.train.metrics import Means
 
 WRAPPED = {"data": (0, False), "sequence": (0, False), "fsdp": (1, True)}  # FSDP modules in the model, shards alone
 
@@ -43,11 +43,11 @@ def test_turns_are_dealt_once_and_padded_where_sharded():
     assert neighbours[0] == neighbours[1] != neighbours[2] == neighbours[3], "those who share a row have the same trees"
 
 
-def test_tallies_add_up():
-    one, other = Tally(), Tally()
-    for tally, name, value in ((one, "a", 1.0), (one, "a", 3.0), (other, "a", 5.0), (other, "b", 7.0)):
-        tally.add(name, value)
-    assert merged([one, other]).means() == {"a": 3.0, "b": 7.0}
+def test_means_of_several_processes():
+    one, other = Means(), Means()
+    one.add({"a": [1.0, 3.0]})
+    other.add({"b": [7.0], "a": [5.0], "c": []})
+    assert Means.merged([one, other]).by_name() == {"a": 3.0, "b": 7.0}
 
 
 def start(folder, world, *cases):

@@ -18,6 +18,7 @@ from windvane.models.trees.logprobs import Scorer
 from windvane.train.batches import with_reference
 from windvane.train.loop import Trainer
 from windvane.train.loss_inputs import batch_of
+from windvane.train.policy import PolicyTask
 from windvane.train.reference import of_tokens, reference_logps
 
 TOKEN_DPO = str(Path(__file__).parent / "token_dpo.py")
@@ -30,7 +31,7 @@ def fit(folder, name, arguments=None, micro_tokens=60, count=14, **changes):
     found = with_cached(net, make_examples(count), objective.level == "token")
     settings = dataclasses.replace(SETTINGS, objective=name, micro_tokens=micro_tokens, evaluate_every=2, **changes)
     held = with_cached(net, make_examples(3, seed=9), objective.level == "token")
-    trainer = Trainer(Scorer(net), objective, settings, folder, seed=7)
+    trainer = Trainer(PolicyTask(Scorer(net), objective, settings), folder, seed=7)
     return trainer.fit(found, held), {k: v.detach().clone() for k, v in net.state_dict().items()}
 
 
@@ -207,6 +208,6 @@ def test_a_file_that_changes_while_the_run_goes_on_is_refused(tmp_path):
 
 def test_token_losses_want_the_reference_s_tokens(tmp_path):
     net = model(scale=2.0)
-    trainer = Trainer(Scorer(net), load_objective(TOKEN_DPO, {}), SETTINGS, tmp_path, seed=7)
+    trainer = Trainer(PolicyTask(Scorer(net), load_objective(TOKEN_DPO, {}), SETTINGS), tmp_path, seed=7)
     with pytest.raises(UserError, match=r"token_dpo\.py: example e0 lacks the reference's log-probs of each token"):
         trainer.fit(with_cached(net, make_examples(4)), ())

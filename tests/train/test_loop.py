@@ -15,6 +15,7 @@ from windvane.train import checkpoint
 from windvane.train.batches import Example, micro_batches, order, set_aside, with_reference
 from windvane.train.loop import Trainer
 from windvane.train.loss_inputs import batch_of
+from windvane.train.policy import PolicyTask
 from windvane.train.reference import of_tokens, reference_logps
 from windvane.train.settings import Train, learning_rate, only_warms_up
 
@@ -47,7 +48,7 @@ def fit(folder, net=None, found=None, held=(), **changes):
     net = net or model(scale=2.0)
     found = found if found is not None else with_cached(net, make_examples())
     trainer = Trainer(
-        Scorer(net), load_objective(settings.objective, settings.objective_args), settings, folder, seed=7
+        PolicyTask(Scorer(net), load_objective(settings.objective, settings.objective_args), settings), folder, seed=7
     )
     return trainer.fit(found, held), {k: v.detach().clone() for k, v in net.state_dict().items()}
 
@@ -112,7 +113,9 @@ def test_resume_is_bit_identical(tmp_path, optimizer):
         if step == 5:  # a step after the checkpoint of step 4
             raise Killed
 
-    killed = Trainer(Scorer(model(scale=2.0)), load_objective("sppo", {"eta": 5.0}), settings, tmp_path / "b", 7, kill)
+    killed = Trainer(
+        PolicyTask(Scorer(model(scale=2.0)), load_objective("sppo", {"eta": 5.0}), settings), tmp_path / "b", 7, kill
+    )
     with pytest.raises(Killed):
         killed.fit(found, held)
     resumed, theirs = fit(tmp_path / "b", model(scale=2.0), found, held, **changes)
@@ -135,7 +138,9 @@ def test_resume_draws_the_same_dropout(tmp_path):
 
     settings = dataclasses.replace(SETTINGS, **changes)
     with pytest.raises(Killed):
-        Trainer(Scorer(net()), load_objective("sppo", {"eta": 5.0}), settings, tmp_path / "b", 7, kill).fit(found, [])
+        Trainer(PolicyTask(Scorer(net()), load_objective("sppo", {"eta": 5.0}), settings), tmp_path / "b", 7, kill).fit(
+            found, []
+        )
     torch.manual_seed(12345)
     resumed, theirs = fit(tmp_path / "b", net(), found, **changes)
     assert resumed == straight
@@ -156,7 +161,9 @@ def test_best_is_kept(tmp_path):
     again = model(scale=2.0)
     again.load_state_dict(weights)
     settings = dataclasses.replace(SETTINGS)
-    measured = Trainer(Scorer(again), load_objective("sppo", {"eta": 5.0}), settings, tmp_path, 7).measure(held)
+    measured = Trainer(PolicyTask(Scorer(again), load_objective("sppo", {"eta": 5.0}), settings), tmp_path, 7).measure(
+        held
+    )
     assert measured["loss"] == pytest.approx(min(losses.values()), rel=1e-5)
     assert min(losses.values()) < list(losses.values())[-1]
 
@@ -172,7 +179,7 @@ def test_nan_names_its_rows(tmp_path):
     found = with_cached(net, make_examples())
     bad = dataclasses.replace(found[11], p_win=(float("nan"), 0.2))
     found[11] = bad
-    with pytest.raises(UserError, match="before its update: the loss is not finite for prompts e11"):
+    with pytest.raises(UserError, match="before its update: the loss is not finite for e11"):
         fit(tmp_path, net, found)
 
 

@@ -17,6 +17,7 @@ from windvane.models.trees.logprobs import Scorer
 from windvane.models.trees.tree import Tree
 from windvane.train.batches import examples, mismatched, with_reference
 from windvane.train.loop import Trainer
+from windvane.train.policy import PolicyTask
 from windvane.train.reference import reference_logps
 from windvane.train.settings import Train
 
@@ -69,7 +70,7 @@ def settings(**changes):
 
 def fit(folder, objective, found, held=(), report=lambda *_: None, **changes):
     net = model(scale=2.0)
-    metrics = Trainer(Scorer(net), objective, settings(**changes), folder, 7, report).fit(found, held)
+    metrics = Trainer(PolicyTask(Scorer(net), objective, settings(**changes)), folder, 7, report).fit(found, held)
     return metrics, {n: p.detach().clone() for n, p in net.named_parameters()}
 
 
@@ -140,7 +141,7 @@ def test_ktos_reference_point_is_the_batchs_by_the_plain_forward():
                 ours, theirs = (plain(n, prompt + node.token_ids)[len(prompt) - 1 :].sum() for n in (net, reference))
             gaps.append((ours - theirs).item())
     for tokens in (1, 50, 100_000):
-        trainer = Trainer(Scorer(net), objective, Train(micro_tokens=tokens), None, 0)
+        trainer = Trainer(PolicyTask(Scorer(net), objective, Train(micro_tokens=tokens)), None, 0)
         assert trainer.measure(found)["kl_estimate"] == pytest.approx(sum(gaps) / len(gaps), rel=1e-4)
     assert all(e.tree.nodes[0] != other.tree.nodes[0] for e, other in itertools.pairwise(found)), "prompts differ"
 
@@ -177,7 +178,7 @@ def test_accuracy_follows_the_reward_of_the_loss(name):
                 logps = plain(net, prompt + node.token_ids)[len(prompt) - 1 :]
             ours.append(logps.sum() - base if name == "dpo" else logps.mean())
         right.append(float(ours[0] > ours[1]))
-    measured = Trainer(Scorer(net), load(name), Train(), None, 0).measure(found)
+    measured = Trainer(PolicyTask(Scorer(net), load(name), Train()), None, 0).measure(found)
     assert measured["accuracy"] == pytest.approx(sum(right) / len(right)) and 0 < sum(right) < len(right)
 
 

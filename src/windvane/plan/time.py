@@ -54,7 +54,7 @@ class Shape:
 
 
 class Readable(Protocol):
-    """What training reads: an `Example`, a `PreferenceExample`."""
+    """What training reads: an `Example`, a `RewardExample`."""
 
     @property
     def tree(self) -> Tree: ...

@@ -31,9 +31,11 @@ from windvane.plan.time import training_estimate
 from windvane.prompts.system_role import system_mode
 from windvane.run.launch import launch
 from windvane.run.settings_file import discard_settings, record_settings, resolved, use_threads
-from windvane.run.store import PULSE, RunFolder, file_sha256, published, write_atomic, write_jsonl
-from windvane.train.preference_batches import PreferenceExample, hold_out, mixed, preference_example
-from windvane.train.preference_loop import PreferenceTrain, PreferenceTrainer
+from windvane.run.store import RunFolder, file_sha256, published, write_atomic, write_jsonl
+from windvane.train.loop import Trainer
+from windvane.train.reward import RewardExample, RewardTask, hold_out, mixed, reward_example
+from windvane.train.settings import RewardTrain
+from windvane.train.stage import progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ class TrainReward:
     gate: bool = True  # the GPM's prompt scales its k blocks
     temperature: float | None = None  # of the GPM's scores; None: 0.1 (the released scripts'). A reward model has none
     seed: int = 42  # released scripts
-    train: PreferenceTrain = field(default_factory=PreferenceTrain)
+    train: RewardTrain = field(default_factory=RewardTrain)
     device: str = "auto"  # auto, cpu, cuda, cuda:1, ...
     threads: int | None = None  # CPU threads; None: what PyTorch takes here. Written down, and kept on resume
 
@@ -137,28 +139,30 @@ def _train(
         print(f"windvane: note: {s.model}: {note}", file=sys.stderr) if note else None
     training, held_pairs = hold_out(sources, s.train.held_out, s.seed)
     model = _opened(s, tokenizer)
-    made = [[preference_example(model, tokenizer, p) for p in pairs] for pairs in training]
-    found = mixed(made, [weight for _, weight in s.sources], s.seed, s.samples)
-    held, tested = ([preference_example(model, tokenizer, p) for p in pairs] for pairs in (held_pairs, test))
+    sets = [[reward_example(model, tokenizer, p) for p in pairs] for pairs in training]
+    examples = mixed(sets, [weight for _, weight in s.sources], s.seed, s.samples)
+    held_out, tested = ([reward_example(model, tokenizer, p) for p in pairs] for pairs in (held_pairs, test))
     begun = folder.finished("train/checkpoints")
-    told = training_estimate(model.decoder, found, s.train.loop, False, folder.path, begun) if found else ""
-    folder.tell(told, quiet) if told else None
-    trainer, bar = _trainer(s, folder, model, quiet)
-    try:
-        metrics = trainer.fit(found, held)
-    finally:
-        bar.close()
-    write_jsonl(folder / "train/metrics.jsonl", metrics)
+    if examples:
+        train = s.train.as_train()
+        folder.tell(training_estimate(model.decoder, examples, train, False, folder.path, begun), quiet)
+    task = RewardTask(model, s.train)
+    with progress(folder, "train", quiet) as report:
+        trainer = Trainer(task, folder / "train/checkpoints", s.seed, report)
+        metrics = trainer.fit(examples, held_out)
+    # of a step's fields the epoch stands second, as in every file that this verb has written
+    rows = [{"step": row["step"], "epoch": row["epoch"], **row} if row["step"] else row for row in metrics]
+    write_jsonl(folder / "train/metrics.jsonl", rows)
     summary = {
         "kind": s.kind,
         "model": s.model,
         "pairs": {name: len(pairs) for (name, _), pairs in zip(s.sources, sources)},
-        "drawn": len(found),
-        "held_out": {"pairs": len(held), **(trainer.measure(held) if held else {})},
+        "drawn": len(examples),
+        "held_out": {"pairs": len(held_out), **(trainer.measure(held_out) if held_out else {})},
         **({"test": {"pairs": len(test), **(trainer.measure(tested) if test else {})}} if s.test else {}),
-        "computed_as": trainer.pooler.mode,
+        "computed_as": task.pooler.mode,
         **({"notes": [note]} if note else {}),
-        "tokens": {"trees": sum(e.tokens for e in found), "rows": sum(_row_tokens(e) for e in found)},
+        "tokens": {"trees": sum(e.tokens for e in examples), "rows": sum(_row_tokens(e) for e in examples)},
     }
     if s.train.precision == "bfloat16" and not s.train.lora_rank:
         model.to(torch.bfloat16)
@@ -177,25 +181,7 @@ def _opened(s: TrainReward, tokenizer: Any) -> PreferenceModel:
     return model
 
 
-def _trainer(s: TrainReward, folder: RunFolder, model: PreferenceModel, quiet: bool) -> tuple[PreferenceTrainer, Any]:
-    from tqdm import tqdm
-
-    bar = tqdm(desc="train", unit="step", disable=quiet or None)
-
-    def report(step: int, total: int, row: dict[str, Any]) -> None:
-        if bar.total is None:  # what a resumed stage had done before is no part of its rate
-            bar.total, bar.initial, bar.n = total, step - 1, step - 1
-        bar.update(step - bar.n)
-        bar.set_postfix(loss=f"{row['loss']:.4g}")
-        folder.status("train", step, total)
-        folder.event("step", stage="train", step=step, **row)
-
-    folder.pulse = None if quiet else PULSE
-    folder.status("train", 0, 0)
-    return PreferenceTrainer(model, s.train, folder / "train/checkpoints", s.seed, report), bar
-
-
-def _row_tokens(e: PreferenceExample) -> int:
+def _row_tokens(e: RewardExample) -> int:
     return sum(len(e.tree.row(leaf)) for leaf in e.tree.leaves[:2])
 
 

@@ -10,12 +10,29 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol, TypeVar
 
 from windvane.core.errors import UserError
 from windvane.core.records import Group, Prompt, Response, held_out_keys, seed_of
 from windvane.models.trees.tree import Tree
 
 Span = tuple[int, int]  # [start, stop) in a row's tokens
+
+
+class Packed(Protocol):
+    """What micro-batches and shares are made of: an `Example`, a `RewardExample`."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def tree(self) -> Tree: ...
+
+    @property
+    def tokens(self) -> int: ...
+
+
+E = TypeVar("E", bound=Packed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,9 +208,9 @@ def order(count: int, seed: int, epoch: int) -> list[int]:
     return indices
 
 
-def micro_batches(batch: Sequence[Example], max_tokens: int) -> Iterator[list[Example]]:
+def micro_batches(batch: Sequence[E], max_tokens: int) -> Iterator[list[E]]:
     """Cut an optimizer batch, in order, into runs of at most `max_tokens` tree tokens (one example at least)."""
-    held: list[Example] = []
+    held: list[E] = []
     tokens = 0
     for example in batch:
         if held and tokens + example.tokens > max_tokens:

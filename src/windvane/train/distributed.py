@@ -31,9 +31,8 @@ from windvane.models.trees.architectures import base_of
 from windvane.models.trees.logprobs import Scorer, Values
 from windvane.models.trees.sequence_parallel import split_logps
 from windvane.models.trees.tree import Tree
-from windvane.train.batches import Example, micro_batches
+from windvane.train.batches import E, micro_batches
 from windvane.train.checkpoint import is_shard, whole
-from windvane.train.metrics import Tally
 
 BUCKET = 1 << 24  # gradient elements in one all-reduce: 64 MiB in float32
 GRACE = 10.0  # seconds that a process leaves to another, to say what happened and to be ended by torchrun
@@ -64,7 +63,7 @@ class Ranks:
         """How many shares a batch is dealt into."""
         return self.world // self.sequence
 
-    def turns(self, found: Sequence[Example], max_tokens: int) -> Iterator[tuple[list[Example], bool]]:
+    def turns(self, found: Sequence[E], max_tokens: int) -> Iterator[tuple[list[E], bool]]:
         """This process's micro-batches, each True; then, where FSDP needs all to take equally many, the smallest example, False: to
         be computed and not counted."""
         parts = [list(micro_batches(share, max_tokens)) for share in shares(found, self.data)]
@@ -182,7 +181,7 @@ class _Root(nn.Module):
         return [[None if n is None else next(parts) for n in nodes] for nodes in read]
 
 
-def shares(found: Sequence[Example], count: int) -> list[list[Example]]:
+def shares(found: Sequence[E], count: int) -> list[list[E]]:
     """`found` dealt into `count` shares of about equally many tokens, each in the order of `found`."""
     if count == 1:
         return [list(found)]
@@ -192,16 +191,6 @@ def shares(found: Sequence[Example], count: int) -> list[list[Example]]:
         load[least] += found[i].tokens
         parts[least].append(i)
     return [[found[i] for i in sorted(part)] for part in parts]
-
-
-def merged(tallies: Sequence[Tally]) -> Tally:
-    """Sums and counts of all shares."""
-    found = Tally()
-    for tally in tallies:
-        for name, value in tally.sums.items():
-            found.sums[name] = found.sums.get(name, 0.0) + value
-            found.counts[name] = found.counts.get(name, 0) + tally.counts[name]
-    return found
 
 
 def _buckets(gradients: Sequence[Tensor]) -> Iterator[list[Tensor]]:

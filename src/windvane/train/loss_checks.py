@@ -16,7 +16,7 @@ from windvane.losses.batch import Batch, Objective
 from windvane.losses.user_losses import place_of, said
 
 SHAPE = "return one value a comparison, a Tensor [B], or (Tensor [B], {name: Tensor})"
-TAKEN = frozenset(  # names that the loop (loop.py) and the tally (train/metrics.py) give themselves
+TAKEN = frozenset(  # names that the loop (loop.py) and `policy_metrics` give themselves
     ["step", "split", "epoch", "loss", "lr", "grad_norm", "kl_estimate", "nll", "accuracy"]
     + [f"{side}_{what}" for side in ("chosen", "rejected") for what in ("logps", "logratio", "target", "reached")]
 )
@@ -62,8 +62,10 @@ def _checked(objective: Objective, name: object, value: object) -> Tensor:
     return value.detach()
 
 
-def sums(objective: Objective, metrics: dict[str, Tensor], batch: Batch, ids: Sequence[str]) -> dict[str, tuple[float, int]]:  # fmt: skip
-    """Each metric's (sum, count), so that its mean is the optimizer batch's whatever the micro-batches. A Tensor [] stands for every
+def metric_values(
+    objective: Objective, metrics: dict[str, Tensor], batch: Batch, ids: Sequence[str]
+) -> dict[str, list[float]]:
+    """Each metric's values, so that its mean is the optimizer batch's whatever the micro-batches. A Tensor [] stands for every
     comparison of the batch; one of [B] has a value a comparison, of [B, K] a value an answer that there is, and of [B, K, T] a value a
     token that there is. `ids`: the prompt of each comparison. Errors: `UserError` for another shape, and for values that are not finite."""
     count = len(ids)
@@ -88,6 +90,5 @@ def sums(objective: Objective, metrics: dict[str, Tensor], batch: Batch, ids: Se
                 f"objective {objective.name}: metric '{name}' is not finite for prompts {where}; leave such values out, or "
                 "lower --train.lr"
             )
-        kept = value[mask.to(value.device)].double()
-        found[name] = (kept.sum().item(), kept.numel())
+        found[name] = value[mask.to(value.device)].double().tolist()
     return found

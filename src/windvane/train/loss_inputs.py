@@ -21,7 +21,7 @@ Nodes = Sequence[Tensor | None]  # per node of a tree: its tokens' log-probs, No
 
 
 @dataclass(frozen=True, slots=True)
-class Whole:
+class BatchStatistics:
     """What a loss reads of the whole optimizer batch, whatever its micro-batches: see `Batch.kl` and `Batch.nll_batch_tokens`."""
 
     kl: float = 0.0
@@ -87,7 +87,7 @@ def batch_of(
     found: Sequence[Example],
     logps: Sequence[Nodes],
     reads: Collection[str] = (),
-    whole: Whole = Whole(),
+    statistics: BatchStatistics = BatchStatistics(),
     tokens: bool = False,
 ) -> Batch:
     """Sum each answer's token log-probs and line the comparisons up as [B, K]; `reads` are the objective's, `tokens` whether it reads each
@@ -118,12 +118,12 @@ def batch_of(
             batch,
             nll=torch.stack([-weighted_sum(e.tree, n, e.nll_row(i), e.nll_spans(i)) for e, n, i in places]),
             nll_tokens=zero.new_tensor([e.nll_tokens(i) for e, _, i in places]),
-            nll_batch_tokens=zero.new_tensor(whole.nll_tokens),
+            nll_batch_tokens=zero.new_tensor(statistics.nll_tokens),
         )
     if "desirable" in reads:
         batch = replace(batch, desirable=table([[float(d) for d in e.desirable] for e in found]).bool())
     if "kl" in reads:
-        batch = replace(batch, kl=zero.new_tensor(whole.kl))
+        batch = replace(batch, kl=zero.new_tensor(statistics.kl))
     if "slow" in reads:
         batch = replace(batch, slow=table([e.slow for e in found]))
     return _with_tokens(batch, found, logps) if tokens else batch

@@ -10,7 +10,8 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import torch
@@ -21,7 +22,8 @@ from windvane.models.trees.logprobs import Scorer
 from windvane.run.store import PULSE, RunFolder, published, write_jsonl
 from windvane.train.batches import Example
 from windvane.train.distributed import ALONE, Ranks
-from windvane.train.loop import Trainer
+from windvane.train.loop import Report, Trainer
+from windvane.train.policy import PolicyTask
 from windvane.train.processes import here
 from windvane.train.settings import Train
 
@@ -50,21 +52,36 @@ def run_train(
     tokenizer: Any,
     objective: Objective,
     settings: Train,
-    found: Sequence[Example],
-    held: Sequence[Example],
+    examples: Sequence[Example],
+    held_out: Sequence[Example],
     seed: int,
     base_spec: str,
     quiet: bool = False,
     ranks: Ranks = ALONE,
 ) -> None:
     """Train `scorer.model` in place and publish it as `iteration/model`."""
-    from tqdm import tqdm
-
     stage, folder = f"{iteration}/train", run / iteration / "train"
+    task = PolicyTask(scorer, objective, settings)
     if not ranks.lead:
-        Trainer(scorer, objective, settings, folder / "checkpoints", seed, ranks=ranks).fit(found, held)
+        Trainer(task, folder / "checkpoints", seed, ranks=ranks).fit(examples, held_out)
         return
     start, cpu = time.perf_counter(), time.process_time()
+    with progress(run, stage, quiet) as report:
+        metrics = Trainer(task, folder / "checkpoints", seed, report, ranks).fit(examples, held_out)
+    write_jsonl(folder / "metrics.jsonl", metrics)
+    model = scorer.model
+    if settings.precision == "bfloat16" and not settings.lora_rank:
+        model.to(torch.bfloat16)
+    with published(run / iteration / "model") as aside:
+        save_model(model, tokenizer, aside, base_spec)
+    run.timing(stage, time.perf_counter() - start, time.process_time() - cpu, len(metrics))
+
+
+@contextmanager
+def progress(run: RunFolder, stage: str, quiet: bool) -> Iterator[Report]:
+    """What a Trainer reports its steps to: a progress bar, the run's status and its log."""
+    from tqdm import tqdm
+
     bar = tqdm(desc=stage, unit="step", disable=quiet or None)
 
     def report(step: int, total: int, row: dict[str, Any]) -> None:
@@ -78,17 +95,9 @@ def run_train(
     run.pulse = None if quiet else PULSE
     run.status(stage, 0, 0)
     try:
-        trainer = Trainer(scorer, objective, settings, folder / "checkpoints", seed, report, ranks)
-        metrics = trainer.fit(found, held)
+        yield report
     finally:
         bar.close()
-    write_jsonl(folder / "metrics.jsonl", metrics)
-    model = scorer.model
-    if settings.precision == "bfloat16" and not settings.lora_rank:
-        model.to(torch.bfloat16)
-    with published(run / iteration / "model") as aside:
-        save_model(model, tokenizer, aside, base_spec)
-    run.timing(stage, time.perf_counter() - start, time.process_time() - cpu, len(metrics))
 
 
 def clear_checkpoints(run: RunFolder, iteration: str) -> None:

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from windvane.train.preference_loop import PreferenceTrain
-from windvane.train.settings import Train
+from windvane.train.settings import RewardTrain, Train
 
 BASE = "mistral-community/Mistral-7B-v0.2"
 GENERAL_PAIRS = 66_000  # released script, stage 2
@@ -96,7 +95,7 @@ MODELS = {
 # both stages of the reward model: one epoch, 9e-6, 128 pairs a step, cosine with 3% warm-up, gradient norm 1 (released OpenRLHF script).
 # Stage 1 is Janus after one epoch on RUN/sets/rm.jsonl; stage 2 goes on with hh-rlhf, oasst1 and webgpt, drawn 0.72 / 0.14 / 0.14 up to
 # `GENERAL_PAIRS` pairs. Departures: text of all three goes through the one template; webgpt's ties must be left out of its file.
-REWARD = PreferenceTrain(
+REWARD = RewardTrain(
     lr=9e-6,
     schedule="cosine",
     warmup=0.03,

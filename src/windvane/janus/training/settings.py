@@ -10,8 +10,7 @@ from typing import Literal
 
 from windvane.core.errors import UserError
 from windvane.janus.training.presets import BASE, GENERAL_PAIRS, MODELS, REWARD
-from windvane.train.preference_loop import PreferenceTrain
-from windvane.train.settings import Train
+from windvane.train.settings import RewardTrain, Train
 
 Name = Literal["janus", "janus-1-epoch", "janus-star", "janus-dpo", "janus-orpo", "reward", "reward-general"]
 STARTS = {"reward": "janus-1-epoch", "reward-general": "reward"}
@@ -63,8 +62,8 @@ class TrainJanus:
     janus_star: Train = MODELS["janus-star"].train
     janus_dpo: Train = MODELS["janus-dpo"].train
     janus_orpo: Train = MODELS["janus-orpo"].train
-    reward: PreferenceTrain = REWARD
-    reward_general: PreferenceTrain = REWARD
+    reward: RewardTrain = REWARD
+    reward_general: RewardTrain = REWARD
     # FILE=WEIGHT of stage 2 of the reward model: hh-rlhf, oasst1, webgpt at 0.72, 0.14, 0.14 in the paper
     general: tuple[str, ...] = ()
     general_pairs: int | None = GENERAL_PAIRS  # of an epoch of stage 2; None: until every source was gone through

@@ -13,10 +13,11 @@ from windvane.core.errors import UserError
 from windvane.models.preference_heads import HeadShape
 from windvane.models.preference_model import start_preference_model
 from windvane.models.trees.hidden_states import Pooler
-from windvane.train.preference_batches import hold_out, mixed, preference_example
-from windvane.train.preference_loop import PreferenceTrain, PreferenceTrainer
+from windvane.train.loop import Trainer
+from windvane.train.reward import RewardTask, hold_out, mixed, reward_example
+from windvane.train.settings import RewardTrain
 
-SETTINGS = PreferenceTrain(lr=1e-3, epochs=2, batch=8, warmup=0.1, keep="last")
+SETTINGS = RewardTrain(lr=1e-3, epochs=2, batch=8, warmup=0.1, keep="last")
 
 
 @pytest.fixture(scope="module")
@@ -32,13 +33,13 @@ def made(base, kind="gpm", seed=0, lora=0, **shape):
 
 
 def examples(model, pairs):
-    return [preference_example(model, tiny.byte_tokenizer(), p) for p in pairs]
+    return [reward_example(model, tiny.byte_tokenizer(), p) for p in pairs]
 
 
 def fit(folder, model, pairs, held=(), report=None, **changes):
     settings = dataclasses.replace(SETTINGS, **changes)
     more = {} if report is None else {"report": report}
-    trainer = PreferenceTrainer(model, settings, folder, 7, **more)
+    trainer = Trainer(RewardTask(model, settings), folder, 7, **more)
     metrics = trainer.fit(examples(model, pairs), examples(model, held))
     return metrics, {k: v.detach().clone() for k, v in model.state_dict().items()}
 
@@ -48,11 +49,11 @@ def test_gradients_are_those_of_rows(base, tmp_path, kind):
     """The loss of a batch of pairs by trees against each answer (and prompt) alone through the plain decoder."""
     model = made(base, kind)
     found = examples(model, planted("cycle", 6, 1))
-    trainer = PreferenceTrainer(model, SETTINGS, tmp_path, 7)
-    losses = trainer.losses(found, trainer.scores(found))
+    task = RewardTask(model, SETTINGS)
+    losses = task.losses(found).values
     losses.sum().backward()
     ours = {n: p.grad.clone() for n, p in model.named_parameters()}
-    assert trainer.pooler.mode == "trees"
+    assert task.pooler.mode == "trees"
     model.zero_grad()
     theirs = []
     for e in found:
@@ -120,25 +121,27 @@ def test_gradient_checkpointing_changes_nothing(base, tmp_path):
 def test_probability_and_margin_reach_the_loss(base, tmp_path):
     model = made(base, "bt")
     (plain,) = examples(model, planted("cycle", 1, 6))
-    trainer = PreferenceTrainer(model, SETTINGS, tmp_path, 7)
-    s = trainer.scores([plain]).item()
+    task = RewardTask(model, SETTINGS)
+    s = task.scores([plain]).item()
     told = [plain, dataclasses.replace(plain, margin=2.0), dataclasses.replace(plain, probability=0.3)]
-    losses = trainer.losses(told, torch.tensor([s, s, s])).tolist()
+    losses = task.losses(told).values.tolist()
     soft = [torch.nn.functional.softplus(torch.tensor(x)).item() for x in (-s, 2 - s, s)]
     assert losses == pytest.approx([soft[0], soft[1], 0.3 * soft[0] + 0.7 * soft[2]], rel=1e-6)
-    sure = trainer.measure([dataclasses.replace(plain, probability=p) for p in (0.3, 0.5)])["accuracy"]
+    sure = Trainer(task, tmp_path, 7).measure([dataclasses.replace(plain, probability=p) for p in (0.3, 0.5)])[
+        "accuracy"
+    ]
     assert sure == float(s < 0), "the likelier answer is the rejected one; one half does not count"
 
 
 def test_refusals(base, tmp_path):
     model = made(base)
     with pytest.raises(UserError, match="nothing to train on"):
-        PreferenceTrainer(model, SETTINGS, tmp_path, 7).fit([], [])
+        Trainer(RewardTask(model, SETTINGS), tmp_path, 7).fit([], [])
     with pytest.raises(UserError, match=r"train.batch: 0; must be at least 1"):
-        PreferenceTrain(batch=0)
+        RewardTrain(batch=0)
     bad = [dataclasses.replace(e, margin=float("nan")) for e in examples(model, planted("cycle", 2, 7))]
     with pytest.raises(UserError, match="step 1, before its update: the loss is not finite for row 1, row 2"):
-        PreferenceTrainer(model, SETTINGS, tmp_path, 7).fit(bad, [])
+        Trainer(RewardTask(model, SETTINGS), tmp_path, 7).fit(bad, [])
     same = dataclasses.replace(planted("cycle", 1, 8)[0], chosen="a", rejected="a", place="p.jsonl: row 3")
     with pytest.raises(UserError, match=r"p.jsonl: row 3: field 'rejected': the same tokens as chosen"):
         examples(model, [same])
@@ -190,7 +193,7 @@ def test_the_planted_cycle(base, tmp_path, seed):
         for kind in ("bt", "gpm"):
             model = made(base, kind, seed)
             fit(tmp_path / f"{plant}-{kind}", model, pairs, held[:60], **PLANT, epochs={"cycle": 3, "order": 1}[plant])
-            trainer = PreferenceTrainer(model, SETTINGS, tmp_path, 7)
+            trainer = Trainer(RewardTask(model, SETTINGS), tmp_path, 7)
             found[plant, kind] = trainer.measure(examples(model, held[60:]))["accuracy"]
     print(f"seed {seed}: {found}")
     assert found["cycle", "gpm"] >= 0.95 and found["cycle", "bt"] < 0.70
@@ -204,11 +207,11 @@ def test_a_pooler_is_made_for_the_whole_run(base, tmp_path):
         for name, p in model.named_parameters():
             if "lora_B" in name:
                 p.normal_(std=0.3)
-    trainer = PreferenceTrainer(model.eval(), SETTINGS, tmp_path, 7)
+    task = RewardTask(model.eval(), SETTINGS)
     found = examples(model, planted("cycle", 2, 10))
     with torch.no_grad():
-        adapted = trainer.scores(found)
+        adapted = task.scores(found)
         with model.decoder.disable_adapter():
-            plain = trainer.scores(found)
+            plain = task.scores(found)
     assert (adapted - plain).abs().min() > 1e-4
     assert Pooler(model.decoder).mode == "trees"

@@ -6,7 +6,8 @@ import torch
 from windvane.losses.batch import Batch, load_objective
 from windvane.models.trees.tree import Tree
 from windvane.train.batches import Example
-from windvane.train.metrics import Tally
+from windvane.train.metrics import Means
+from windvane.train.policy import policy_metrics, with_reached
 
 
 def followed(name, arguments, logratio, p_win):
@@ -16,9 +17,9 @@ def followed(name, arguments, logratio, p_win):
     batch = Batch(logps, 0 * logps, torch.tensor(p_win), ones, ones.bool())
     tree = Tree.of((1,), ((2,), (3,)))
     found = [Example(f"e{i}", tree, ("a", "b"), tuple(p), (1, 1), 0, 1) for i, p in enumerate(p_win)]
-    tally = Tally()
-    tally.follow(found, batch, load_objective(name, arguments))
-    return tally.means()
+    means = Means()
+    means.add(policy_metrics(found, batch, load_objective(name, arguments)))
+    return with_reached(means.by_name())
 
 
 def test_sppo():
