@@ -13,7 +13,7 @@ from typing import Any
 from studies.declare import Declaration
 from studies.record import Claim, Finding, contrast, figures_of, verdict
 from studies.units import Results
-from windvane.run.store import file_sha256
+from windvane.runs.store import file_sha256
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from windvane.cli.main import guarded
 from windvane.core.arguments import Parser
 from windvane.core.errors import UserError
 from windvane.core.schema import dumps
-from windvane.run.store import RunFolder, file_sha256
+from windvane.runs.store import RunFolder, file_sha256
 from windvane.toy.register import register
 
 

@@ -16,7 +16,7 @@ from studies.plot import draw
 from studies.record import Claim, read_claim
 from windvane.core.arguments import Parser
 from windvane.core.errors import UserError
-from windvane.run.store import write_atomic
+from windvane.runs.store import write_atomic
 
 SECTIONS = {  # a claim's own part of the page
     "janus": "studies.janus.section:section",

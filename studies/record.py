@@ -21,7 +21,7 @@ from scipy.special import stdtrit
 
 from windvane.core.errors import UserError
 from windvane.core.schema import decode, encode
-from windvane.run.store import write_atomic
+from windvane.runs.store import write_atomic
 
 HOLDS, FAILS, UNDECIDED = "holds", "does not hold", "undecided"
 

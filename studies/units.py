@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from windvane.core.errors import UserError
-from windvane.run.store import write_atomic
+from windvane.runs.store import write_atomic
 from windvane.toy.register import register
 
 

@@ -3,11 +3,11 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import windvane as wv
-from windvane.api import run
 from windvane.cli.main import main
 
 NAMES = """Sppo LongPO Janus EvalYaks Train run RunResult generate judge pair score Tree Scorer share_prefixes load_model load_judge
@@ -22,6 +22,18 @@ def test_the_names_are_exported_on_purpose():
     assert wv.__version__.count(".") == 2
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         wv.nothing  # noqa: B018
+
+
+def test_run_is_the_function_whatever_was_imported_before():
+    """No room of the package has the name of a public function, so importing a room cannot replace one."""
+    code = (
+        "import windvane.runs.store, windvane.judges.names, windvane as wv; print(callable(wv.run), callable(wv.judge))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.split() == [
+        "True",
+        "True",
+    ]
+    assert not {name for name in wv.__all__ if (Path(wv.__file__).parent / name).exists()}
 
 
 def test_importing_and_naming_settings_loads_no_torch():
@@ -89,13 +101,13 @@ def test_a_run_from_python(tmp_path):
 
     settings = wv.Train(objective="dpo", model="world:styles", data=str(pairs), device="cpu", threads=1)
     settings = replace(settings, train=replace(settings.train, batch=2, lr=1e-4, warmup=0.0))
-    result = run(settings, tmp_path / "RUN", quiet=True)
+    result = wv.run(settings, tmp_path / "RUN", quiet=True)
     assert result.folder == tmp_path / "RUN" and result.model == tmp_path / "RUN" / "model"
     assert result.summary == json.loads((tmp_path / "RUN" / "summary.json").read_text())
     model, tokenizer = wv.load_model(str(result.model), device="cpu")
     assert not model.training and tokenizer.chat_template
     with pytest.raises(wv.UserError, match="use Sppo, LongPO"):
-        run(result, tmp_path / "OTHER")
+        wv.run(result, tmp_path / "OTHER")
 
 
 def test_transcripts_are_scored_as_on_the_command_line(tmp_path, capsys, monkeypatch):

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = "windvane"
 FLOORS = (
     ("core",),
-    ("run", "stats", "prompts", "charts"),
+    ("runs", "stats", "prompts", "charts"),
     ("models", "losses", "datasets"),
     ("train", "engines"),
     ("judges",),
@@ -208,17 +208,17 @@ def test_a_planted_cycle_is_caught(tmp_path):
 def test_planted_upward_imports_are_caught(tmp_path):
     """A lazy import, a string that names an object, and one that names a module; the verb table may."""
     files = {
-        "core/lazy.py": "def f():\n    from windvane.run.store import g\n",
-        "run/store.py": "import windvane.core.errors\nWHERE = 'windvane.sppo.recipe:main'\n",
-        "stats/same.py": "WHERE = 'windvane.run.store'\n",
+        "core/lazy.py": "def f():\n    from windvane.runs.store import g\n",
+        "runs/store.py": "import windvane.core.errors\nWHERE = 'windvane.sppo.recipe:main'\n",
+        "stats/same.py": "WHERE = 'windvane.runs.store'\n",
         "core/errors.py": "",
-        "sppo/recipe.py": "from windvane.run.store import g\n",
+        "sppo/recipe.py": "from windvane.runs.store import g\n",
         "cli/verbs.py": "VERBS = {'run sppo': 'windvane.sppo.recipe:main'}\n",
     }
     assert upward(plant(tmp_path, files)) == {
-        ("windvane.core.lazy", "windvane.run.store"),
-        ("windvane.run.store", "windvane.sppo.recipe"),
-        ("windvane.stats.same", "windvane.run.store"),
+        ("windvane.core.lazy", "windvane.runs.store"),
+        ("windvane.runs.store", "windvane.sppo.recipe"),
+        ("windvane.stats.same", "windvane.runs.store"),
     }
 
 

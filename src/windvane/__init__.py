@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from windvane.models.trees.logprobs import Scorer
     from windvane.models.trees.share_prefixes import share_prefixes
     from windvane.models.trees.tree import Tree
-    from windvane.run.store import RunFolder
+    from windvane.runs.store import RunFolder
     from windvane.sppo.settings import Sppo
 
 _WHERE = {
@@ -47,7 +47,7 @@ _WHERE = {
     "Tree": "windvane.models.trees.tree:Tree",
     "Scorer": "windvane.models.trees.logprobs:Scorer",
     "share_prefixes": "windvane.models.trees.share_prefixes:share_prefixes",
-    "RunFolder": "windvane.run.store:RunFolder",
+    "RunFolder": "windvane.runs.store:RunFolder",
     "Prompt": "windvane.core.records:Prompt",
     "Response": "windvane.core.records:Response",
     "Verdict": "windvane.core.records:Verdict",

@@ -22,14 +22,14 @@ from windvane.core.schema import dumps, encode
 from windvane.evalyaks.evaluation.measures import Scale, agreement, misses, outcomes, strict
 from windvane.evalyaks.evaluation.systems import Bands
 from windvane.evalyaks.finish import bands_of
-from windvane.evalyaks.recipe import WORLD, EvalYaks, world_recipe
+from windvane.evalyaks.recipe import EvalYaks, toy_recipe
 from windvane.evalyaks.scoring.baseline import expected
 from windvane.evalyaks.scoring.fit import fit
 from windvane.evalyaks.scoring.model import open_model
 from windvane.evalyaks.splits import HELD, TEST, TRAIN, split_transcripts
 from windvane.evalyaks.stages import SpeechFlow
 from windvane.evalyaks.transcripts.record import PART_CRITERIA, Transcript
-from windvane.run.store import read_jsonl
+from windvane.runs.store import read_jsonl
 from windvane.toy.grades import family as grades
 
 UNTRAINED = ("base", "affine", "weight-free", "constant")
@@ -67,7 +67,7 @@ def unit(size: Size, arm: Mapping[str, Any], lr: float, seed: int, folder: Path)
 
 def settings(size: Size, arm: Mapping[str, Any], lr: float, seed: int, files: Mapping[str, str]) -> EvalYaks:
     """The embedded world's settings at this size."""
-    world = world_recipe()
+    world = toy_recipe("world:grades")
     train = replace(
         world.train,
         lr=lr,
@@ -101,7 +101,7 @@ def _data(size: Size, seed: int, folder: Path) -> dict[str, str]:
 
 def _untrained(size: Size, files: Mapping[str, str], seed: int) -> dict[str, Any]:
     split = split_transcripts((files[TRAIN],), (files[TEST],), size.held_out, seed).records
-    scorer = open_model(WORLD, device="cpu", method="likelihood", form="compact")
+    scorer = open_model("world:grades", device="cpu", method="likelihood", form="compact")
     asked = {k: [a.expected for a in scorer.assess(split[k])] for k in (TRAIN, TEST, HELD)}
     lines = affine(split[TRAIN], asked[TRAIN])
     features = fit(split[TRAIN], "ordinal", "the conversations trained on")

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from studies.longpo.measure import Probe, Sizes, data_of
-from windvane.longpo.recipe import world_recipe
+from windvane.longpo.recipe import toy_recipe
 from windvane.longpo.settings import LongPO
 from windvane.longpo.stages import LongFlow
-from windvane.run.store import RunFolder
+from windvane.runs.store import RunFolder
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Watched(RunFolder):
 def settings(size: Size, arm: str, lr: float, seed: int, data: Path | None, lam: float | None = None) -> LongPO:
     """The embedded world's settings at this size. `data`: the run whose documents, questions and answers are taken; `lam`: the
     preference's weight, left out the world's own."""
-    world = world_recipe()
+    world = toy_recipe("world:facts")
     return replace(
         world,
         documents=(f"world:facts:{seed}",),

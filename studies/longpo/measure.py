@@ -23,7 +23,7 @@ from windvane.models.load import load_model, load_tokenizer
 from windvane.models.trees.logprobs import Scorer
 from windvane.models.trees.tree import Tree
 from windvane.prompts.chat import render
-from windvane.run.store import read_records
+from windvane.runs.store import read_records
 from windvane.toy.facts import family as facts
 from windvane.toy.facts.skill import chunks, replies
 

@@ -26,7 +26,7 @@ from windvane.core.schema import dumps
 from windvane.engines.local import Sampling
 from windvane.evals.winrate import Evaluate
 from windvane.models.load import load_model, load_tokenizer
-from windvane.run.store import read_records, write_atomic
+from windvane.runs.store import read_records, write_atomic
 from windvane.sppo.recipe import run
 from windvane.sppo.settings import Sppo
 from windvane.toy.demo import recipe

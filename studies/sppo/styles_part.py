@@ -17,7 +17,7 @@ from typing import Any
 
 from studies.launch import world_digest
 from windvane.core.records import Prompt, Response
-from windvane.run.store import read_jsonl, read_records
+from windvane.runs.store import read_jsonl, read_records
 from windvane.sppo.recipe import run
 from windvane.sppo.settings import Sppo
 from windvane.toy.demo import recipe

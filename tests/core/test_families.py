@@ -9,7 +9,7 @@ import pytest
 
 from windvane.core.errors import UserError
 from windvane.core.families import Family, is_family, offer, offers, spelled
-from windvane.run.settings_file import record_settings
+from windvane.runs.settings_file import record_settings
 from windvane.toy.register import FAMILIES
 
 

@@ -9,7 +9,7 @@ from windvane.core.errors import UserError
 from windvane.core.records import Message, Prompt, content_id, seed_of
 from windvane.core.schema import decode, dumps, encode
 from windvane.core.settings import differences, from_toml, to_toml
-from windvane.run.settings_file import record_settings
+from windvane.runs.settings_file import record_settings
 
 
 @dataclass(frozen=True)

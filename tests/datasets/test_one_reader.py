@@ -15,7 +15,7 @@ from windvane.datasets.prompt_splits import read_pool
 from windvane.datasets.prompts import read_prompts
 from windvane.datasets.rows import read_rows
 from windvane.janus.collection.instructions import benchmarks, take_instructions
-from windvane.run.store import RunFolder, read_records, write_jsonl
+from windvane.runs.store import RunFolder, read_records, write_jsonl
 from windvane.sppo.recipe import Sppo
 from windvane.stages.judged_files import answers_from
 from windvane.stages.row_sources import made_from

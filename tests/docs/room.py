@@ -190,4 +190,4 @@ def pasted(room):
     for name in ("cert.pem", "key.pem"):
         (room / name).write_text("")
     (room / "transcripts.csv").write_text('id,part,transcript\n1,1,"' + SPOKEN + '"\n')
-    (room / "scorer.json").write_text((files("windvane") / "evaluate/scorers/default.json").read_text("utf-8"))
+    (room / "scorer.json").write_text((files("windvane") / "evalyaks/scoring/scorers/default.json").read_text("utf-8"))

@@ -17,8 +17,8 @@ from windvane.engines.http.generator import HttpGenerator, open_generator
 from windvane.engines.http.response import refused_fields, request_body
 from windvane.engines.http.server import Server, address, key_for
 from windvane.engines.local import Sampling
-from windvane.run.local_runner import LocalRunner
-from windvane.run.store import RunFolder, read_records
+from windvane.runs.local_runner import LocalRunner
+from windvane.runs.store import RunFolder, read_records
 from windvane.stages.generate import run_generate
 
 QUICK = Server(concurrency=8, retries=6, read_seconds=5, backoff_seconds=0.001)

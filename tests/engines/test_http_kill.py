@@ -12,7 +12,7 @@ import pytest
 from tests.engines.scripted_server import Scripted, chat
 from windvane.core.records import Response
 from windvane.engines.http.endpoint import open_endpoint
-from windvane.run.store import read_records
+from windvane.runs.store import read_records
 
 COMMAND = """
 import sys
@@ -21,8 +21,8 @@ from windvane.engines.http.server import Server
 from windvane.engines.local import Sampling
 from windvane.stages.generate import run_generate
 from windvane.core.records import Message, Prompt
-from windvane.run.local_runner import LocalRunner
-from windvane.run.store import RunFolder
+from windvane.runs.local_runner import LocalRunner
+from windvane.runs.store import RunFolder
 prompts = [Prompt.of((Message("user", f"Say {i}."),)) for i in range(400)]
 with RunFolder(sys.argv[2]) as run:
     made = open_generator(sys.argv[1], Sampling(k=1, max_new_tokens=5), Server(concurrency=8), run / "calls.jsonl")

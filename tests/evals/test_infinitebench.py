@@ -17,7 +17,7 @@ from windvane.evals.infinitebench.run import Sizes, cut_middle, run_task
 from windvane.evals.infinitebench.score import SCORERS
 from windvane.evals.infinitebench.tasks import TASKS, prompt_text, read_task_file
 from windvane.evals.ruler.models import prompt_ids
-from windvane.run.store import RunFolder
+from windvane.runs.store import RunFolder
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data" / "infinitebench"
 

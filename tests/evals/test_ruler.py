@@ -18,7 +18,7 @@ from windvane.evals.ruler.heatmap import cells, heat_map
 from windvane.evals.ruler.run import Settings, run_ruler
 from windvane.evals.ruler.score import Row, summarise
 from windvane.evals.ruler.tasks import PUBLISHED, TASKS, Sources
-from windvane.run.store import RunFolder
+from windvane.runs.store import RunFolder
 
 
 def row(task="niah_single_1", length=4096, hit=True, index=0, depth=0.5, cluster="", stand_in=False):

@@ -18,7 +18,7 @@ from windvane.evals.toxicity.score import ScoredResponse, any_toxic, expected_ma
 from windvane.judges import questions as asking
 from windvane.judges.text_classifier import AskedClassifier, ModelClassifier, open_classifier, pick_label
 from windvane.prompts.toxicity import read_yes
-from windvane.run.store import read_jsonl
+from windvane.runs.store import read_jsonl
 
 
 def test_figures_by_hand():

@@ -6,8 +6,8 @@ import pytest
 
 from windvane.core.records import Message, Prompt, Response
 from windvane.evals.winrate import Sides, run_evaluate, summarise, win_rates
-from windvane.run.local_runner import LocalRunner
-from windvane.run.store import RunFolder, read_jsonl
+from windvane.runs.local_runner import LocalRunner
+from windvane.runs.store import RunFolder, read_jsonl
 
 
 def sigmoid(x):

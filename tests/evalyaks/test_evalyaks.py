@@ -17,7 +17,8 @@ from windvane.evalyaks import stages
 from windvane.evalyaks.adapter_scorers import open_adapted
 from windvane.evalyaks.instructions import part_instructions
 from windvane.evalyaks.level_stages import level_items
-from windvane.evalyaks.recipe import EvalYaks, run, world_recipe
+from windvane.evalyaks.recipe import EvalYaks, run, toy_recipe
+from windvane.evalyaks.recipe import main as recipe_main
 from windvane.evalyaks.splits import HELD, TEST, TRAIN, split_transcripts
 from windvane.evalyaks.stages import examples
 from windvane.evalyaks.transcripts.record import Transcript
@@ -25,7 +26,7 @@ from windvane.losses.batch import load_objective
 from windvane.models.load import load_model, load_tokenizer
 from windvane.models.lora import merge
 from windvane.models.trees.logprobs import Scorer
-from windvane.run.store import read_jsonl
+from windvane.runs.store import read_jsonl
 from windvane.toy.grades import family as grades
 from windvane.train.loop import Trainer
 from windvane.train.policy import PolicyTask
@@ -46,7 +47,7 @@ def settings(tmp_path_factory):
     listed = [(w, level) for level, own in grades.words("train").items() for w in own[:12]]
     words.write_text("Word,Level\n" + "".join(f"{w},{level}\n" for w, level in listed))
     sentences.write_text("sentence,level\n" + "".join(f"{t},{level.lower()}\n" for t, level in grades.sentences(0, 24)))
-    world = world_recipe()
+    world = toy_recipe("world:grades")
     return replace(
         world,
         data=(write(folder / "train.jsonl", grades.transcripts(41, 12)),),
@@ -141,7 +142,7 @@ def test_the_loss_is_the_answer_s_cross_entropy_alone_by_a_plain_forward(tmp_pat
         logps = model(torch.tensor([row])).logits[0].log_softmax(-1)
         total -= sum(logps[t - 1, row[t]].item() for t in range(len(row) - n, len(row)))
         count += n
-    train = replace(world_recipe().train, epochs=1, batch=2, lora_rank=0, lora_alpha=1)
+    train = replace(toy_recipe("world:grades").train, epochs=1, batch=2, lora_rank=0, lora_alpha=1)
     metrics = Trainer(PolicyTask(Scorer(model), load_objective("sft", {}), train), tmp_path, 0).fit(found, [])
     assert metrics[0]["loss"] == pytest.approx(total / count, abs=1e-4)
     with pytest.raises(UserError, match=r"part2 .* exceed the model's window of 60"):
@@ -271,7 +272,7 @@ def test_settings_that_mean_nothing_are_refused():
         ({"data": ()}, "name at least one"),
     ):
         with pytest.raises(UserError, match=said):
-            replace(world_recipe(), **change)
+            replace(toy_recipe("world:grades"), **change)
     paper = EvalYaks(model="m", data=("d",)).train
     assert (paper.lora_rank, paper.lora_alpha, paper.lora_dropout, paper.epochs) == (256, 128, 0.1, 5)
     assert (paper.lr, paper.schedule, paper.weight_decay, paper.precision) == (2e-4, "cosine", 0.001, "bfloat16")
@@ -293,3 +294,12 @@ def test_the_public_conversations_split_without_a_leak():
     assert not {r.split_group for r in train} & {r.split_group for r in held}
     assert len(held) >= 40 and {r.part for r in held} == {1, 2}
     assert sum(len(r) for r in split.records.values()) + sum(split.left_out.values()) >= 257 + 264
+
+
+@pytest.mark.parametrize("model", ["toy:grades", "world:grades"])
+def test_both_spellings_of_the_toy_take_its_own_settings(model, monkeypatch):
+    taken = []
+    monkeypatch.setattr("windvane.evalyaks.recipe.launch", lambda *given, default: taken.append(default))
+    recipe_main(["--model", model, "--out", "RUN"])
+    recipe_main(["--model", "M", "--out", "RUN"])
+    assert taken == [toy_recipe(model), None] and taken[0].data == (f"{model}:train:0",)

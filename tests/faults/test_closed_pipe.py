@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.finetune.rows import pairs
-from windvane.run.store import RunFolder
+from windvane.runs.store import RunFolder
 
 FULL = Path("/dev/full")
 VERBS = ["--help", "--version", "eval --help", "eval list", "run sppo --help", "status run", "inspect pairs.jsonl"]

@@ -153,7 +153,7 @@ def test_system_message_that_the_template_refuses(tmp_path, capsys, prompts):
 
 
 def test_a_second_process_on_the_same_run(tmp_path, capsys, model, prompts):
-    code = "import sys, time; from windvane.run.store import RunFolder\n"
+    code = "import sys, time; from windvane.runs.store import RunFolder\n"
     code += "with RunFolder(sys.argv[1]): print('in', flush=True); time.sleep(120)"
     holder = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "run")], stdout=subprocess.PIPE, text=True)
     try:
@@ -251,5 +251,5 @@ def test_help_is_quick_and_light():
             start = time.perf_counter()
             found = subprocess.run(command, capture_output=True, text=True)
             best = min(best, time.perf_counter() - start)
-        assert found.returncode == 0 and "windvane VERB" in found.stdout
+        assert found.returncode == 0 and "usage: windvane COMMAND" in found.stdout
         assert best < 0.4

@@ -7,7 +7,7 @@ import pytest
 from tests.datasets.test_export import write_run
 from windvane.cli.main import main
 from windvane.core.errors import UserError
-from windvane.run.store import write_new
+from windvane.runs.store import write_new
 
 TALK = "Examiner: Where do you live?\nCandidate: I live in a small town by the sea and I like it a lot, because it is quiet.\n"
 

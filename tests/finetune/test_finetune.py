@@ -15,7 +15,7 @@ from tests.tiny import TEMPLATE, byte_tokenizer, folder
 from windvane.cli.main import main as cli
 from windvane.core.errors import UserError
 from windvane.finetune.recipe import main
-from windvane.run.store import read_jsonl
+from windvane.runs.store import read_jsonl
 
 
 def loss(batch):

@@ -8,7 +8,7 @@ from tests.finetune.rows import turn, write
 from tests.tiny import byte_tokenizer
 from windvane.core.errors import UserError
 from windvane.datasets.export import export_trl
-from windvane.run.store import RunFolder
+from windvane.runs.store import RunFolder
 from windvane.stages.judged_files import answers_from
 from windvane.stages.pair_command import main as pair
 from windvane.stages.row_sources import made_from

@@ -10,7 +10,7 @@ import pytest
 from tests.finetune.rows import WORDS, chats, pairs, turn, write
 from tests.tiny import byte_tokenizer, folder, model
 from windvane.finetune.recipe import main
-from windvane.run.store import read_jsonl
+from windvane.runs.store import read_jsonl
 
 pytestmark = pytest.mark.slow
 LR, STEPS = 2e-3, 3

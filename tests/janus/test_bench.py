@@ -8,7 +8,7 @@ from tests.engines.scripted_server import Scripted, chat
 from windvane.core.errors import UserError
 from windvane.core.protocols import Grade
 from windvane.janus.bench.command import main
-from windvane.run.store import read_jsonl
+from windvane.runs.store import read_jsonl
 
 MODEL = f"py:{__name__}:Echo"
 

@@ -14,7 +14,7 @@ from windvane.janus.collection.settings import Janus
 from windvane.janus.collection.stages import gate
 from windvane.janus.collection_rows import instruction_id, read_preferences, read_samples
 from windvane.janus.value_prompts import Value
-from windvane.run.store import read_jsonl
+from windvane.runs.store import read_jsonl
 
 WRITER = "py:benchmarks.janus_collection:ScriptedWriter"
 

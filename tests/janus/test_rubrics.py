@@ -8,7 +8,7 @@ from windvane.core.errors import UserError
 from windvane.core.records import Response
 from windvane.janus.collection.rubrics import main
 from windvane.judges.rubric_rows import read_bench
-from windvane.run.store import read_jsonl
+from windvane.runs.store import read_jsonl
 
 WRITER = f"py:{__name__}:Writer"
 

@@ -13,7 +13,7 @@ from windvane.janus.steerability.cases import read_cases
 from windvane.janus.steerability.command import main
 from windvane.janus.steerability.plot import MOST, heat_maps
 from windvane.janus.steerability.score import NONE, Row, matrix, summarise
-from windvane.run.store import read_jsonl
+from windvane.runs.store import read_jsonl
 
 
 def row(prompt, case, asked, value, score, words=10, split="seen"):

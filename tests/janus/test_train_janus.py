@@ -22,7 +22,7 @@ from windvane.janus.value_prompts import answer_prompt
 from windvane.judges.reward import open_judge
 from windvane.models.load import load_model, load_tokenizer
 from windvane.prompts.system_role import system_mode
-from windvane.run.store import read_jsonl
+from windvane.runs.store import read_jsonl
 from windvane.toy.values import family as values
 from windvane.train import checkpoint
 from windvane.train.settings import Train

@@ -62,7 +62,7 @@ def save_model(folder, family, tokenizer):
 
 def die_in(stage, done):
     """From now on this process is killed (SIGKILL) when `stage` says that `done` of its units are done."""
-    from windvane.run.store import RunFolder
+    from windvane.runs.store import RunFolder
 
     plain = RunFolder.status
 

@@ -22,7 +22,7 @@ from windvane.longpo.settings import Chunks, LongPO, paper_train
 from windvane.longpo.turns import Turns
 from windvane.models.load import load_model, load_tokenizer
 from windvane.prompts.chat import render
-from windvane.run.store import RunFolder, read_records
+from windvane.runs.store import RunFolder, read_records
 
 SETTINGS = [
     "--lengths", "1100,1600", "--theta", "3e4", "9e4", "--chunks.tokens", "200", "--chunks.min-chunk", "60", "--chunks.per-document", "2",

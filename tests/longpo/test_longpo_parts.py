@@ -23,7 +23,7 @@ from windvane.longpo.settings import Filters, LongPO
 from windvane.longpo.turns import Drop, Turns, kept_turns
 from windvane.models.load import load_model
 from windvane.models.trees.logprobs import Scorer
-from windvane.run.store import RunFolder
+from windvane.runs.store import RunFolder
 
 
 def ids(count, seed):

@@ -11,11 +11,11 @@ from tests.tiny import folder, model
 from windvane.core.errors import UserError
 from windvane.longpo.cost import Rate, hours, measure_rate
 from windvane.longpo.documents import Chunk, Cut, Held, choose_documents, gather_documents
-from windvane.longpo.recipe import world_recipe
+from windvane.longpo.recipe import main, toy_recipe
 from windvane.longpo.settings import Answer, Chunks, Filters, LongPO
 from windvane.models.load import load_tokenizer
 from windvane.plan.time import Shape, shape_of
-from windvane.run.store import RunFolder, read_records
+from windvane.runs.store import RunFolder, read_records
 from windvane.train.settings import Train
 
 LONG = {"model": "m", "documents": ("d",)}
@@ -102,7 +102,7 @@ def test_filters_that_mean_nothing_are_refused(changes, text):
 
 def test_the_worlds_own_base_is_the_best_factor_whatever_the_lengths():
     """docs/world.md: 6.25 times its own 1,000; a base that grew with the rounds would pass 1e4, where it only loses."""
-    s = dataclasses.replace(world_recipe(), lengths="256,512,1024,2048")
+    s = dataclasses.replace(toy_recipe("world:facts"), lengths="256,512,1024,2048")
     assert [s.theta_of(t) for t in (1, 2, 3, 4)] == [6250.0] * 4 and s.ask.temperature == 0.7
 
 
@@ -142,3 +142,14 @@ def test_documents_of_a_round():
     ):
         choose_documents(split, [Held("90", "s", 9000, "split"), held[5]], 1)
     assert math.isclose(SMALL.least_document, 4096)
+
+
+@pytest.mark.parametrize("model", ["toy:facts", "world:facts"])
+def test_both_spellings_of_the_toy_take_its_own_settings(model, monkeypatch):
+    taken = []
+    monkeypatch.setattr("windvane.longpo.recipe.launch", lambda *given, default: taken.append(default))
+    main(["--model", model, "--out", "RUN"])
+    main([f"--model={model}", "--out", "RUN"])
+    main(["--model", "M", "--out", "RUN"])
+    assert taken == [toy_recipe(model), toy_recipe(model), None]
+    assert taken[0].documents == (model,) and taken[0].lengths == "512,1024"

@@ -12,7 +12,7 @@ from windvane.report import browse as browsing
 from windvane.report.browse import browse, pick
 from windvane.report.gather import CURVE_POINTS, curve, gather, quantiles, shorten
 from windvane.report.page import embedded, write_report
-from windvane.run.store import read_jsonl
+from windvane.runs.store import read_jsonl
 
 
 def sets_of(html):

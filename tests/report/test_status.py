@@ -10,7 +10,7 @@ import pytest
 from windvane.cli.main import main
 from windvane.core.errors import UserError
 from windvane.report.status import clock, lines, status
-from windvane.run.store import RunFolder
+from windvane.runs.store import RunFolder
 
 
 def record(run, **fields):

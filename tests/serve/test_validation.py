@@ -8,7 +8,7 @@ from tests.serve.conftest import TOKENS, bearer, opened
 from windvane.core.schema import decode
 from windvane.evalyaks.transcripts.read import read_transcripts
 from windvane.evalyaks.writing.review import Review
-from windvane.run.store import read_jsonl
+from windvane.runs.store import read_jsonl
 
 API = "/api/v1/validation"
 ROWS = [

@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from windvane.core.errors import UserError
-from windvane.run.store import read_jsonl
+from windvane.runs.store import read_jsonl
 from windvane.serve.vote_log import Ledger, hold
 
 WRITER = """

@@ -14,7 +14,7 @@ from windvane.engines.http.endpoint import open_endpoint
 from windvane.engines.http.server import Server
 from windvane.engines.local import Sampling, open_generator
 from windvane.prompts.chat import render
-from windvane.run.store import read_records
+from windvane.runs.store import read_records
 from windvane.sppo.judges import canonical, one_budget, open_judges, outlook, outlook_line
 from windvane.sppo.recipe import run
 from windvane.toy.demo import recipe

@@ -16,7 +16,7 @@ from windvane.datasets import hub
 from windvane.datasets.prompt_splits import ULTRAFEEDBACK, portions, read_pool
 from windvane.losses.batch import load_objective
 from windvane.models.trees.tree import Tree
-from windvane.run.launch import launch
+from windvane.runs.launch import launch
 from windvane.sppo.judges import open_judges, remarks
 from windvane.sppo.loss_targets import at_equal_eta, retarget, slow_iteration
 from windvane.sppo.presets import PRESETS

@@ -8,8 +8,8 @@ import pytest
 
 from windvane.core.errors import UserError
 from windvane.core.records import Group, Reference, Response, Verdict, seed_of
-from windvane.run.run import Run
-from windvane.run.store import read_jsonl, read_records
+from windvane.runs.run import Run
+from windvane.runs.store import read_jsonl, read_records
 from windvane.sppo.loss_targets import with_loss_defaults
 from windvane.sppo.recipe import run
 from windvane.sppo.stages import SppoStages

@@ -9,7 +9,7 @@ from tests.tiny import folder
 from windvane.core.errors import UserError
 from windvane.core.records import Group, Prompt, Response, Verdict
 from windvane.finetune.recipe import main as train
-from windvane.run.store import read_records
+from windvane.runs.store import read_records
 from windvane.stages import generate_command, judge_command, pair_command
 
 

@@ -9,7 +9,7 @@ from tests.engines.scripted_server import Scripted, chat, top
 from windvane.core.errors import UserError
 from windvane.core.records import Message, Prompt, Response, Verdict
 from windvane.core.schema import dumps
-from windvane.run.store import RunFolder, read_records
+from windvane.runs.store import RunFolder, read_records
 from windvane.stages.judge import verdicts
 from windvane.stages.judge_command import agreement, main
 

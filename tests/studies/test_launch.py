@@ -19,7 +19,7 @@ from studies.record import contrast, read_claim
 from studies.units import Unit
 from tests.studies.made import made_claim
 from windvane.core.errors import UserError
-from windvane.run.store import file_sha256
+from windvane.runs.store import file_sha256
 
 ROOT = Path(__file__).parents[2]
 NAMES = sorted(path.stem for path in (ROOT / "studies" / "declarations").glob("*.toml"))

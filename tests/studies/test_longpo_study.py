@@ -25,7 +25,7 @@ from studies.longpo.study import (
 )
 from studies.units import Unit, Workshop
 from tests.studies.made import run_reduced
-from windvane.longpo.recipe import world_recipe
+from windvane.longpo.recipe import toy_recipe
 from windvane.models.load import load_model
 from windvane.toy.facts.skill import nats_per_token
 
@@ -136,7 +136,7 @@ def test_the_second_declaration_is_the_first_at_the_papers_ratio():
     assert not {*first.seeds, first.development_seed} & {*second.seeds, second.development_seed}
     paper = [0.01 * 0.1 / 2 * k * 1024 for k in (128, 256, 512)]  # lam beta |x_L| / 2
     lam = second.arms["longpo"].settings["lam"]
-    ours = [lam * world_recipe().beta / 2 * int(n) for n in second.parts["size"]["lengths"].split(",")]
+    ours = [lam * toy_recipe("world:facts").beta / 2 * int(n) for n in second.parts["size"]["lengths"].split(",")]
     assert ours == pytest.approx(paper) and paper[0] == pytest.approx(65.536)
     small = reduced(second)
     assert {a: arm.settings.get("lam") for a, arm in small.arms.items()} == {"longpo": 5.12, "sft": None, "theta": None}

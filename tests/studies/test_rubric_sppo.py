@@ -12,7 +12,7 @@ from studies.rubric_sppo.study import NAME, choose, findings, main, reduced, swe
 from tests.studies.made import run_reduced
 from windvane.datasets.prompts import read_prompts
 from windvane.judges.rubric_pairs import read_rubrics
-from windvane.run.store import read_jsonl
+from windvane.runs.store import read_jsonl
 from windvane.toy.values import family as values
 from windvane.toy.values.messages import asked
 

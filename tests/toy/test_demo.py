@@ -5,7 +5,7 @@ import json
 import pytest
 
 from windvane.cli.main import main
-from windvane.run.store import file_sha256
+from windvane.runs.store import file_sha256
 
 
 def demo(out, *more):

@@ -18,7 +18,7 @@ from windvane.core.families import is_family, offer
 from windvane.core.hub import refusal
 from windvane.core.records import content_id
 from windvane.datasets.sources import FILE_READERS, HUB_NAME, parquet_rows, raw_rows
-from windvane.run.store import read_jsonl
+from windvane.runs.store import read_jsonl
 
 USUAL_COLUMNS = ("text", "content", "document", "raw_content", "context", "body")
 SAVED = ("state.json", "dataset_dict.json")  # what `datasets` leaves in a folder of its own

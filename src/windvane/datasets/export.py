@@ -23,7 +23,7 @@ from windvane.core.errors import UserError
 from windvane.core.records import Group, Message, Prompt, Response
 from windvane.core.schema import dumps
 from windvane.prompts.chat import answered, merged
-from windvane.run.store import file_sha256, named, read_records, write_new
+from windvane.runs.store import file_sha256, named, read_records, write_new
 
 
 @dataclass(frozen=True, slots=True)

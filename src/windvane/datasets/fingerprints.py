@@ -30,7 +30,7 @@ from typing import Any
 
 from windvane.core.errors import UserError
 from windvane.core.text import normalize
-from windvane.run.store import file_sha256, read_jsonl, write_atomic
+from windvane.runs.store import file_sha256, read_jsonl, write_atomic
 
 RUN, SHORTEST = 13, 6  # words
 BLANK = ord(" ")

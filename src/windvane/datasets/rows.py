@@ -24,7 +24,7 @@ from windvane.datasets.row_turns import spoken
 from windvane.datasets.scores import has_scores
 from windvane.datasets.sources import Unread, not_a_table, raw_rows
 from windvane.datasets.turns import ROLES, refuse_beside, unpacked
-from windvane.run.store import read_records
+from windvane.runs.store import read_records
 
 
 @dataclass(frozen=True, slots=True)

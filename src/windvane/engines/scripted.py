@@ -16,7 +16,7 @@ from typing import Any
 from windvane.core.errors import UserError
 from windvane.core.records import Prompt, Response
 from windvane.core.schema import decode
-from windvane.run.store import read_jsonl
+from windvane.runs.store import read_jsonl
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,9 +33,9 @@ from windvane.evals.result_files import keep_result, kept_result
 from windvane.models.load import load_model, load_tokenizer
 from windvane.models.trees.logprobs import Scorer
 from windvane.models.trees.tree import Tree
-from windvane.run.local_runner import LocalRunner
-from windvane.run.settings_file import record_settings
-from windvane.run.store import RunFolder, read_jsonl
+from windvane.runs.local_runner import LocalRunner
+from windvane.runs.settings_file import record_settings
+from windvane.runs.store import RunFolder, read_jsonl
 from windvane.stats.paired import clustered_error, minimum_detectable, resampled
 
 RESAMPLES = 2000

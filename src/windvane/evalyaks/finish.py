@@ -25,7 +25,7 @@ from windvane.evalyaks.scoring.fit import fit
 from windvane.evalyaks.scoring.score import LIMITS
 from windvane.evalyaks.transcripts.record import LEVELS, Transcript
 from windvane.report.page import write_report
-from windvane.run.store import RunFolder, read_jsonl, write_atomic
+from windvane.runs.store import RunFolder, read_jsonl, write_atomic
 
 WHICH = ("base", "trained")
 

@@ -29,7 +29,7 @@ from windvane.evalyaks.prompts.scoring import FORMS
 from windvane.evalyaks.transcripts.read import read_transcripts
 from windvane.evalyaks.transcripts.record import PART_CRITERIA, unique
 from windvane.evalyaks.transcripts.split import cluster
-from windvane.run.store import write_atomic
+from windvane.runs.store import write_atomic
 
 
 def main(argv: Sequence[str]) -> int:

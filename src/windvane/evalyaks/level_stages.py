@@ -22,7 +22,7 @@ from windvane.evalyaks.levels import Listed, read_levels
 from windvane.evalyaks.splits import HELD, TRAIN, Item
 from windvane.models.load import load_model, load_tokenizer
 from windvane.prompts.chat import render
-from windvane.run.local_runner import LocalRunner
+from windvane.runs.local_runner import LocalRunner
 
 TELL = ("level of words", "level of a sentence")
 PASSES = 3  # how often each word is asked about, in other company

@@ -17,10 +17,10 @@ from typing import Literal
 from windvane.core.errors import UserError
 from windvane.evalyaks.prompts.scoring import FORMS
 from windvane.evalyaks.stages import SpeechFlow
-from windvane.run.launch import launch
+from windvane.runs.launch import launch
 from windvane.train.settings import Train
 
-WORLD = "world:grades"
+TOYS = ("toy:grades", "world:grades")  # two spellings of the same toy model
 
 
 def paper_train() -> Train:
@@ -96,14 +96,17 @@ def run(settings: EvalYaks, out: str, quiet: bool = False) -> None:
         flow.report()
 
 
-def world_recipe() -> EvalYaks:
-    """Settings of its own for the embedded world, whose model is 64 wide: only loss, schedule, epochs and weight decay are the paper's."""
+def toy_recipe(model: str = "toy:grades") -> EvalYaks:
+    """Settings for the toy world, whose model is 64 wide; `model` is either of its spellings.
+
+    Only the loss, the schedule, the epochs and the weight decay are the paper's.
+    """
     return EvalYaks(
-        model=WORLD,
-        data=(f"{WORLD}:train:0",),
-        test=(f"{WORLD}:test:0",),
-        words=WORLD,
-        sentences=WORLD,
+        model=model,
+        data=(f"{model}:train:0",),
+        test=(f"{model}:test:0",),
+        words=model,
+        sentences=model,
         forms=("compact",),
         score_form="compact",
         train=replace(paper_train(), lr=3e-3, precision="float32", lora_rank=16, lora_alpha=32, lora_dropout=0.0),
@@ -114,5 +117,6 @@ def world_recipe() -> EvalYaks:
 
 def main(argv: Sequence[str]) -> int:
     """`windvane run evalyaks --model M --data FILES --out RUN`."""
-    default = world_recipe() if WORLD in argv or f"--model={WORLD}" in argv else None
+    toy = next((name for name in TOYS if name in argv or f"--model={name}" in argv), None)
+    default = None if toy is None else toy_recipe(toy)
     return launch(EvalYaks, run, argv, "windvane run evalyaks", __doc__, default=default)

@@ -20,7 +20,7 @@ from windvane.report.page import Contents, render_contents
 from windvane.report.panels import Panel, panel, stretches, traced
 from windvane.report.tables import Table, number
 from windvane.report.verdict import Answer
-from windvane.run.store import read_jsonl
+from windvane.runs.store import read_jsonl
 
 SECTIONS = (
     ("answer", "Answer"),

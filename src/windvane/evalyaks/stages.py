@@ -29,10 +29,10 @@ from windvane.losses.batch import load_objective
 from windvane.models.trees.tree import Tree
 from windvane.plan.time import training_estimate
 from windvane.prompts.chat import check_template, render
-from windvane.run.local_runner import LocalRunner
-from windvane.run.settings_file import discard_settings, record_settings, renew_loss, resolved, use_threads
-from windvane.run.start import mend, opening
-from windvane.run.store import RunFolder, read_records, write_atomic, write_jsonl
+from windvane.runs.local_runner import LocalRunner
+from windvane.runs.settings_file import discard_settings, record_settings, renew_loss, resolved, use_threads
+from windvane.runs.start import mend, opening
+from windvane.runs.store import RunFolder, read_records, write_atomic, write_jsonl
 from windvane.stages.policy import Policy
 from windvane.train.batches import Example
 from windvane.train.processes import call, here

@@ -13,8 +13,8 @@ from typing import Any
 from windvane.finetune.card import own_card
 from windvane.finetune.panels import render
 from windvane.report.page import write_report
-from windvane.run.publish import publish_model
-from windvane.run.store import RunFolder, read_jsonl, write_atomic
+from windvane.runs.publish import publish_model
+from windvane.runs.store import RunFolder, read_jsonl, write_atomic
 from windvane.stats.clustered import wilson
 
 FOLLOWED = (

@@ -25,7 +25,7 @@ from windvane.core.errors import UserError
 from windvane.datasets.columns import mapping
 from windvane.prompts.chat import System
 from windvane.prompts.responses import Closing
-from windvane.run.launch import launch, taken
+from windvane.runs.launch import launch, taken
 from windvane.stages.rows import Rendering
 from windvane.train.settings import Train
 

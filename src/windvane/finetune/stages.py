@@ -23,10 +23,10 @@ from windvane.finetune.recipe import Own
 from windvane.losses.batch import load_objective
 from windvane.plan.time import training_estimate
 from windvane.prompts.template_checks import findings, refuse, set_thinking
-from windvane.run.local_runner import LocalRunner
-from windvane.run.settings_file import discard_settings, record_settings, renew_loss, resolved, use_threads
-from windvane.run.start import mend, opening
-from windvane.run.store import RunFolder, read_records, write_jsonl
+from windvane.runs.local_runner import LocalRunner
+from windvane.runs.settings_file import discard_settings, record_settings, renew_loss, resolved, use_threads
+from windvane.runs.start import mend, opening
+from windvane.runs.store import RunFolder, read_records, write_jsonl
 from windvane.stages.policy import Policy
 from windvane.stages.rendered_prompts import check_vocabulary
 from windvane.stages.row_sources import made_from

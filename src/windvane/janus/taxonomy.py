@@ -17,7 +17,7 @@ from windvane.core.records import seed_of
 from windvane.core.schema import decode
 from windvane.core.text import normalize
 from windvane.janus.value_prompts import Value
-from windvane.run.store import read_jsonl
+from windvane.runs.store import read_jsonl
 
 SHIPPED = Path(__file__).parent / "values" / "taxonomy.jsonl"
 DEPTHS = ("dimension", "subdimension", "value")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from windvane.core.protocols import Grade, RubricJudge, RubricQuestion
 from windvane.core.schema import encode
-from windvane.run.store import Journal
+from windvane.runs.store import Journal
 
 WORST, BEST = 1, 5
 

@@ -20,7 +20,7 @@ from windvane.core.schema import encode
 from windvane.datasets.documents import Document, read_documents
 from windvane.longpo.chunking import Span, chunks
 from windvane.longpo.settings import LongPO
-from windvane.run.store import Journal, RunFolder, read_records, write_atomic
+from windvane.runs.store import Journal, RunFolder, read_records, write_atomic
 
 JOIN = "\n\n\n"  # between chunks, where the long text is made of them
 

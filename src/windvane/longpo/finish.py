@@ -21,7 +21,7 @@ from windvane.longpo.retention import ShortText, retention_figures
 from windvane.longpo.settings import LongPO
 from windvane.longpo.turns import Turns
 from windvane.report.page import write_report
-from windvane.run.store import RunFolder, published, read_jsonl, read_records, write_atomic
+from windvane.runs.store import RunFolder, published, read_jsonl, read_records, write_atomic
 
 
 def finish(run: RunFolder, s: LongPO, final_model: Callable[[Path], None]) -> None:

@@ -12,7 +12,7 @@ from windvane.engines.local import LocalGenerator, Sampling
 from windvane.longpo.rope import stretch
 from windvane.longpo.settings import LongPO
 from windvane.models.trees.logprobs import Scorer
-from windvane.run.store import RunFolder
+from windvane.runs.store import RunFolder
 from windvane.stages.policy import Policy
 
 

@@ -13,8 +13,8 @@ from typing import Any
 from windvane.core.errors import UserError
 from windvane.core.settings import differences, to_toml
 from windvane.longpo.settings import LongPO
-from windvane.run.publish import link_file
-from windvane.run.store import RunFolder
+from windvane.runs.publish import link_file
+from windvane.runs.store import RunFolder
 
 MADE_BY = (
     "model",

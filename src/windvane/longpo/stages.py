@@ -41,11 +41,11 @@ from windvane.longpo.turns import DocumentExamples, Turns, TurnsOf, example_of, 
 from windvane.models.generate.decode import plain_model
 from windvane.models.load import save_model
 from windvane.prompts.chat import check_template
-from windvane.run.local_runner import LocalRunner
-from windvane.run.publish import link_file
-from windvane.run.settings_file import discard_settings, record_settings, renew_loss, resolved, use_threads
-from windvane.run.start import mend, opening
-from windvane.run.store import RunFolder, published, read_records
+from windvane.runs.local_runner import LocalRunner
+from windvane.runs.publish import link_file
+from windvane.runs.settings_file import discard_settings, record_settings, renew_loss, resolved, use_threads
+from windvane.runs.start import mend, opening
+from windvane.runs.store import RunFolder, published, read_records
 from windvane.train.batches import Example, micro_batches, set_aside, with_reference
 from windvane.train.reference import of_tokens, reference_logps
 from windvane.train.settings import only_warms_up

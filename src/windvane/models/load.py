@@ -29,8 +29,8 @@ from windvane.core.families import is_family, offer
 from windvane.core.hub import reach, refusal
 from windvane.models.lora import load_adapter, merge
 from windvane.models.quantize import quantized
-from windvane.run.publish import ADAPTER_CONFIG
-from windvane.run.store import named
+from windvane.runs.publish import ADAPTER_CONFIG
+from windvane.runs.store import named
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 

@@ -24,7 +24,7 @@ from windvane.core.errors import UserError
 from windvane.models.load import DTYPES, load_model, load_tokenizer, save_plain
 from windvane.models.lora import merge
 from windvane.models.push import check_push, push
-from windvane.run.store import published
+from windvane.runs.store import published
 
 TOLERANCE = 1e-3  # nats, in float32: between adapter beside weights and adapter in weights
 PROBE = 64  # tokens

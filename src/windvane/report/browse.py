@@ -14,7 +14,7 @@ from typing import Any
 from windvane.core.records import seed_of
 from windvane.core.schema import dumps
 from windvane.report.gather import iteration_numbers, zeroed
-from windvane.run.store import read_jsonl
+from windvane.runs.store import read_jsonl
 
 SAMPLE = 300  # prompts of a set picked by seed
 EXTREMES = 12  # prompts of each extreme kind

@@ -22,7 +22,7 @@ from windvane.report.gather import Gathered, gather
 from windvane.report.panels import HALF, Panel, panel
 from windvane.report.tables import Table, number
 from windvane.report.verdict import percent
-from windvane.run.store import read_jsonl, write_new
+from windvane.runs.store import read_jsonl, write_new
 from windvane.stats.paired import Difference, paired_difference
 
 SECTIONS = (("answer", "Answer"), ("curves", "Curves"), ("numbers", "Numbers"), ("answers", "Answers"))

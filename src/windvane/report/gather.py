@@ -18,7 +18,7 @@ from typing import Any
 
 from windvane.core.errors import UserError
 from windvane.report.intransitivity import Cycles, cycles
-from windvane.run.store import read_jsonl
+from windvane.runs.store import read_jsonl
 
 CURVE_POINTS = 240  # a longer training curve is drawn as the means of this many equal stretches
 STATUSES = ("pair", "tie", "same", "few", "failed")

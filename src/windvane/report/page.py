@@ -23,7 +23,7 @@ from windvane.report.gather import Gathered, gather
 from windvane.report.panels import Panel, panels
 from windvane.report.tables import Table, tables
 from windvane.report.verdict import Answer, answer
-from windvane.run.store import write_atomic
+from windvane.runs.store import write_atomic
 
 SECTIONS = (
     ("answer", "Answer"),

@@ -18,7 +18,7 @@ import psutil
 
 from windvane.core.arguments import Parser
 from windvane.core.errors import UserError
-from windvane.run.store import read_jsonl
+from windvane.runs.store import read_jsonl
 
 
 def status(run: Path, now: float) -> dict[str, Any]:

@@ -17,8 +17,8 @@ from windvane.engines.http.budget import Account
 from windvane.evals.winrate import summarise
 from windvane.report.model_card import model_card
 from windvane.report.page import render_self_play, write_report
-from windvane.run.run import Run, RunResult
-from windvane.run.store import RunFolder, read_jsonl, read_records
+from windvane.runs.run import Run, RunResult
+from windvane.runs.store import RunFolder, read_jsonl, read_records
 from windvane.sppo.settings import Sppo
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from windvane.datasets.prompt_splits import ULTRAFEEDBACK
-from windvane.run.launch import Preset
+from windvane.runs.launch import Preset
 
 PAPER_SAMPLING = {"sampling.temperature": 1.0, "sampling.top_p": 1.0}  # section 5.1
 RELEASED_SAMPLING = {"sampling.temperature": 0.7, "sampling.top_p": 0.9}  # scripts/generate.py

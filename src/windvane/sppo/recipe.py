@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from windvane.run.launch import launch
-from windvane.run.run import Run, RunResult
+from windvane.runs.launch import launch
+from windvane.runs.run import Run, RunResult
 from windvane.sppo.finish import finish
 from windvane.sppo.loss_targets import with_loss_defaults
 from windvane.sppo.presets import PRESETS

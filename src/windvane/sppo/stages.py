@@ -21,8 +21,8 @@ from windvane.evals.winrate import Sides, run_evaluate
 from windvane.losses.batch import load_objective
 from windvane.plan.time import estimate
 from windvane.prompts.chat import check_template
-from windvane.run.run import Run
-from windvane.run.store import write_atomic
+from windvane.runs.run import Run
+from windvane.runs.store import write_atomic
 from windvane.sppo.judges import (
     Judges,
     check_rubrics,

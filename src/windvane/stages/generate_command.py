@@ -30,9 +30,9 @@ from windvane.plan.disk import disk_told
 from windvane.plan.time import answer_bytes, sampling_estimate
 from windvane.prompts.chat import Refused, screen
 from windvane.prompts.template_checks import findings, refuse, set_thinking
-from windvane.run.local_runner import LocalRunner
-from windvane.run.settings_file import discard_settings, record_settings
-from windvane.run.store import RunFolder, read_records, write_atomic, write_jsonl
+from windvane.runs.local_runner import LocalRunner
+from windvane.runs.settings_file import discard_settings, record_settings
+from windvane.runs.store import RunFolder, read_records, write_atomic, write_jsonl
 from windvane.stages.generate import run_generate
 from windvane.stages.source_files import Source, source_files
 

@@ -31,9 +31,9 @@ from windvane.core.schema import encode
 from windvane.datasets.columns import mapping
 from windvane.engines.http.flags import add_server_flags, server_of, spending, tell_estimate
 from windvane.judges.names import resolve_judge
-from windvane.run.local_runner import LocalRunner
-from windvane.run.settings_file import record_settings
-from windvane.run.store import RunFolder, file_sha256, read_records, write_atomic
+from windvane.runs.local_runner import LocalRunner
+from windvane.runs.settings_file import record_settings
+from windvane.runs.store import RunFolder, file_sha256, read_records, write_atomic
 from windvane.stages.judge import Pair, compare, questions
 from windvane.stages.judge_cost import judge_estimate
 from windvane.stages.judged_files import answers_from

@@ -13,8 +13,8 @@ from pathlib import Path
 from windvane.core.errors import UserError
 from windvane.core.records import Prompt, Response
 from windvane.datasets.rows import read_rows
-from windvane.run.settings_file import record_settings
-from windvane.run.store import RunFolder, write_jsonl
+from windvane.runs.settings_file import record_settings
+from windvane.runs.store import RunFolder, write_jsonl
 from windvane.stages.rows import refuse_several, told
 from windvane.stages.source_files import Source, source_files
 

@@ -22,9 +22,9 @@ from windvane.core.errors import UserError
 from windvane.core.records import Group, Prompt, Response, Verdict, seed_of
 from windvane.datasets.columns import mapping
 from windvane.datasets.rows import read_rows
-from windvane.run.local_runner import LocalRunner
-from windvane.run.settings_file import discard_settings, record_settings
-from windvane.run.store import RunFolder, read_records, write_atomic, write_jsonl
+from windvane.runs.local_runner import LocalRunner
+from windvane.runs.settings_file import discard_settings, record_settings
+from windvane.runs.store import RunFolder, read_records, write_atomic, write_jsonl
 from windvane.stages.pair import Choice, Estimate, Pairing, run_pair
 from windvane.stages.rows import grouped, refuse_several, told
 from windvane.stages.source_files import Source, source_files

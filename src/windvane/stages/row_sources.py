@@ -18,7 +18,7 @@ from windvane.datasets.columns import Kind
 from windvane.datasets.rows import read_rows
 from windvane.datasets.sources import Unread
 from windvane.prompts.responses import refuse_endless
-from windvane.run.store import read_jsonl, read_records
+from windvane.runs.store import read_jsonl, read_records
 from windvane.stages.rows import Made, Rendering, make_records, prompt_ids, rendered
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from windvane.run.store import file_sha256
+from windvane.runs.store import file_sha256
 
 
 @dataclass(frozen=True, slots=True)

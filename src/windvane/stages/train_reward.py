@@ -29,9 +29,9 @@ from windvane.models.preference_heads import HeadShape
 from windvane.models.preference_model import PreferenceModel, save_preference_model, start_preference_model
 from windvane.plan.time import training_estimate
 from windvane.prompts.system_role import system_mode
-from windvane.run.launch import launch
-from windvane.run.settings_file import discard_settings, record_settings, resolved, use_threads
-from windvane.run.store import RunFolder, file_sha256, published, write_atomic, write_jsonl
+from windvane.runs.launch import launch
+from windvane.runs.settings_file import discard_settings, record_settings, resolved, use_threads
+from windvane.runs.store import RunFolder, file_sha256, published, write_atomic, write_jsonl
 from windvane.train.loop import Trainer
 from windvane.train.reward import RewardExample, RewardTask, hold_out, mixed, reward_example
 from windvane.train.settings import RewardTrain

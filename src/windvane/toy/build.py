@@ -22,7 +22,7 @@ from transformers import GenerationConfig, MistralConfig, MistralForCausalLM, Pr
 
 from windvane.core.errors import UserError
 from windvane.core.records import Prompt
-from windvane.run.store import file_sha256, write_atomic
+from windvane.runs.store import file_sha256, write_atomic
 from windvane.toy.facts import family as facts
 from windvane.toy.facts import lessons as fact_lessons
 from windvane.toy.facts import skill as fact_skill

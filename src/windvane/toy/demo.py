@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from windvane.engines.local import Sampling
 from windvane.evals.winrate import Evaluate
-from windvane.run.launch import launch
+from windvane.runs.launch import launch
 from windvane.sppo.recipe import run
 from windvane.sppo.settings import Sppo
 from windvane.train.settings import Train

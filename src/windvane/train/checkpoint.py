@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from windvane.core.schema import dumps
-from windvane.run.store import named, publish_folder
+from windvane.runs.store import named, publish_folder
 
 
 @dataclass(slots=True)

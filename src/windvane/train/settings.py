@@ -21,7 +21,7 @@ from windvane.train.checkpoint import trainable
 class Train:
     """Settings of one training stage. The objective's own settings are in `objective_args` (see `windvane.losses`)."""
 
-    # sppo, sppo_hard, dpo, ipo, ipo_mean, inpo, kto, orpo, orpo_trl, simpo, sft, ... (windvane/objectives), or your own as FILE.py,
+    # sppo, sppo_hard, dpo, ipo, ipo_mean, inpo, kto, orpo, orpo_trl, simpo, sft, ... (windvane/losses), or your own as FILE.py,
     # module or module:object (docs/extending.md)
     objective: str = "sppo"
     objective_args: dict[str, float] = field(default_factory=dict)  # the objective's own settings: eta 1000, say

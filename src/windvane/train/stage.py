@@ -19,7 +19,7 @@ import torch
 from windvane.losses.batch import Objective, digest_of
 from windvane.models.load import save_model
 from windvane.models.trees.logprobs import Scorer
-from windvane.run.store import PULSE, RunFolder, published, write_jsonl
+from windvane.runs.store import PULSE, RunFolder, published, write_jsonl
 from windvane.train.batches import Example
 from windvane.train.distributed import ALONE, Ranks
 from windvane.train.loop import Report, Trainer

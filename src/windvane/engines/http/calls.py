@@ -17,7 +17,7 @@ from typing import Any
 from windvane.core.records import Message, content_id
 from windvane.core.schema import decode, encode
 from windvane.engines.http.budget import Usage
-from windvane.run.store import Journal
+from windvane.runs.store import Journal
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ from windvane.evals.alpaca.score import filler, from_weights, score, series
 from windvane.evals.alpaca.table import lookup_table, table
 from windvane.evals.live.flags import add_live_flags
 from windvane.evals.result_files import keep_result
-from windvane.run.store import file_sha256, write_new
+from windvane.runs.store import file_sha256, write_new
 
 
 def main(argv: list[str]) -> int:

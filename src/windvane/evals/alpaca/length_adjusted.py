@@ -26,7 +26,7 @@ from windvane.core.arguments import Parser
 from windvane.core.errors import UserError
 from windvane.core.records import Response, by_prompt
 from windvane.evals.alpaca.annotations import Annotations, read_annotations
-from windvane.run.store import read_jsonl, read_records
+from windvane.runs.store import read_jsonl, read_records
 from windvane.stats.logistic import sigmoids
 from windvane.stats.paired import resampled
 

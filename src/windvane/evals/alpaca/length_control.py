@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from windvane.core.errors import UserError
-from windvane.run.store import file_sha256
+from windvane.runs.store import file_sha256
 from windvane.stats.logistic import sigmoids
 from windvane.stats.paired import resampled
 

@@ -34,7 +34,7 @@ from windvane.evals.live.driver import Collected, Evaluation, Responses
 from windvane.evals.live.flags import check_live
 from windvane.evals.live.judge import pair_question
 from windvane.evals.live.model import Request, Rows, response_notes
-from windvane.run.store import RunFolder, file_sha256, write_atomic
+from windvane.runs.store import RunFolder, file_sha256, write_atomic
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ from windvane.evals.alpaca.table import rejudge_plot, rejudge_table
 from windvane.evals.live.driver import Collected, Evaluation
 from windvane.evals.live.flags import check_live
 from windvane.evals.live.model import slug
-from windvane.run.store import RunFolder, file_sha256, write_atomic
+from windvane.runs.store import RunFolder, file_sha256, write_atomic
 from windvane.stats.paired import Difference, paired_difference
 from windvane.stats.rank_correlation import rank_correlation
 

@@ -32,7 +32,7 @@ from windvane.evals.alpaca.length_control import (
     read_coefficients,
     read_difficulty,
 )
-from windvane.run.store import file_sha256
+from windvane.runs.store import file_sha256
 from windvane.stats.paired import paired_difference
 
 # Published LC and published coefficients do not belong together: off by 0.19 and 0.13 points.

@@ -19,7 +19,7 @@ from windvane.evals.arena_hard.score import plot, summarise, table
 from windvane.evals.judgements import read_judgements
 from windvane.evals.live.flags import add_live_flags
 from windvane.evals.result_files import keep_result
-from windvane.run.store import write_new
+from windvane.runs.store import write_new
 
 BASELINE = "gpt-4-0314"  # Arena-Hard 0.1's
 

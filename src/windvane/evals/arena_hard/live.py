@@ -29,7 +29,7 @@ from windvane.evals.live.flags import check_live
 from windvane.evals.live.judge import Judge, Keyed, PairVerdicts, TextVerdicts, language_model, pair_question
 from windvane.evals.live.model import Request, Rows, names_of, response_notes, slug
 from windvane.judges.questions import Ask
-from windvane.run.store import file_sha256, write_jsonl
+from windvane.runs.store import file_sha256, write_jsonl
 
 Row = dict[str, Any]
 

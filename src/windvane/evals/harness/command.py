@@ -18,7 +18,7 @@ from windvane.core.arguments import Parser
 from windvane.core.errors import UserError
 from windvane.evals.harness.suites import SUITES, Task, parse_task
 from windvane.evals.result_files import default_folder, keep_result, kept_result
-from windvane.run.store import RunFolder, read_jsonl
+from windvane.runs.store import RunFolder, read_jsonl
 from windvane.stats.paired import paired_difference
 
 PROG = "windvane eval harness"

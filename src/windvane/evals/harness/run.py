@@ -17,8 +17,8 @@ from typing import Any
 from windvane.core.errors import UserError
 from windvane.evals.harness.suites import Task
 from windvane.models.load import load_model, load_tokenizer
-from windvane.run.settings_file import record_settings
-from windvane.run.store import RunFolder, write_atomic
+from windvane.runs.settings_file import record_settings
+from windvane.runs.store import RunFolder, write_atomic
 
 
 @dataclass(frozen=True, slots=True)

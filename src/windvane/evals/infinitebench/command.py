@@ -26,7 +26,7 @@ from windvane.evals.infinitebench.plot import bars
 from windvane.evals.infinitebench.score import FIRST_RELEASE, SCORERS, correct_prefix
 from windvane.evals.infinitebench.tasks import TASKS, read_task_file
 from windvane.evals.result_files import default_folder, kept_result
-from windvane.run.store import RunFolder, write_atomic
+from windvane.runs.store import RunFolder, write_atomic
 from windvane.stats.clustered import interval
 from windvane.stats.paired import paired_difference
 

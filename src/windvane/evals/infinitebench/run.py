@@ -17,8 +17,8 @@ from windvane.evals.infinitebench.generate import generate_examples
 from windvane.evals.infinitebench.tasks import TASKS, prompt_text, read_task_file
 from windvane.evals.ruler.models import Answerer, Asked, ask, prompt_ids
 from windvane.evals.ruler.tasks import parse_length
-from windvane.run.settings_file import record_settings
-from windvane.run.store import RunFolder
+from windvane.runs.settings_file import record_settings
+from windvane.runs.store import RunFolder
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from windvane.core.errors import UserError
 from windvane.core.records import content_id
-from windvane.run.store import read_jsonl
+from windvane.runs.store import read_jsonl
 
 Style = Literal["chat", "completion"]
 

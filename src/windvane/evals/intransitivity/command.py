@@ -33,7 +33,7 @@ from windvane.evals.intransitivity.plot import plot
 from windvane.evals.intransitivity.preference_matrix import Source, source, table_of, verdict_files
 from windvane.evals.intransitivity.summary import judgement, notes, table
 from windvane.evals.intransitivity.transitive_null import Null, draw, flow, measure_noise
-from windvane.run.store import write_atomic
+from windvane.runs.store import write_atomic
 from windvane.stages.pair import TIE
 from windvane.stats.paired import minimum_detectable, resampled
 

@@ -22,7 +22,7 @@ import numpy as np
 
 from windvane.core.errors import UserError
 from windvane.evals.intransitivity.hodge import Basis, basis, graph_of
-from windvane.run.store import read_jsonl
+from windvane.runs.store import read_jsonl
 
 PROMPTS = ("prompt_id", "question_id", "uid", "instruction", "prompt")
 SIDES = (("a", "b"), ("model_a", "model_b"), ("model_1", "model_2"))

@@ -32,9 +32,9 @@ from windvane.engines.http.flags import add_server_flags, server_of, spending, t
 from windvane.evals.judge_card.items import Item, read_items
 from windvane.evals.judge_card.measures import measure
 from windvane.judges.names import resolve_judge
-from windvane.run.local_runner import LocalRunner
-from windvane.run.settings_file import record_settings
-from windvane.run.store import RunFolder, file_sha256, read_jsonl, read_records, write_atomic
+from windvane.runs.local_runner import LocalRunner
+from windvane.runs.settings_file import record_settings
+from windvane.runs.store import RunFolder, file_sha256, read_jsonl, read_records, write_atomic
 from windvane.stages.judge import Pair, compare, questions
 
 NULLS = (

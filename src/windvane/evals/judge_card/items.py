@@ -17,7 +17,7 @@ from windvane.core.errors import UserError
 from windvane.core.records import Prompt, Response
 from windvane.datasets.sources import parquet_rows
 from windvane.datasets.turns import messages_of
-from windvane.run.store import read_jsonl
+from windvane.runs.store import read_jsonl
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from windvane.engines.http.budget import Costly, Estimate, Usage, estimate
 from windvane.engines.http.calls import Calls
 from windvane.engines.http.flags import HELP
 from windvane.engines.http.server import Server
-from windvane.run.store import RunFolder
+from windvane.runs.store import RunFolder
 
 JUDGE_CALLS = "judge_calls.jsonl"
 

@@ -32,9 +32,9 @@ from windvane.evals.live.model import (
     slug,
 )
 from windvane.evals.result_files import keep_result
-from windvane.run.local_runner import LocalRunner
-from windvane.run.settings_file import record_settings
-from windvane.run.store import RunFolder, read_jsonl, write_jsonl
+from windvane.runs.local_runner import LocalRunner
+from windvane.runs.settings_file import record_settings
+from windvane.runs.store import RunFolder, read_jsonl, write_jsonl
 
 Responses = Mapping[str, Sequence[Rows]]  # a model's name -> for each turn the rows of its responses
 

@@ -24,8 +24,8 @@ from windvane.evals.live.budget import JUDGE_CALLS, model_server
 from windvane.models.load import load_tokenizer
 from windvane.prompts.chat import merged, screen
 from windvane.prompts.system_role import system_mode
-from windvane.run.local_runner import LocalRunner
-from windvane.run.store import RunFolder
+from windvane.runs.local_runner import LocalRunner
+from windvane.runs.store import RunFolder
 
 Rows = Mapping[str, Mapping[str, Any]]  # the rows of one stage by their ids
 

@@ -20,7 +20,7 @@ from windvane.evals.live.judge import rubric_question
 from windvane.evals.live.model import Request, Rows, names_of, slug
 from windvane.evals.long_chat.files import LongQuestion, read_questions, read_responses
 from windvane.evals.long_chat.score import label_of, plot, summarise, table
-from windvane.run.store import file_sha256, write_jsonl
+from windvane.runs.store import file_sha256, write_jsonl
 
 LAYOUT = "{document}\n\n{question}"
 RUBRIC = """How well does the answer meet the question, held against the reference answer as the truth about the document?

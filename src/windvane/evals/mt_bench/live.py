@@ -36,7 +36,7 @@ from windvane.evals.live.model import Request, Rows, names_of, response_notes, s
 from windvane.evals.mt_bench.prompt import read_score, single_messages
 from windvane.evals.mt_bench.score import plot, read_scores, summarise, table
 from windvane.judges.questions import Ask
-from windvane.run.store import file_sha256, write_jsonl
+from windvane.runs.store import file_sha256, write_jsonl
 
 # FastChat's llm_judge/common.py: temperature_config, NEED_REF_CATS; other categories at 0.7
 TEMPERATURES = {

@@ -23,7 +23,7 @@ from windvane.evals.live.model import Rows, slug
 from windvane.evals.mt_bench.live import TURNS, read_conversations, reason_of, texts_of
 from windvane.evals.mt_bench.prompt import pair_answer, pair_request
 from windvane.judges.llm import MAX_TOKENS
-from windvane.run.store import write_jsonl
+from windvane.runs.store import write_jsonl
 
 Row = dict[str, Any]
 Pair = tuple[str, str]

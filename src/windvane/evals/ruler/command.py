@@ -23,7 +23,7 @@ from windvane.evals.ruler.files import read_rows
 from windvane.evals.ruler.heatmap import heat_map, tokens_label
 from windvane.evals.ruler.score import Row, row_score, summarise
 from windvane.evals.ruler.tasks import GROUPS, PUBLISHED, TASKS, Sources, parse_length
-from windvane.run.store import RunFolder, write_atomic, write_new
+from windvane.runs.store import RunFolder, write_atomic, write_new
 from windvane.stats.paired import paired_difference
 
 PROG = "windvane eval ruler"

@@ -20,8 +20,8 @@ from windvane.engines.http.server import Server
 from windvane.engines.local import Sampling, window
 from windvane.engines.open import Opened
 from windvane.prompts.chat import render
-from windvane.run.local_runner import LocalRunner
-from windvane.run.store import RunFolder
+from windvane.runs.local_runner import LocalRunner
+from windvane.runs.store import RunFolder
 
 
 class Answerer(Protocol):

@@ -15,8 +15,8 @@ from windvane.core.errors import UserError
 from windvane.evals.ruler.models import Answerer, Asked, ask, prompt_ids
 from windvane.evals.ruler.sample import Draft
 from windvane.evals.ruler.tasks import TASKS, Sample, Sources, make_samples
-from windvane.run.settings_file import record_settings
-from windvane.run.store import RunFolder
+from windvane.runs.settings_file import record_settings
+from windvane.runs.store import RunFolder
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from windvane.evals.live.flags import add_live_flags, check_live
 from windvane.evals.result_files import keep_result, kept_result
 from windvane.evals.toxicity.rows import read_scored
 from windvane.evals.toxicity.score import NAME, SAMPLES, plot, summarise, table
-from windvane.run.store import RunFolder
+from windvane.runs.store import RunFolder
 
 
 def main(argv: Sequence[str]) -> int:

@@ -22,7 +22,7 @@ from windvane.evals.toxicity.rows import ToxicityPrompt, read_outputs, read_toxi
 from windvane.evals.toxicity.score import NAME, ScoredResponse, plot, summarise, table
 from windvane.judges.text_classifier import MAX_TOKENS, TextClassifier, open_classifier
 from windvane.prompts.toxicity import toxicity_messages
-from windvane.run.store import write_jsonl
+from windvane.runs.store import write_jsonl
 
 STAGE = "classified"
 

@@ -19,7 +19,7 @@ from windvane.datasets.fields import fail
 from windvane.datasets.prompts import read_prompts
 from windvane.datasets.sources import table_rows
 from windvane.evals.toxicity.score import ScoredResponse
-from windvane.run.store import read_jsonl
+from windvane.runs.store import read_jsonl
 
 LISTS = ("answers", "responses", "continuations", "outputs")
 TEXTS = ("response", "output", "answer", "continuation", "text")

@@ -25,7 +25,7 @@ from windvane.evalyaks.evaluation.result import evaluate, plot, table
 from windvane.evalyaks.evaluation.rows import read_scored
 from windvane.evalyaks.evaluation.zero_shot import zero_shot
 from windvane.evalyaks.prompts.scoring import FORMS as PROMPT_FORMS
-from windvane.run.store import RunFolder
+from windvane.runs.store import RunFolder
 
 METHODS = ("auto", "likelihood", "json")
 

@@ -33,8 +33,8 @@ from windvane.evalyaks.levels import ABOUT_OWN, OWN, Levels, Listed, read_levels
 from windvane.evalyaks.prompts.levels import read_level, read_sentence, read_words, sentence_of_level, words_of_level
 from windvane.evalyaks.transcripts.record import LEVELS
 from windvane.evalyaks.writing.topics import TOPICS
-from windvane.run.local_runner import LocalRunner
-from windvane.run.store import RunFolder, read_jsonl
+from windvane.runs.local_runner import LocalRunner
+from windvane.runs.store import RunFolder, read_jsonl
 
 TELL, WRITE = ("level of words", "level of a sentence"), ("words of a level", "sentence of a level")
 Row = dict[str, Any]

@@ -32,8 +32,8 @@ from windvane.evalyaks.transcripts.read import read_transcripts
 from windvane.evalyaks.transcripts.record import PART_CRITERIA, Transcript, unique
 from windvane.evalyaks.transcripts.split import cluster
 from windvane.evalyaks.writing.topics import LISTS
-from windvane.run.local_runner import LocalRunner
-from windvane.run.store import RunFolder, read_jsonl
+from windvane.runs.local_runner import LocalRunner
+from windvane.runs.store import RunFolder, read_jsonl
 
 FORMS = ("steps", "descriptors")
 INDIAN = re.compile(

@@ -37,7 +37,7 @@ from windvane.evalyaks.scoring.whole_test import whole_tests
 from windvane.evalyaks.transcripts.command import parse_speakers
 from windvane.evalyaks.transcripts.read import read_transcripts
 from windvane.evalyaks.transcripts.record import Transcript
-from windvane.run.store import Journal, read_jsonl, write_atomic
+from windvane.runs.store import Journal, read_jsonl, write_atomic
 
 
 def main(argv: Sequence[str]) -> int:

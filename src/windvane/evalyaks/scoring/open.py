@@ -13,7 +13,7 @@ from windvane.core.records import content_id
 from windvane.core.schema import encode
 from windvane.evalyaks.scoring.score import FeatureScorer, TranscriptScorer
 from windvane.evalyaks.scoring.weights import load, shipped
-from windvane.run.store import file_sha256
+from windvane.runs.store import file_sha256
 
 DEFAULT = "default"
 

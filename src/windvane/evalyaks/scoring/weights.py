@@ -21,7 +21,7 @@ from windvane.core.errors import UserError
 from windvane.core.schema import decode, encode
 from windvane.evalyaks.scoring.features import FEATURES, features
 from windvane.evalyaks.transcripts.record import Transcript
-from windvane.run.store import write_atomic
+from windvane.runs.store import write_atomic
 
 FARTHEST = (
     3.0  # deviations from the training mean; what is farther counts as that far, since nothing was learnt about it

@@ -20,7 +20,7 @@ from windvane.core.errors import UserError
 from windvane.core.schema import dumps
 from windvane.evalyaks.transcripts.read import read_transcripts
 from windvane.evalyaks.transcripts.record import ROLES, details, summary
-from windvane.run.store import write_new
+from windvane.runs.store import write_new
 
 
 def main(argv: Sequence[str]) -> int:

@@ -39,8 +39,8 @@ from windvane.evalyaks.writing.plan import EVEN, Plan, plans
 from windvane.evalyaks.writing.program import write
 from windvane.evalyaks.writing.topics import CONTEXTS
 from windvane.plan.time import writer_estimate
-from windvane.run.local_runner import LocalRunner
-from windvane.run.store import RunFolder, read_jsonl, write_atomic, write_jsonl
+from windvane.runs.local_runner import LocalRunner
+from windvane.runs.store import RunFolder, read_jsonl, write_atomic, write_jsonl
 
 PROGRAMME = "programme"
 Row = dict[str, Any]

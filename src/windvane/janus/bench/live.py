@@ -27,7 +27,7 @@ from windvane.evals.live.model import Request, Rows
 from windvane.evals.model_families import warnings
 from windvane.janus.bench.score import Graded, against_shuffled, plot, summarise, table
 from windvane.judges.rubric_rows import Instance, Rubric, read_bench
-from windvane.run.store import file_sha256
+from windvane.runs.store import file_sha256
 
 OWN, OTHER = "own", "shuffled"
 TEXTS = ("response", "output", "answer", "text")

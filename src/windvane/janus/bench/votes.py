@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from windvane.core.errors import UserError
-from windvane.run.store import read_jsonl
+from windvane.runs.store import read_jsonl
 from windvane.stats.bootstrap import Interval
 from windvane.stats.paired import cluster_sums, resampled
 

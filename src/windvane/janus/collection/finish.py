@@ -24,7 +24,7 @@ from windvane.janus.collection.settings import Janus
 from windvane.janus.collection.stages import REPEATS, Row, find_repeats, sets_of
 from windvane.janus.collection_rows import Sample
 from windvane.janus.training_sets import held_out, one_each, preference_row, preferences, reward_row, sft_row
-from windvane.run.store import RunFolder, read_jsonl, read_records, write_atomic
+from windvane.runs.store import RunFolder, read_jsonl, read_records, write_atomic
 
 PAIRS_LOOKED_AT, KEPT = (
     1000,

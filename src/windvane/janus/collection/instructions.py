@@ -18,7 +18,7 @@ from windvane.datasets.leakage import Leakage
 from windvane.datasets.prompts import read_prompts
 from windvane.datasets.rows import read_rows
 from windvane.janus.collection_rows import instruction_id
-from windvane.run.store import RunFolder, read_records, write_jsonl
+from windvane.runs.store import RunFolder, read_records, write_jsonl
 
 NAME, REJECTED = "instructions.jsonl", "instructions-rejected.jsonl"
 SOURCES = ("main_source", "original_source")

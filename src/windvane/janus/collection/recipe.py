@@ -26,10 +26,10 @@ from windvane.janus.collection.settings import Janus
 from windvane.janus.collection.stages import find_repeats, run_answers, run_systems, run_values
 from windvane.janus.taxonomy import Taxonomy, read_taxonomy
 from windvane.plan.time import writer_estimate
-from windvane.run.launch import launch
-from windvane.run.local_runner import LocalRunner
-from windvane.run.settings_file import discard_settings, record_settings, resolved, use_threads
-from windvane.run.store import RunFolder
+from windvane.runs.launch import launch
+from windvane.runs.local_runner import LocalRunner
+from windvane.runs.settings_file import discard_settings, record_settings, resolved, use_threads
+from windvane.runs.store import RunFolder
 
 
 def run(settings: Janus, out: str, quiet: bool = False) -> None:

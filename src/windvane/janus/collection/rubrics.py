@@ -27,10 +27,10 @@ from windvane.janus.collection_rows import Sample, read_samples
 from windvane.janus.value_rubrics import read_rubric, rubric_maker_messages
 from windvane.judges.rubric_rows import Rubric
 from windvane.plan.time import writer_estimate
-from windvane.run.launch import launch
-from windvane.run.local_runner import LocalRunner
-from windvane.run.settings_file import record_settings, resolved, use_threads
-from windvane.run.store import RunFolder, read_jsonl, write_atomic, write_jsonl
+from windvane.runs.launch import launch
+from windvane.runs.local_runner import LocalRunner
+from windvane.runs.settings_file import record_settings, resolved, use_threads
+from windvane.runs.store import RunFolder, read_jsonl, write_atomic, write_jsonl
 
 STAGE = "rubrics"
 

@@ -30,8 +30,8 @@ from windvane.janus.value_prompts import (
     system_messages,
     value_messages,
 )
-from windvane.run.local_runner import LocalRunner
-from windvane.run.store import RunFolder, read_jsonl, write_atomic
+from windvane.runs.local_runner import LocalRunner
+from windvane.runs.store import RunFolder, read_jsonl, write_atomic
 
 VALUES, SYSTEMS, REPEATS, ANSWERS = "values", "systems", "repeats.json", "answers"
 Row = dict[str, Any]

@@ -24,7 +24,7 @@ from windvane.evals.live.flags import add_live_flags, check_live
 from windvane.evals.result_files import keep_result, kept_result
 from windvane.janus.steerability.score import NAME, Row, result_of
 from windvane.janus.steerability.table import plot, table
-from windvane.run.store import RunFolder, read_jsonl
+from windvane.runs.store import RunFolder, read_jsonl
 
 
 def main(argv: Sequence[str]) -> int:

@@ -27,7 +27,7 @@ from windvane.evals.model_families import warnings
 from windvane.janus.steerability.cases import Case, by_prompt, read_cases
 from windvane.janus.steerability.score import NAME, Row, result_of
 from windvane.janus.steerability.table import plot, table
-from windvane.run.store import write_jsonl
+from windvane.runs.store import write_jsonl
 
 GRADED, ROWS = "graded", "grades.jsonl"
 

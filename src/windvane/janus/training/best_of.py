@@ -23,8 +23,8 @@ from windvane.judges.reward import open_judge
 from windvane.models.load import load_model, load_tokenizer
 from windvane.prompts.chat import prepare
 from windvane.prompts.system_role import system_mode
-from windvane.run.local_runner import LocalRunner
-from windvane.run.store import read_records
+from windvane.runs.local_runner import LocalRunner
+from windvane.runs.store import read_records
 from windvane.stages.generate import run_generate
 
 ANSWERS, BEST = "best-of-answers", "best-of"

@@ -29,10 +29,10 @@ from windvane.janus.training.settings import Name, TrainJanus, start_of
 from windvane.losses.batch import load_objective
 from windvane.plan.time import training_estimate
 from windvane.prompts.system_role import system_mode
-from windvane.run.launch import launch
-from windvane.run.local_runner import LocalRunner
-from windvane.run.settings_file import discard_settings, record_settings, renew_loss, resolved, use_threads
-from windvane.run.store import RunFolder, file_sha256, read_records, write_atomic
+from windvane.runs.launch import launch
+from windvane.runs.local_runner import LocalRunner
+from windvane.runs.settings_file import discard_settings, record_settings, renew_loss, resolved, use_threads
+from windvane.runs.store import RunFolder, file_sha256, read_records, write_atomic
 from windvane.stages import train_reward
 from windvane.stages.policy import Policy
 from windvane.train.batches import Example, with_reference

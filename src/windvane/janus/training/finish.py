@@ -15,8 +15,8 @@ from windvane.janus.training.best_of import BEST, counts
 from windvane.janus.training.report import render
 from windvane.janus.training.settings import Name, TrainJanus, start_of
 from windvane.report.page import write_report
-from windvane.run.publish import publish_model
-from windvane.run.store import RunFolder, read_jsonl, write_atomic
+from windvane.runs.publish import publish_model
+from windvane.runs.store import RunFolder, read_jsonl, write_atomic
 
 REWARDS = ("reward", "reward-general")
 

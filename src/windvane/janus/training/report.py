@@ -19,7 +19,7 @@ from windvane.report.frame import fill
 from windvane.report.gather import shorten
 from windvane.report.panels import Panel
 from windvane.report.tables import Table
-from windvane.run.store import read_jsonl
+from windvane.runs.store import read_jsonl
 
 RECIPE = "train janus"
 HEAD = ["Model", "From", "Steps or pairs", "Held out, before", "after", "Accuracy", "Shared"]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from windvane.report.gather import Quantiles, quantiles
-from windvane.run.store import read_jsonl
+from windvane.runs.store import read_jsonl
 
 Row = dict[str, Any]
 KL = (("before", "kl-start"), ("after", "kl"))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from windvane.core.errors import UserError
-from windvane.run.store import read_jsonl
+from windvane.runs.store import read_jsonl
 from windvane.stages.inspect.display import printable
 
 SKIPPED = ("metrics", "log", "timings")

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from windvane.core.errors import UserError
-from windvane.run.run import Run, RunResult
-from windvane.run.store import RunFolder
+from windvane.runs.run import Run, RunResult
+from windvane.runs.store import RunFolder
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ def test_a_folder_of_version_0_1_with_these_settings_is_resumed(tmp_path):
 
 
 def test_this_version_does_not_blame_another(tmp_path):
-    from windvane.run.store import package_version
+    from windvane.runs.store import package_version
 
     old_folder(tmp_path, lambda text: text.replace("lr = 0.1\n", ""), json.dumps({"version": package_version()}))
     with pytest.raises(UserError, match="started with other settings"), opened(tmp_path):

@@ -18,7 +18,7 @@ import tyro
 
 from windvane.core.errors import UserError
 from windvane.core.settings import from_toml
-from windvane.run.tracking import tracking
+from windvane.runs.tracking import tracking
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from windvane.run.store import PULSE, Journal, RunFolder
+from windvane.runs.store import PULSE, Journal, RunFolder
 
 
 class LocalRunner:

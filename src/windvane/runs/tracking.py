@@ -23,7 +23,7 @@ from types import SimpleNamespace
 from typing import Any, Protocol
 
 from windvane.core.errors import UserError
-from windvane.run.store import LISTENERS
+from windvane.runs.store import LISTENERS
 
 TRACKERS = ("tensorboard", "trackio", "wandb")
 

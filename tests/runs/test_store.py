@@ -9,8 +9,8 @@ import time
 import pytest
 
 from windvane.core.errors import UserError
-from windvane.run.local_runner import LocalRunner
-from windvane.run.store import Journal, RunFolder, file_sha256, publish_folder, published, read_jsonl, write_atomic
+from windvane.runs.local_runner import LocalRunner
+from windvane.runs.store import Journal, RunFolder, file_sha256, publish_folder, published, read_jsonl, write_atomic
 
 
 def rows(unit):
@@ -99,7 +99,7 @@ def test_a_unit_is_synced_before_it_counts(tmp_path, monkeypatch):
 
 
 def test_second_process_is_refused(tmp_path):
-    code = "import sys, time; from windvane.run.store import RunFolder\n"
+    code = "import sys, time; from windvane.runs.store import RunFolder\n"
     code += "with RunFolder(sys.argv[1]): print('in', flush=True); time.sleep(60)"
     holder = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     try:
@@ -164,7 +164,7 @@ def test_broken_row_is_named(tmp_path):
 def test_killed_at_any_moment(tmp_path):
     """A process that writes units is killed 20 times; what it left behind is finished and equals an undisturbed run's bytes."""
     code = (
-        "import sys, time\nfrom windvane.run.store import RunFolder\nfrom windvane.run.local_runner import LocalRunner\n"
+        "import sys, time\nfrom windvane.runs.store import RunFolder\nfrom windvane.runs.local_runner import LocalRunner\n"
         "with RunFolder(sys.argv[1]) as run:\n"
         "    LocalRunner(run, quiet=True).run('s', [(f'{i:04d}', i) for i in range(300)],\n"
         "        lambda i: (time.sleep(0.002), [{'id': f'{i:04d}-{j}', 'text': 'x' * 500} for j in range(5)])[1])\n"
@@ -189,7 +189,7 @@ def test_killed_at_any_moment(tmp_path):
 def test_a_log_file_hears_of_a_stage_now_and_then(tmp_path, capsys, monkeypatch):
     """Where no bar can be seen: a line when `pulse` seconds are over, with the rate and time left of this start."""
     clock = [1000.0]
-    monkeypatch.setattr("windvane.run.store.time.time", lambda: clock[0])
+    monkeypatch.setattr("windvane.runs.store.time.time", lambda: clock[0])
     with RunFolder(tmp_path / "run") as run:
         run.status("iter-1/responses", 50, 200)
         clock[0] += 100

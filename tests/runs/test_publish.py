@@ -3,7 +3,7 @@
 import json
 import os
 
-from windvane.run.publish import publish_model
+from windvane.runs.publish import publish_model
 
 
 def trained(tmp_path, base):

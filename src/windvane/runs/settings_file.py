@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from windvane.core.errors import UserError
 from windvane.core.schema import decode, encode
 from windvane.core.settings import differences, to_toml
-from windvane.run.store import RunFolder, package_version, write_atomic
+from windvane.runs.store import RunFolder, package_version, write_atomic
 
 S = TypeVar("S")
 OF_OTHER_VERBS = ("judge.toml", "eval.toml", "harness.toml", "settings.json")  # settings of verbs without a recipe.toml

@@ -8,8 +8,8 @@ from importlib.machinery import ModuleSpec
 import pytest
 
 from windvane.core.errors import UserError
-from windvane.run.store import LISTENERS, RunFolder
-from windvane.run.tracking import tracking
+from windvane.runs.store import LISTENERS, RunFolder
+from windvane.runs.tracking import tracking
 
 
 def test_tensorboard_holds_every_step_of_both_starts(tmp_path):
@@ -79,7 +79,7 @@ def test_a_resumed_run_is_the_same_one_to_the_tracker(tmp_path, monkeypatch, cap
 
 
 def test_what_is_missing_or_unknown_is_one_line(tmp_path, monkeypatch):
-    monkeypatch.setattr("windvane.run.tracking.find_spec", lambda name: None)
+    monkeypatch.setattr("windvane.runs.tracking.find_spec", lambda name: None)
     with (
         pytest.raises(UserError, match="--track wandb: it is not installed; pip install wandb"),
         tracking("wandb", tmp_path),

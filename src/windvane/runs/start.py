@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from windvane.run.store import RunFolder
+from windvane.runs.store import RunFolder
 
 
 @contextlib.contextmanager

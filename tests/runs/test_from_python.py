@@ -23,7 +23,7 @@ from windvane.janus.collection.settings import Janus
 from windvane.janus.training import command as train_janus
 from windvane.janus.training.settings import TrainJanus
 from windvane.longpo import recipe as longpo
-from windvane.run.settings_file import resolved
+from windvane.runs.settings_file import resolved
 from windvane.sppo import recipe as sppo
 from windvane.sppo.settings import Sppo
 from windvane.stages import train_reward
@@ -109,7 +109,7 @@ def test_a_reward_model(tmp_path, base, three_threads):
 
 @pytest.mark.slow
 def test_long_documents(tmp_path, three_threads):
-    world = longpo.world_recipe()
+    world = longpo.toy_recipe("world:facts")
     chunks = replace(world.chunks, per_round=8)
     given = replace(
         world,
@@ -127,7 +127,7 @@ def test_long_documents(tmp_path, three_threads):
 def test_grading_transcripts(tmp_path, three_threads):
     data = tmp_path / "part1.jsonl"
     data.write_text("".join(dumps(encode(r)) + "\n" for r in grades.transcripts(51, 5, parts=(1,))))
-    world = evalyaks.world_recipe()
+    world = evalyaks.toy_recipe("world:grades")
     given = replace(
         world, data=(str(data),), test=(), words=None, sentences=None, held_out=0.2, resamples=10, threads=None,
         train=replace(world.train, epochs=1, batch=3),

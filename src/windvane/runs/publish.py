@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from windvane.run.store import published
+from windvane.runs.store import published
 
 ADAPTER_CONFIG = "adapter_config.json"  # PEFT's
 

@@ -23,10 +23,10 @@ from typing import Any, Generic, TypeVar
 
 from windvane.core.protocols import Runner
 from windvane.core.settings import to_toml
-from windvane.run.local_runner import LocalRunner
-from windvane.run.publish import publish_model
-from windvane.run.settings_file import discard_settings, record_settings, renew_loss, resolved, use_threads
-from windvane.run.store import RunFolder, read_records, write_atomic, write_jsonl
+from windvane.runs.local_runner import LocalRunner
+from windvane.runs.publish import publish_model
+from windvane.runs.settings_file import discard_settings, record_settings, renew_loss, resolved, use_threads
+from windvane.runs.store import RunFolder, read_records, write_atomic, write_jsonl
 
 S = TypeVar("S")
 T = TypeVar("T")
