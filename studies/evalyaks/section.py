@@ -17,7 +17,7 @@ from studies.record import Claim, over_seeds
 LIMITS = """What this cannot show: there is one base of 0.1 million parameters and one programme as the truth, so the seeds (which
 conversations train and test, the adapters' start, the order) say nothing about another base, exam or rater. The bands are the
 programme's on the very words that were written: there is no noise in the reference, no speech, no human. The base's rater weighs other
-things than the programme and saturates, by construction (docs/world.md), and yet a line through its expected band brings most of the
+things than the programme and saturates, by construction (docs/toy.md), and yet a line through its expected band brings most of the
 gain; how a real instruct model's grading errs is not known. The arm `merged` was declared after the others had run, before it ran
 itself; `merged` and `full` take four times the steps of one adapter of `lora`, on four times its conversations, so what they show is
 that the parts teach each other at this size, not that separate adapters are worse where data abound. The readable features know English

@@ -14,7 +14,7 @@ PUT = {
     "NAME": LONGER,
     "FILE": "prompts.csv",
     "BENCH": "bench.jsonl",
-    "reward:MODEL": "world:styles:length",
+    "reward:MODEL": "toy:styles:length",
     "llm:local:JUDGE": LONGER,
     "FILE.json": "made.json",
     "rubric:BACKEND": "rubric:SERVER",
@@ -56,7 +56,7 @@ ON = {
         "runs/mine": "RUN",
     },
     "serve": {f"windvane-serve/composer/{name}.jsonl": f"{name}.jsonl" for name in ("votes", "pairs")},
-    "world": {"world:grades:test:SEED": "world:grades:test:0"},
+    "toy": {"toy:grades:test:SEED": "toy:grades:test:0"},
 }
 AT = {
     ("README", "windvane train --objective NAME"): {"NAME": "dpo", "FILE": "pairs.jsonl"},
@@ -75,7 +75,7 @@ AT = {
     ("papers/janus", "windvane eval multifaceted --votes"): {"FILE": "votes.jsonl"},
     ("papers/evalyaks", "windvane data transcripts pasted.txt"): {"transcripts.jsonl": "pasted.jsonl"},
     ("papers/evalyaks", "windvane data transcripts FILE"): {"FILE": "transcripts.jsonl"},
-    ("world", "windvane run janus"): {"world:values": "world_instructions.jsonl"},
+    ("world", "windvane run janus"): {"toy:values": "world_instructions.jsonl"},
     ("world", "windvane score"): {"FILE": "transcripts.jsonl", "scores.csv": "bands.csv"},
 }
 TRAIN = "--train.batch 4 --threads 1 --device cpu --quiet"
@@ -165,13 +165,13 @@ NEEDS = {
         "python -m benchmarks.near_duplicates": BENCHMARK,
         "windvane train reward --kind bt --data": FRAGMENT,
         "windvane train --objective sft": FRAGMENT,
-        "windvane train janus --data RUN": "a base of use: world.md's command is run, and tests/janus/test_train_janus.py",
+        "windvane train janus --data RUN": "a base of use: toy.md's command is run, and tests/janus/test_train_janus.py",
         "windvane data rubrics": "a writer that answers it: tests/janus/test_rubrics.py",
         "windvane run sppo --judge rubric:BACKEND": FRAGMENT,
     },
     "papers/longpo": {
         "windvane run longpo --model MODEL": "long documents: tests/longpo/test_longpo.py runs two short rounds",
-        "windvane run longpo --model world:facts": "50 CPU-seconds: tests/longpo/test_longpo_parts.py",
+        "windvane run longpo --model toy:facts": "50 CPU-seconds: tests/longpo/test_longpo_parts.py",
         "windvane eval harness": "the hub's data sets: tests/evals/test_harness.py has a task of its own",
         "python benchmarks/long_memory.py": BENCHMARK,
         "python benchmarks/long_weight.py": BENCHMARK,
@@ -190,5 +190,5 @@ NEEDS = {
         "windvane judge RUN --judge human": "a person at a terminal: tests/judges/test_human.py",
     },
     "serve": {"pip install": "an installation", "python benchmarks/serve.py": BENCHMARK},
-    "world": {"windvane world build": "minutes of CPU: tests/toy/test_build.py builds smaller"},
+    "toy": {"windvane world build": "minutes of CPU: tests/toy/test_build.py builds smaller"},
 }

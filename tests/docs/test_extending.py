@@ -46,7 +46,7 @@ def here(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_the_shown_loss_and_judge_work(here):
     assert "--train.objective hinge.py --train.objective-args beta 0.2" in PAGE.read_text(encoding="utf-8")
-    given = "run sppo --model world:styles --prompts world:styles --judge py:mine:shorter --train.objective hinge.py "
+    given = "run sppo --model toy:styles --prompts toy:styles --judge py:mine:shorter --train.objective hinge.py "
     assert main((given + "--train.objective-args beta 0.2 " + SMALL).split()) == 0
     groups = rows(here / "run/iter-1/groups.jsonl")
     answers = {(r["prompt_id"], r["index"]): r["text"] for r in rows(here / "run/iter-1/responses.jsonl")}
@@ -62,7 +62,7 @@ def test_the_shown_loss_and_judge_work(here):
 
 @pytest.mark.slow
 def test_the_shown_loss_on_tokens_works(here):
-    given = "run sppo --model world:styles --prompts world:styles --judge py:mine:shorter --train.objective capped.py "
+    given = "run sppo --model toy:styles --prompts toy:styles --judge py:mine:shorter --train.objective capped.py "
     assert main((given + "--train.objective-args beta 0.2 cap 0.01 " + SMALL).split()) == 0
     kept = rows(here / "run/iter-1/reference.jsonl")
     assert all(len(r["token_logps"]) == r["tokens"] for r in kept)
@@ -80,7 +80,7 @@ def test_the_shown_loss_on_tokens_works(here):
 @pytest.mark.parametrize("name", ["hinge.py", "capped.py"])
 def test_the_shown_losses_train_on_ones_own_data(here, name):
     pairs(here / "pairs.jsonl")
-    given = f"train --objective {name} --model world:styles --data pairs.jsonl --train.batch 4 --train.lr 1e-3 --train.epochs 3"
+    given = f"train --objective {name} --model toy:styles --data pairs.jsonl --train.batch 4 --train.lr 1e-3 --train.epochs 3"
     assert main(f"{given} --train.held-out 0 --threads 1 --device cpu --quiet --out own".split()) == 0
     metrics = rows(here / "own/iter-1/train/metrics.jsonl")
     assert metrics[-1]["loss"] < metrics[0]["loss"]

@@ -101,7 +101,7 @@ def test_filters_that_mean_nothing_are_refused(changes, text):
 
 
 def test_the_worlds_own_base_is_the_best_factor_whatever_the_lengths():
-    """docs/world.md: 6.25 times its own 1,000; a base that grew with the rounds would pass 1e4, where it only loses."""
+    """docs/toy.md: 6.25 times its own 1,000; a base that grew with the rounds would pass 1e4, where it only loses."""
     s = dataclasses.replace(toy_recipe("world:facts"), lengths="256,512,1024,2048")
     assert [s.theta_of(t) for t in (1, 2, 3, 4)] == [6250.0] * 4 and s.ask.temperature == 0.7
 

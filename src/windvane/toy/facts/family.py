@@ -4,7 +4,7 @@ In: seeds, counts, lengths in tokens. Out: documents, questions with known answe
 folder of the shipped model. What the texts look like is in toy/facts/documents.py, how the model was taught in toy/facts/lessons.py.
 
 The shipped model was trained from scratch on documents of at most `LENGTH` tokens: short it is right, at four times that length it mostly
-is not (docs/world.md has the figures). Facts are drawn anew for every document, so there is nothing to be known by heart; and the pairs
+is not (docs/toy.md has the figures). Facts are drawn anew for every document, so there is nothing to be known by heart; and the pairs
 of name and verb in "held-out" documents never occur in "train" documents, so that self-training cannot learn them either.
 """
 

@@ -7,7 +7,7 @@
 - reversals: a chat of lists of words to be said backwards.
 
 In: a tokenizer, a seed. Out: batches of token ids and of each token's weight as a target. No weight of the model is set by hand: half of
-the lessons are repeats until facts are looked up well, and documents start short and grow while they are; docs/world.md tells what it
+the lessons are repeats until facts are looked up well, and documents start short and grow while they are; docs/toy.md tells what it
 goes like otherwise.
 """
 
