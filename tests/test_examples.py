@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+import windvane as wv
 from tests.engines.scripted_server import Scripted, chat
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -79,7 +80,10 @@ def test_score_transcripts(run, tmp_path):
     answer = "I live in a small town near the sea, and I like it because my friends live there too. " * 4
     (tmp_path / "talk.txt").write_text(f"Examiner: Where do you live?\nCandidate: {answer}\n")
     lines = run("score_transcripts.py", "talk.txt", "1")
-    assert lines[0].split()[0] in ("scored", "abstained") and (lines[0].startswith("abstained") or len(lines) > 2)
+    assert lines[0].strip() == "scored"
+    (assessment,) = wv.score("talk.txt", part=1)
+    assert [line.split(":")[0].strip() for line in lines[1:]] == [band.criterion for band in assessment.bands]
+    assert f"expected {assessment.bands[0].expected:.2f}" in lines[1]
 
 
 @pytest.mark.slow
