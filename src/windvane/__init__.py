@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from windvane.core.records import Group, Prompt, Response, Verdict
     from windvane.datasets.rows import read_rows
     from windvane.evalyaks.recipe import EvalYaks
-    from windvane.finetune.recipe import Own as Train
+    from windvane.finetune.settings import Finetune as Train
     from windvane.janus.collection.settings import Janus
     from windvane.longpo.settings import LongPO
     from windvane.models.trees.logprobs import Scorer
@@ -33,7 +33,7 @@ _WHERE = {
     "LongPO": "windvane.longpo.settings:LongPO",
     "Janus": "windvane.janus.collection.settings:Janus",
     "EvalYaks": "windvane.evalyaks.recipe:EvalYaks",
-    "Train": "windvane.finetune.recipe:Own",
+    "Train": "windvane.finetune.settings:Finetune",
     "run": "windvane.api:run",
     "RunResult": "windvane.api:RunResult",
     "generate": "windvane.api:generate",

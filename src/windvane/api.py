@@ -21,7 +21,7 @@ RECIPES = {  # the module and the settings class of a recipe; its `run(settings,
     ("windvane.longpo.settings", "LongPO"): "windvane.longpo.recipe",
     ("windvane.janus.collection.settings", "Janus"): "windvane.janus.collection.recipe",
     ("windvane.evalyaks.recipe", "EvalYaks"): "windvane.evalyaks.recipe",
-    ("windvane.finetune.recipe", "Own"): "windvane.finetune.recipe",
+    ("windvane.finetune.settings", "Finetune"): "windvane.finetune.recipe",
 }
 
 

@@ -12,7 +12,7 @@ import torch
 
 from tests.docs.shown import page_of
 from windvane.cli.main import main
-from windvane.finetune.recipe import usual_train
+from windvane.finetune.settings import usual_train
 from windvane.train.settings import Train, learning_rate
 
 trl = pytest.importorskip("trl", reason="trl is not installed (pip install trl)")

@@ -16,7 +16,8 @@ from windvane.core.schema import dumps, encode
 from windvane.engines.local import Sampling
 from windvane.evals.winrate import Evaluate
 from windvane.evalyaks import recipe as evalyaks
-from windvane.finetune import recipe as own
+from windvane.finetune import recipe as own_recipe
+from windvane.finetune import settings as own
 from windvane.janus.collection import recipe as janus
 from windvane.janus.collection import rubrics
 from windvane.janus.collection.settings import Janus
@@ -80,13 +81,13 @@ def test_self_play(tmp_path, three_threads):
 def test_training_on_ones_own_data(tmp_path, base, three_threads):
     """A path may be a `Path`, and left-out training settings are the usual ones of the objective, not of DPO."""
     data = pairs(tmp_path / "pairs.jsonl")
-    given = own.Own(objective="sft", model=base, data=data, device="cpu")
+    given = own.Finetune(objective="sft", model=base, data=data, device="cpu")
     assert given.train == own.usual_train("sft") and given.train.lr == 2e-5 != own.usual_train("dpo").lr
-    assert own.Own(objective="sft", model="m", data="d", train=own.usual_train("dpo")).train.lr == 5e-7
+    assert own.Finetune(objective="sft", model="m", data="d", train=own.usual_train("dpo")).train.lr == 5e-7
     given = replace(given, train=replace(given.train, batch=4, warmup=0.0))
-    own.run(given, tmp_path / "python", quiet=True)
+    own_recipe.run(given, tmp_path / "python", quiet=True)
     words = ["--objective", "sft", "--model", str(base), "--data", str(data), "--out", str(tmp_path / "command")]
-    assert own.main([*words, "--device", "cpu", "--train.batch", "4", "--train.warmup", "0", "--quiet"]) == 0
+    assert own_recipe.main([*words, "--device", "cpu", "--train.batch", "4", "--train.warmup", "0", "--quiet"]) == 0
     ours, theirs = ((tmp_path / name / "recipe.toml").read_text() for name in ("python", "command"))
     assert ours == theirs and threads_of(tmp_path / "python") == three_threads
     files = [json.loads((tmp_path / name / "manifest.json").read_text()) for name in ("python", "command")]

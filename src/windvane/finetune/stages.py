@@ -1,7 +1,8 @@
-"""The stages of `windvane train` on one run folder, each a call that does nothing where its files stand.
+"""The stages of `windvane train` on one run folder; each is skipped if its output exists.
 
-In: `own.Own`. Out: RUN/iter-1/prompts.jsonl, responses.jsonl, groups.jsonl (the rows as they are trained on), spans.jsonl (where answers
-have several turns), refused.jsonl, reference.jsonl, train/metrics.jsonl, model; held_out.jsonl: the prompts of rows kept out of training.
+In: `settings.Finetune`. Out: RUN/iter-1/prompts.jsonl, responses.jsonl and groups.jsonl (the rows as they are trained on), spans.jsonl
+(where responses have several turns), refused.jsonl, reference.jsonl, train/metrics.jsonl and model; held_out.jsonl holds the prompts of
+the rows that are kept out of training.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from windvane.datasets.columns import KINDS, mapping
 from windvane.engines.local import stop_ids
 from windvane.finetune.examples import NEEDS, hold_out, own_examples
 from windvane.finetune.finish import finish_own
-from windvane.finetune.recipe import Own
+from windvane.finetune.settings import Finetune
 from windvane.losses.batch import load_objective
 from windvane.plan.time import training_estimate
 from windvane.prompts.template_checks import findings, refuse, set_thinking
@@ -53,7 +54,7 @@ class Spans:
 class OwnFlow:
     """`with OwnFlow(settings, out, quiet) as flow`."""
 
-    def __init__(self, settings: Own, out: str, quiet: bool = False) -> None:
+    def __init__(self, settings: Finetune, out: str, quiet: bool = False) -> None:
         if settings.train.objective not in (settings.objective, "sppo", "dpo"):
             raise UserError(f"--train.objective {settings.train.objective}: name the objective by --objective alone")
         self.objective = load_objective(settings.objective, settings.train.objective_args)
@@ -247,7 +248,7 @@ def _built(
     return own_examples(*by_id, groups, spans, branches, answers, weights)
 
 
-def train_beside(settings: Own, out: str) -> None:
+def train_beside(settings: Finetune, out: str) -> None:
     """Another process's part in the training, from the files that the first one wrote; it holds no lock and writes nothing."""
     use_threads(settings)
     OwnFlow(settings, out, quiet=True).train()
