@@ -75,8 +75,8 @@ AT = {
     ("papers/janus", "windvane eval multifaceted --votes"): {"FILE": "votes.jsonl"},
     ("papers/evalyaks", "windvane data transcripts pasted.txt"): {"transcripts.jsonl": "pasted.jsonl"},
     ("papers/evalyaks", "windvane data transcripts FILE"): {"FILE": "transcripts.jsonl"},
-    ("world", "windvane run janus"): {"toy:values": "world_instructions.jsonl"},
-    ("world", "windvane score"): {"FILE": "transcripts.jsonl", "scores.csv": "bands.csv"},
+    ("toy", "windvane run janus"): {"toy:values": "world_instructions.jsonl"},
+    ("toy", "windvane score"): {"FILE": "transcripts.jsonl", "scores.csv": "bands.csv"},
 }
 TRAIN = "--train.batch 4 --threads 1 --device cpu --quiet"
 LIVE = "--max-new-tokens 4 --quiet"

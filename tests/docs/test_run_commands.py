@@ -72,7 +72,9 @@ def run(line, page, place):
     if name in ("python", "python3") and words[1] == "-c":
         exec(compile(words[2], line, "exec"), {})
         return 0
-    if name == "python" and words[1] == "-m" and words[2].startswith("windvane."):
+    if name == "python" and words[1] == "-m" and words[2].startswith(("windvane.", "studies.")):
+        if words[2].startswith("studies."):  # minutes to an hour of CPU: tests/studies runs reduced forms
+            words.append("--help")
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(sys, "argv", words[2:])
             try:

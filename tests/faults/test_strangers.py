@@ -65,7 +65,6 @@ def room(tmp_path_factory):
     rows = [json.loads(line) for line in good.splitlines()]
     (here / "list.jsonl").write_text(json.dumps(rows))
     (here / "pretty.jsonl").write_text(json.dumps(rows, indent=1))
-    (here / "lines.json").write_text(good)
     (here / "utf16.csv").write_bytes("prompt,chosen,rejected\na,b,c\n".encode("utf-16"))
     (here / "semicolon.csv").write_text("prompt;chosen;rejected\na;b;c\n")
     (here / "twice.csv").write_text("prompt,prompt,chosen,rejected\na,b,c,d\n")
@@ -100,7 +99,6 @@ def room(tmp_path_factory):
 FAULTS = {  # a command; what its line says
     TRAIN + "list.jsonl": "got list; name a file that is one list of rows .json",
     TRAIN + "pretty.jsonl": "row 1: not valid JSON (Expecting value at column 2); mend or remove the line; a file that is one list of",
-    TRAIN + "lines.json": "name the file .jsonl for a row a line",
     TRAIN + "utf16.csv": "not UTF-8 (byte 0xff at offset 0); save the file as UTF-8",
     TRAIN + "semicolon.csv": "no column for prompt",
     TRAIN + "twice.csv": "header: a column name appears twice",
@@ -115,7 +113,7 @@ FAULTS = {  # a command; what its line says
     TRAIN + "row-number.jsonl": "row 1: expected a table with named fields, got int",
     TRAIN + "row-null.jsonl": "row 1: expected a table with named fields",
     TRAIN + "row-list.jsonl": "row 1: expected a table with named fields, got list",
-    TRAIN + "row-no-prompt.jsonl": "row 1: field 'prompt': expected text or a list of turns, got nothing",
+    TRAIN + "row-no-prompt.jsonl": "row 1: field 'prompt': missing; the row has chosen, rejected; add it",
     TRAIN + "row-int.jsonl": "row 1: field 'prompt': expected text or a list of turns, got int",
     TRAIN + "row-three.jsonl": "field 'scores': expected one number for each of 2 answers, got 3",
     TRAIN + "dir.jsonl": "dir.jsonl: cannot be read as a data set",
@@ -155,7 +153,7 @@ FAULTS = {  # a command; what its line says
     "judge torn --judge world:styles --out NEW": "torn/iter-1/responses.jsonl: row 8: not valid JSON",
     "judge doubled --judge world:styles --out NEW": "doubled/iter-1/responses.jsonl: answer ",
     "pair made --out NEW": "made: answers without verdicts; judge them first: windvane judge made --judge JUDGE",
-    "inspect gz.jsonl": "gz.jsonl: row 1: not valid JSON in UTF-8",
+    "inspect gz.jsonl": "gz.jsonl: row 1: not UTF-8 (byte 0x8b at offset 1)",
     "inspect trained --id nothing": "no row has the id nothing",
     "status page.txt": "page.txt: no such folder",
     "eval perplexity --model model --documents gz.jsonl --out NEW": "gz.jsonl: row 1: not UTF-8",

@@ -110,7 +110,7 @@ def _jsonl(path: Path, split: str | None, collect: bool) -> Iterator[tuple[str, 
 
 def _json_line(path: Path, text: str, number: int) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text.rstrip())
     except json.JSONDecodeError as error:
         reason = f"{error.msg} at column {error.colno}"
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, thousands of brackets

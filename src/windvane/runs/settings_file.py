@@ -124,9 +124,14 @@ def is_digest(difference: str) -> bool:
 
 
 def version_of(run: Path) -> str:
-    """The version that last worked on a run, from its status.json. Version 0.1 wrote none there."""
-    with contextlib.suppress(OSError, ValueError):
-        return str(json.loads((run / "status.json").read_text(encoding="utf-8")).get("version", "0.1"))
+    """The version that last worked on a run, from its status.json. Version 0.1 wrote none there. Where there is no such file, as in the
+    folder of an evaluation, nothing tells another version from this one."""
+    try:
+        text = (run / "status.json").read_text(encoding="utf-8")
+    except OSError:
+        return package_version()
+    with contextlib.suppress(ValueError):
+        return str(json.loads(text).get("version", "0.1"))
     return "0.1"
 
 
