@@ -42,9 +42,11 @@ def test_the_defaults_that_are_told(tmp_path):
         True,
         42,
     )
+    assert (theirs.lr_scheduler_type, theirs.max_length, theirs.disable_dropout) == ("linear", 1024, True)
     assert (lora.lora_alpha, lora.lora_dropout, lora.use_peft) == (32, 0.05, False)
     ours = usual_train("dpo")
     assert (ours.lr, ours.epochs, ours.warmup, ours.clip, ours.weight_decay) == (5e-7, 1, 0.1, 1.0, 0.0)
+    assert ours.schedule == "cosine"
     assert (ours.lora_alpha, ours.lora_dropout, ours.gradient_checkpointing, ours.precision) == (
         16,
         0.0,

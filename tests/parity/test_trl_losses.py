@@ -111,6 +111,17 @@ def test_dpo_trainer(tmp_path, theirs, ours, beta):
         )
 
 
+def test_label_smoothing_does_nothing_to_the_sigmoid_loss_of_trls_dpo_trainer(tmp_path):
+    """docs/from_trl.md says so."""
+    from trl import DPOConfig, DPOTrainer
+
+    losses = [
+        paired(DPOTrainer, DPOConfig, tmp_path, loss_type=["sigmoid"], beta=0.1, label_smoothing=smoothing)[0]
+        for smoothing in (0.0, 0.2)
+    ]
+    assert losses[0] == losses[1]
+
+
 def test_sft(tmp_path):
     """Answers of unequal length in one batch: a mean over all their tokens, the prompt masked."""
     from datasets import Dataset
